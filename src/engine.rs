@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The core layer of DAMON: everything that can be decided without touching memory.
+//!
+//! A [`Context`] holds the targets with their regions, the schemes and all that was learned about
+//! them. Its methods are the steps of a monitoring thread; *when* each is due is decided by the
+//! caller, who owns the clock. What an address space can do is behind [`Operations`], where trace
+//! events go behind [`Events`], and randomness comes from one seed. Nothing of the kernel is used
+//! but its allocator and error codes, so that the same files run in a program on the host.
+//!
+//! Every number in here that a user gave may be any 64-bit value, and an overflow in kernel Rust is
+//! a kernel BUG. Arithmetic on such numbers is therefore saturating, checked or bounded by a type.
+
+#![deny(unsafe_code)]
+
+mod adjust;
+mod apply;
+mod attrs;
+mod commit;
+mod context;
+mod events;
+#[cfg(any(test, CONFIG_KUNIT = "y"))]
+mod fake;
+mod num;
+mod operations;
+mod params;
+mod rand;
+mod rate;
+mod region;
+mod regions;
+mod scheme;
+mod walk;
+
+pub use self::{
+    attrs::{
+        Attrs,
+        AttrsParams,
+        IntervalsGoal,
+        Micros, //
+    },
+    commit::Committed,
+    context::{
+        Context,
+        Target, //
+    },
+    events::Events,
+    operations::{
+        Applied,
+        Operations,
+        Pass, //
+    },
+    params::{
+        Params,
+        TargetParams, //
+    },
+    rand::Rng,
+    region::{
+        AddrRange,
+        Region, //
+    },
+    regions::{
+        Regions,
+        MAX_REGIONS, //
+    },
+    scheme::{
+        AccessPattern,
+        Action,
+        MinMax,
+        Scheme,
+        SchemeParams,
+        Stat, //
+    },
+    walk::{
+        Tried,
+        Walker, //
+    },
+};

@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Adaptive regions adjustment: merging what is accessed alike, splitting to see whether it is.
+
+use super::{
+    num::{
+        count,
+        div_wide,
+        Grain, //
+    },
+    rand::Rng,
+    region::Region,
+    regions::{
+        Cut,
+        Regions, //
+    },
+};
+use kernel::prelude::*;
+
+impl Regions {
+    /// Ends the regions' aggregation interval: the rate becomes exact, ages are counted.
+    pub(crate) fn settle(&mut self, threshold: u32) {
+        for region in self.as_mut_slice() {
+            region.settle_rate();
+            region.count_age(threshold);
+        }
+    }
+
+    /// The most accesses of a region in this interval.
+    pub(crate) fn max_nr_accesses(&self) -> u32 {
+        self.as_slice()
+            .iter()
+            .map(Region::nr_accesses)
+            .max()
+            .unwrap_or(0)
+    }
+
+    /// Merges regions that touch, whose accesses differ by no more than `threshold`, and that are
+    /// together no larger than `size_limit`.
+    pub(crate) fn merge(&mut self, threshold: u32, size_limit: u64) {
+        self.coalesce(|left, right| {
+            let alike = left.nr_accesses().abs_diff(right.nr_accesses()) <= threshold;
+            let merges = alike
+                && left
+                    .joined_size(right)
+                    .is_some_and(|size| size <= size_limit);
+            if merges {
+                left.merge(right);
+            }
+            merges
+        });
+    }
+
+    /// Joins regions that touch, of which the same is known, and that are together no larger than
+    /// `size_limit`.
+    pub(crate) fn join_alike(&mut self, size_limit: u64) {
+        self.coalesce(|left, right| {
+            let joins = left.is_like(right)
+                && left
+                    .joined_size(right)
+                    .is_some_and(|size| size <= size_limit);
+            if joins {
+                left.extend(right);
+            }
+            joins
+        });
+    }
+
+    /// Cuts all regions larger than `limit`, which is not zero, into pieces of that size and a
+    /// rest. Without memory nothing is cut.
+    pub(crate) fn limit_size(&mut self, limit: u64) -> Result {
+        self.cut(&mut Chop { limit })
+    }
+
+    /// Splits each region at random places into `pieces`, or fewer where it is too small. Without
+    /// memory nothing is split.
+    pub(crate) fn split(&mut self, pieces: u32, grain: Grain, rng: &mut Rng) -> Result {
+        let mut split = Split {
+            rng: rng.clone(),
+            grain,
+            cuts: pieces.saturating_sub(1),
+            left: 0,
+        };
+        self.cut(&mut split)?;
+        *rng = split.rng;
+        Ok(())
+    }
+}
+
+/// Cuts regions into pieces of a size.
+#[derive(Clone)]
+struct Chop {
+    limit: u64,
+}
+
+impl Cut for Chop {
+    fn next(&mut self, rest: &Region) -> Option<u64> {
+        // As many full pieces as leave something for the last one.
+        let pieces = rest.size().saturating_sub(1).checked_div(self.limit)?;
+        Some(pieces.saturating_mul(self.limit)).filter(|size| *size != 0)
+    }
+}
+
+/// Splits regions at random.
+#[derive(Clone)]
+struct Split {
+    rng: Rng,
+    grain: Grain,
+    /// Cuts to be tried in each region.
+    cuts: u32,
+    /// Cuts that are left for the current one.
+    left: u32,
+}
+
+impl Cut for Split {
+    fn begin(&mut self) {
+        self.left = self.cuts;
+    }
+
+    /// Leaves between 10 and 90 percent of `rest`. A try at which that gets no region of its own
+    /// counts.
+    fn next(&mut self, rest: &Region) -> Option<u64> {
+        let size = rest.size();
+        while self.left > 0 && size > self.grain.size().saturating_mul(2) {
+            self.left = self.left.saturating_sub(1);
+            let tenths = self.rng.range(1, 10);
+            // size * tenths / 10: neither part overflows.
+            let part = (size / 10)
+                .saturating_mul(tenths)
+                .saturating_add((size % 10).saturating_mul(tenths) / 10);
+            let at = self.grain.down(part);
+            if at != 0 && at < size {
+                return Some(at);
+            }
+        }
+        None
+    }
+}
+
+/// How large a region may be so that there are at least `min_regions` regions in `total`: a
+/// multiple of `grain` that is not zero.
+pub(crate) fn size_limit(total: u128, min_regions: usize, grain: Grain) -> u64 {
+    let limit = div_wide(total, count(min_regions)).max(grain.size());
+    grain.up(limit).unwrap_or(grain.down(u64::MAX))
+}
+
+#[kunit_tests(damon_rs_adjust)]
+mod tests {
+    use super::{
+        super::{
+            region::tests::region,
+            regions::tests::{
+                are_at,
+                places,
+                regions, //
+            }, //
+        },
+        *, //
+    };
+
+    #[test]
+    fn merges_neighbours_that_are_accessed_alike() -> Result {
+        let mut regions = regions(&[
+            region(0, 100, 0, 0, 0)?,
+            region(100, 112, 0, 0, 0)?,
+            region(114, 122, 10, 0, 0)?,
+            region(122, 130, 10, 0, 0)?,
+            region(130, 156, 20, 0, 0)?,
+            region(156, 170, 30, 0, 0)?,
+            region(170, 184, 1, 0, 0)?,
+            region(184, 230, 2, 0, 0)?,
+            region(230, 10_170, 5, 0, 0)?,
+        ])?;
+        regions.merge(9, 9999);
+        assert!(are_at(
+            &regions,
+            &[
+                (0, 112),
+                (114, 130),
+                (130, 156),
+                (156, 170),
+                (170, 230),
+                (230, 10_170)
+            ]
+        ));
+        Ok(())
+    }
+
+    #[test]
+    fn joins_only_what_is_the_same() -> Result {
+        let mut regions = regions(&[
+            region(0, 10, 5, 5, 3)?,
+            region(10, 20, 5, 5, 3)?,
+            region(20, 30, 5, 5, 4)?,
+            region(30, 40, 5, 4, 4)?,
+            region(40, 50, 4, 4, 4)?,
+            region(60, 70, 4, 4, 4)?,
+            region(70, 90, 4, 4, 4)?,
+        ])?;
+        regions.join_alike(29);
+        assert!(are_at(
+            &regions,
+            &[(0, 20), (20, 30), (30, 40), (40, 50), (60, 70), (70, 90)]
+        ));
+        Ok(())
+    }
+
+    /// Number and smallest size of the regions that a split leaves.
+    fn split_into(list: &[(u64, u64)], pieces: u32, grain: u64) -> Result<(usize, bool)> {
+        let mut regions = places(list)?;
+        let (before, grain) = (regions.size(), Grain::try_from(grain)?);
+        regions.split(pieces, grain, &mut Rng::new(7))?;
+        let aligned = regions
+            .as_slice()
+            .iter()
+            .all(|region| grain.down(region.start()) == region.start());
+        Ok((regions.len(), aligned && regions.size() == before))
+    }
+
+    #[test]
+    fn splits_into_no_more_pieces_than_asked_for() -> Result {
+        let (len, sound) = split_into(&[(0, 22)], 2, 1)?;
+        assert!(len <= 2 && sound);
+        let (len, sound) = split_into(&[(0, 220)], 4, 1)?;
+        assert!(len <= 4 && sound);
+        let (len, sound) = split_into(&[(0, 224), (304, 400), (504, 704)], 4, 4)?;
+        assert!(len <= 12 && sound);
+        Ok(())
+    }
+
+    #[test]
+    fn does_not_split_what_is_small() -> Result {
+        let (len, sound) = split_into(&[(0, 16), (16, 24)], 3, 8)?;
+        assert!(len == 2 && sound);
+        Ok(())
+    }
+
+    #[test]
+    fn splits_any_size() -> Result {
+        let (len, sound) = split_into(&[(0, u64::MAX - 4095)], 3, 4096)?;
+        assert!(len == 3 && sound);
+        let (len, sound) = split_into(&[(0, 1 << 63)], 3, 1 << 63)?;
+        assert!(len == 1 && sound);
+        Ok(())
+    }
+
+    /// The size limit for one region at zero, and the number of regions it leads to.
+    fn limited(size: u64, grain: u64, min_regions: usize) -> Result<(u64, usize)> {
+        let mut regions = places(&[(0, size)])?;
+        let limit = size_limit(
+            u128::from(regions.size()),
+            min_regions,
+            Grain::try_from(grain)?,
+        );
+        regions.limit_size(limit)?;
+        Ok((limit, regions.len()))
+    }
+
+    #[test]
+    fn the_lower_limit_on_their_number_limits_regions_in_size() -> Result {
+        assert_eq!(limited(10, 1, 10)?, (1, 10));
+        // Never to zero,
+        assert_eq!(limited(10, 1, 15)?, (1, 10));
+        // to a multiple of the grain,
+        assert_eq!(limited(10, 2, 2)?, (6, 2));
+        // and not below it.
+        assert_eq!(limited(10, 2, 10)?, (2, 5));
+        Ok(())
+    }
+}

@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Monitoring attributes: how often, and with how many regions, memory is looked at.
+
+use super::{
+    num::{
+        length,
+        narrow, //
+    },
+    rate::Window,
+    regions::MAX_REGIONS, //
+};
+use kernel::prelude::*;
+
+/// A time interval in microseconds, as users state it: any 64-bit value.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub struct Micros(pub u64);
+
+impl Micros {
+    /// `ms` milliseconds; saturates.
+    pub const fn from_millis(ms: u64) -> Self {
+        Self(ms.saturating_mul(1_000))
+    }
+
+    /// `secs` seconds; saturates.
+    pub const fn from_secs(secs: u64) -> Self {
+        Self(secs.saturating_mul(1_000_000))
+    }
+
+    /// The interval in nanoseconds; saturates.
+    pub const fn as_nanos(self) -> u64 {
+        self.0.saturating_mul(1_000)
+    }
+
+    /// How many intervals of `unit` fit into this one. No interval is shorter than a microsecond:
+    /// a unit of zero counts as one.
+    pub const fn in_units_of(self, unit: Self) -> u64 {
+        match self.0.checked_div(unit.0) {
+            Some(n) => n,
+            None => self.0,
+        }
+    }
+}
+
+/// Aim of the intervals' auto-tuning; off while `aggrs` is zero.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct IntervalsGoal {
+    /// Wanted ratio of observed to possible access events, in basis points.
+    pub access_bp: u64,
+    /// Number of aggregations to reach it in.
+    pub aggrs: u64,
+    /// Shortest sampling interval that tuning may set.
+    pub min_sample_us: Micros,
+    /// Longest sampling interval that tuning may set.
+    pub max_sample_us: Micros,
+}
+
+/// Monitoring attributes as a user states them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AttrsParams {
+    /// Time between two looks at a region.
+    pub sample: Micros,
+    /// Time over which the outcomes of looks are counted.
+    pub aggr: Micros,
+    /// Time between two updates of what the targets cover.
+    pub ops_update: Micros,
+    /// Aim of the intervals' auto-tuning.
+    pub goal: IntervalsGoal,
+    /// Lower limit on the number of regions of a context; at least 3.
+    pub min_nr_regions: u64,
+    /// Upper limit on the number of regions of a context.
+    pub max_nr_regions: u64,
+}
+
+impl Default for AttrsParams {
+    fn default() -> Self {
+        Self {
+            sample: Micros::from_millis(5),
+            aggr: Micros::from_millis(100),
+            ops_update: Micros::from_secs(60),
+            goal: IntervalsGoal::default(),
+            min_nr_regions: 10,
+            max_nr_regions: 1000,
+        }
+    }
+}
+
+/// Monitoring attributes that fit together.
+///
+/// # Invariants
+///
+/// - The goal, if there is one, admits the sampling interval.
+/// - `3 <= min_nr_regions <= max_nr_regions` and `sample <= aggr`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Attrs {
+    params: AttrsParams,
+    window: Window,
+}
+
+impl TryFrom<AttrsParams> for Attrs {
+    type Error = Error;
+
+    /// `EINVAL` for values that do not fit together.
+    fn try_from(params: AttrsParams) -> Result<Self> {
+        let goal = &params.goal;
+        let tunable = goal.min_sample_us <= params.sample && params.sample <= goal.max_sample_us;
+        if goal.aggrs != 0 && !tunable {
+            return Err(EINVAL);
+        }
+        if params.min_nr_regions < 3 || params.min_nr_regions > params.max_nr_regions {
+            return Err(EINVAL);
+        }
+        if params.sample > params.aggr {
+            return Err(EINVAL);
+        }
+        Ok(Self {
+            params,
+            window: Window::new(narrow(params.aggr.in_units_of(params.sample))),
+        })
+    }
+}
+
+impl Attrs {
+    /// The values as the user stated them.
+    pub fn params(&self) -> &AttrsParams {
+        &self.params
+    }
+
+    /// Time between two looks at a region. May be zero.
+    pub fn sample(&self) -> Micros {
+        self.params.sample
+    }
+
+    /// Time over which accesses are counted.
+    pub fn aggr(&self) -> Micros {
+        self.params.aggr
+    }
+
+    /// Time between two updates of what the targets cover.
+    pub fn ops_update(&self) -> Micros {
+        self.params.ops_update
+    }
+
+    /// Number of sampling intervals in an aggregation interval. May be zero.
+    pub fn aggr_samples(&self) -> u64 {
+        self.params.aggr.in_units_of(self.params.sample)
+    }
+
+    /// Number of sampling intervals between two operations updates. May be zero.
+    pub fn ops_update_samples(&self) -> u64 {
+        self.params.ops_update.in_units_of(self.params.sample)
+    }
+
+    /// The most accesses that can be counted in one aggregation interval; at least one.
+    pub fn max_nr_accesses(&self) -> u32 {
+        self.window.samples()
+    }
+
+    pub(crate) fn window(&self) -> Window {
+        self.window
+    }
+
+    /// The lower limit on the number of regions, within [`MAX_REGIONS`].
+    pub(crate) fn min_regions(&self) -> usize {
+        length(self.params.min_nr_regions).min(MAX_REGIONS)
+    }
+
+    /// The upper limit on the number of regions, within [`MAX_REGIONS`].
+    pub(crate) fn max_regions(&self) -> usize {
+        length(self.params.max_nr_regions).min(MAX_REGIONS)
+    }
+}
+
+#[kunit_tests(damon_rs_attrs)]
+mod tests {
+    use super::*;
+
+    fn with(change: impl FnOnce(&mut AttrsParams)) -> Result<Attrs> {
+        let mut params = AttrsParams::default();
+        change(&mut params);
+        Attrs::try_from(params)
+    }
+
+    #[test]
+    fn accepts_the_defaults() -> Result {
+        let attrs = Attrs::try_from(AttrsParams::default())?;
+        assert_eq!(attrs.max_nr_accesses(), 20);
+        assert_eq!(attrs.aggr_samples(), 20);
+        assert_eq!(attrs.ops_update_samples(), 12_000);
+        Ok(())
+    }
+
+    #[test]
+    fn refuses_what_does_not_fit_together() {
+        assert_eq!(with(|p| p.min_nr_regions = 1), Err(EINVAL));
+        assert_eq!(with(|p| p.min_nr_regions = 2), Err(EINVAL));
+        assert!(with(|p| p.min_nr_regions = 3).is_ok());
+        assert_eq!(with(|p| p.max_nr_regions = 9), Err(EINVAL));
+        assert!(with(|p| p.max_nr_regions = 10).is_ok());
+        assert_eq!(with(|p| p.aggr = Micros(4999)), Err(EINVAL));
+        assert!(with(|p| p.aggr = Micros(5000)).is_ok());
+    }
+
+    #[test]
+    fn a_goal_must_admit_the_sampling_interval() {
+        let goal = |aggrs, min, max| IntervalsGoal {
+            access_bp: 400,
+            aggrs,
+            min_sample_us: Micros(min),
+            max_sample_us: Micros(max),
+        };
+        assert!(with(|p| p.goal = goal(3, 5000, 5000)).is_ok());
+        assert_eq!(with(|p| p.goal = goal(3, 5001, 9000)), Err(EINVAL));
+        assert_eq!(with(|p| p.goal = goal(3, 100, 4999)), Err(EINVAL));
+        assert_eq!(with(|p| p.goal = goal(3, 9000, 100)), Err(EINVAL));
+        assert!(with(|p| p.goal = goal(0, 9000, 100)).is_ok());
+    }
+
+    #[test]
+    fn an_interval_of_zero_counts_as_one() -> Result {
+        let attrs = with(|p| p.sample = Micros(0))?;
+        assert_eq!(attrs.aggr_samples(), 100_000);
+        assert_eq!(attrs.max_nr_accesses(), 100_000);
+        let attrs = with(|p| {
+            p.sample = Micros(0);
+            p.aggr = Micros(0);
+        })?;
+        assert_eq!(attrs.aggr_samples(), 0);
+        assert_eq!(attrs.max_nr_accesses(), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn takes_any_number() -> Result {
+        let attrs = with(|p| {
+            p.sample = Micros(1);
+            p.aggr = Micros(u64::MAX);
+            p.ops_update = Micros(u64::MAX);
+            p.min_nr_regions = u64::MAX;
+            p.max_nr_regions = u64::MAX;
+        })?;
+        assert_eq!(attrs.max_nr_accesses(), u32::MAX);
+        assert_eq!(attrs.max_regions(), MAX_REGIONS);
+        assert_eq!(Micros::from_secs(u64::MAX), Micros(u64::MAX));
+        Ok(())
+    }
+}

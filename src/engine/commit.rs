@@ -1,0 +1,425 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Changing the parameters of a running context.
+//!
+//! A commit has two parts. Planning checks everything and allocates everything, and may fail: then
+//! the context is as it was. Carrying the plan out only moves values, and cannot fail.
+
+use super::{
+    attrs::Attrs,
+    context::{
+        capacity,
+        Context,
+        Settings,
+        Target, //
+    },
+    num::Grain,
+    operations::Operations,
+    params::{
+        Params,
+        TargetParams, //
+    },
+    regions::{
+        check_ranges,
+        Regions, //
+    },
+    scheme::Scheme, //
+};
+use kernel::prelude::*;
+
+/// What a commit has done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Committed {
+    /// Whether the attributes are others now. An aggregation interval has begun in this case, and
+    /// so has the time until the next operations update.
+    pub attrs_changed: bool,
+}
+
+/// A commit that can be carried out.
+struct Plan<S> {
+    grain: Grain,
+    /// Regions of each target that is not obsolete.
+    regions: KVec<Regions>,
+    /// Room for those targets.
+    targets: KVec<Target<S>>,
+    /// Room for the schemes.
+    schemes: KVec<Scheme>,
+}
+
+impl<O: Operations> Context<O> {
+    /// Replaces the parameters and keeps what was learned, as far as it still means something.
+    ///
+    /// Targets and schemes are matched by position. A target without ranges keeps its regions, one
+    /// with ranges keeps those in them. Counts and ages are converted to new intervals. Regions
+    /// that are added or lose their sample by a move have none to be checked.
+    ///
+    /// `EINVAL` if the operations' region size is no power of two, a target's ranges cannot be, or
+    /// an obsolete target matches none; `ENOMEM` without memory. Either way nothing has changed.
+    pub fn commit(&mut self, params: Params<O>) -> Result<Committed> {
+        let plan = self.plan(&params)?;
+        Ok(self.carry_out(plan, params))
+    }
+
+    fn plan(&self, params: &Params<O>) -> Result<Plan<O::Space>> {
+        let grain = Grain::try_from(params.ops.min_region_sz())?;
+        let kept = || params.targets.iter().filter(|target| !target.obsolete);
+        let nr_kept = kept().fold(0, |n: usize, _| n.saturating_add(1));
+        let capacity = capacity(&params.attrs, nr_kept);
+
+        let mut all_regions = KVec::with_capacity(nr_kept, GFP_KERNEL)?;
+        let mut running = self.targets.iter();
+        for wanted in &params.targets {
+            let current = running.next();
+            if wanted.obsolete {
+                check_ranges(&wanted.regions, grain)?;
+                if current.is_none() {
+                    return Err(EINVAL);
+                }
+                continue;
+            }
+            let mut regions = match current {
+                Some(target) => target.regions.try_clone(capacity)?,
+                None => Regions::with_capacity(capacity)?,
+            };
+            if grain != self.settings.grain {
+                regions.align(grain);
+            }
+            if !wanted.regions.is_empty() {
+                regions.set_ranges(&wanted.regions, grain)?;
+            }
+            all_regions.push_within_capacity(regions)?;
+        }
+
+        Ok(Plan {
+            grain,
+            regions: all_regions,
+            targets: KVec::with_capacity(nr_kept, GFP_KERNEL)?,
+            schemes: KVec::with_capacity(params.schemes.len(), GFP_KERNEL)?,
+        })
+    }
+
+    fn carry_out(&mut self, plan: Plan<O::Space>, params: Params<O>) -> Committed {
+        let Params {
+            ops,
+            attrs,
+            pause,
+            targets: wanted_targets,
+            schemes: wanted_schemes,
+        } = params;
+        let Plan {
+            grain,
+            regions,
+            mut targets,
+            mut schemes,
+        } = plan;
+
+        // The plan has made room for each push below.
+        let mut running = self.schemes.iter();
+        for params in wanted_schemes {
+            let scheme = match running.next() {
+                Some(scheme) => Scheme {
+                    params,
+                    state: scheme.state,
+                },
+                None => Scheme::new(params, &self.settings.attrs, self.progress.passed),
+            };
+            let _ = schemes.push_within_capacity(scheme);
+        }
+
+        let mut regions = regions.into_iter();
+        let mut running = self.targets.iter();
+        for TargetParams {
+            space, obsolete, ..
+        } in wanted_targets
+        {
+            let current = running.next();
+            if obsolete {
+                continue;
+            }
+            let Some(mut regions) = regions.next() else {
+                break;
+            };
+            let same_space = current
+                .is_some_and(|target| ops.same_space(&space, &self.settings.ops, &target.space));
+            if !same_space {
+                regions.forget_samples();
+            }
+            let _ = targets.push_within_capacity(Target { space, regions });
+        }
+
+        let old_attrs = self.settings.attrs;
+        self.targets = targets;
+        self.schemes = schemes;
+        self.settings = Settings {
+            ops,
+            grain,
+            attrs,
+            pause,
+        };
+        let attrs_changed = old_attrs != attrs;
+        if attrs_changed {
+            self.adapt(&old_attrs);
+        }
+        Committed { attrs_changed }
+    }
+
+    /// Adapts what was learned to attributes that were `old`.
+    fn adapt(&mut self, old: &Attrs) {
+        let new = &self.settings.attrs;
+        // There is no ratio to an interval of zero; counts are taken as they are then.
+        let zero = |attrs: &Attrs| attrs.sample().0 == 0 || attrs.aggr().0 == 0;
+        let convertible = !zero(old) && !zero(new);
+        let window = new.window();
+        for target in &mut self.targets {
+            for region in target.regions.as_mut_slice() {
+                if convertible {
+                    region.rescale(old, new, self.progress.merged);
+                }
+                region.limit_rate(&window);
+            }
+        }
+        for scheme in &mut self.schemes {
+            scheme.schedule(new, self.progress.passed);
+        }
+    }
+}
+
+#[kunit_tests(damon_rs_commit)]
+mod tests {
+    use super::{
+        super::{
+            attrs::{
+                AttrsParams,
+                Micros, //
+            },
+            fake::{
+                params,
+                with_scheme,
+                Deaf,
+                Fake, //
+            },
+            regions::tests::are_at,
+            scheme::{
+                AccessPattern,
+                Action,
+                MinMax,
+                SchemeParams, //
+            }, //
+        },
+        *, //
+    };
+
+    fn scheme(action: Action, n: u64) -> SchemeParams {
+        let few = MinMax { min: 3, max: 4 };
+        SchemeParams {
+            pattern: AccessPattern {
+                sz: MinMax { min: n, max: n },
+                nr_accesses: few,
+                age: few,
+            },
+            action,
+            apply_interval: Micros(n),
+            max_nr_snapshots: n,
+        }
+    }
+
+    /// Commits ranges to a context with one target, and compares where its regions are then.
+    fn becomes(before: &[(u64, u64)], ranges: &[(u64, u64)], after: &[(u64, u64)]) -> Result<bool> {
+        let mut context = Context::new(params(&[before], 1)?, 0)?;
+        context.commit(params(&[ranges], 1)?)?;
+        Ok(targets_are_at(&context, &[after]))
+    }
+
+    fn targets_are_at(context: &Context<Fake>, places: &[&[(u64, u64)]]) -> bool {
+        let targets = context.targets();
+        targets.len() == places.len()
+            && targets
+                .iter()
+                .zip(places)
+                .all(|(target, places)| are_at(&target.regions, places))
+    }
+
+    fn obsolete(mut params: Params<Fake>, index: usize) -> Params<Fake> {
+        if let Some(target) = params.targets.get_mut(index) {
+            target.obsolete = true;
+        }
+        params
+    }
+
+    #[test]
+    fn a_target_keeps_its_regions_unless_told_others() -> Result {
+        assert!(becomes(&[(3, 8), (8, 10)], &[(4, 6)], &[(4, 6)])?);
+        assert!(becomes(&[(3, 8), (8, 10)], &[], &[(3, 8), (8, 10)])?);
+        Ok(())
+    }
+
+    #[test]
+    fn a_region_size_must_be_a_power_of_two() -> Result {
+        let mut context = Context::new(params(&[], 1)?, 0)?;
+        assert!(context.commit(params(&[], 4096)?).is_ok());
+        assert_eq!(context.commit(params(&[], 4095)?), Err(EINVAL));
+        assert!(!context.paused());
+        let mut pause = params(&[], 4096)?;
+        pause.pause = true;
+        assert!(context.commit(pause).is_ok());
+        assert!(context.paused());
+        Ok(())
+    }
+
+    #[test]
+    fn a_coarser_region_size_aligns_what_is_there() -> Result {
+        let mut context = Context::new(params(&[&[(3, 8), (8, 10)]], 1)?, 0)?;
+        context.commit(params(&[&[]], 8)?)?;
+        assert!(targets_are_at(&context, &[&[(0, 8), (8, 16)]]));
+        Ok(())
+    }
+
+    #[test]
+    fn matches_targets_by_position() -> Result {
+        let mut context = Context::new(params(&[&[(0, 1)], &[(0, 2)], &[(0, 3)]], 1)?, 0)?;
+        // The second goes, a fourth comes.
+        let wanted = params(&[&[], &[], &[], &[(0, 4)]], 1)?;
+        context.commit(obsolete(wanted, 1))?;
+        assert!(targets_are_at(&context, &[&[(0, 1)], &[(0, 3)], &[(0, 4)]]));
+        // Those that are not named go.
+        context.commit(params(&[&[]], 1)?)?;
+        assert!(targets_are_at(&context, &[&[(0, 1)]]));
+        Ok(())
+    }
+
+    #[test]
+    fn an_obsolete_target_must_be_there() -> Result {
+        let mut context = Context::new(params(&[&[(0, 1)]], 1)?, 0)?;
+        let wanted = params(&[&[(5, 6)], &[]], 1)?;
+        assert_eq!(context.commit(obsolete(wanted, 1)), Err(EINVAL));
+        assert!(targets_are_at(&context, &[&[(0, 1)]]));
+        Ok(())
+    }
+
+    #[test]
+    fn a_refused_commit_changes_nothing() -> Result {
+        let mut context = Context::new(params(&[&[(0, 1)], &[(0, 2)]], 1)?, 0)?;
+        let mut wanted = params(&[&[(7, 9)], &[(9, 9)]], 1)?;
+        wanted.pause = true;
+        let wanted = with_scheme(wanted, scheme(Action::Stat, 1))?;
+        assert_eq!(context.commit(wanted), Err(EINVAL));
+        assert!(targets_are_at(&context, &[&[(0, 1)], &[(0, 2)]]));
+        assert!(!context.paused());
+        assert!(context.schemes().is_empty());
+        Ok(())
+    }
+
+    #[test]
+    fn a_scheme_keeps_its_state() -> Result {
+        let first = with_scheme(params(&[], 1)?, scheme(Action::Pageout, 1))?;
+        let mut context = Context::new(first, 0)?;
+        if let Some(scheme) = context.schemes.get_mut(0) {
+            scheme.state.stat.nr_tried = 42;
+        }
+        let second = with_scheme(params(&[], 1)?, scheme(Action::MigrateHot, 2))?;
+        let second = with_scheme(second, scheme(Action::Stat, 3))?;
+        let committed = context.commit(second)?;
+        assert!(!committed.attrs_changed);
+        let is = |index: usize, action, n, nr_tried| {
+            context.schemes().get(index).is_some_and(|running| {
+                *running.params() == scheme(action, n) && running.stat().nr_tried == nr_tried
+            })
+        };
+        assert!(is(0, Action::MigrateHot, 2, 42));
+        assert!(is(1, Action::Stat, 3, 0));
+        context.commit(params(&[], 1)?)?;
+        assert!(context.schemes().is_empty());
+        Ok(())
+    }
+
+    /// A context whose only target is hot, after some sampling intervals.
+    fn hot(samples: u32) -> Result<Context<Fake>> {
+        let mut params = params(&[&[(0, 100)]], 1)?;
+        if let Some(target) = params.targets.get_mut(0) {
+            target.space = true;
+        }
+        let mut context = Context::new(params, 0)?;
+        context.prepare();
+        for _ in 0..samples {
+            context.check_and_prepare();
+        }
+        Ok(context)
+    }
+
+    fn with_intervals(mut params: Params<Fake>, sample: u64, aggr: u64) -> Result<Params<Fake>> {
+        params.attrs = Attrs::try_from(AttrsParams {
+            sample: Micros(sample),
+            aggr: Micros(aggr),
+            ..AttrsParams::default()
+        })?;
+        Ok(params)
+    }
+
+    /// Accesses and last accesses of the only region.
+    fn counts(context: &Context<Fake>) -> Option<(u32, u32)> {
+        let region = context.targets().first()?.regions().first()?;
+        Some((region.nr_accesses(), region.last_nr_accesses()))
+    }
+
+    #[test]
+    fn converts_complete_counts() -> Result {
+        let mut context = hot(20)?;
+        context.merge();
+        let committed = context.commit(with_intervals(params(&[&[]], 1)?, 10_000, 100_000)?)?;
+        assert!(committed.attrs_changed);
+        assert_eq!(counts(&context), Some((10, 0)));
+        context.aggregate(&mut Deaf);
+        assert_eq!(counts(&context), Some((0, 10)));
+        Ok(())
+    }
+
+    #[test]
+    fn gives_up_incomplete_counts() -> Result {
+        let mut context = hot(20)?;
+        context.merge();
+        context.aggregate(&mut Deaf);
+        context.prepare();
+        context.check();
+        assert_eq!(counts(&context), Some((1, 20)));
+        context.commit(with_intervals(params(&[&[]], 1)?, 10_000, 100_000)?)?;
+        assert_eq!(counts(&context), Some((0, 10)));
+        Ok(())
+    }
+
+    #[test]
+    fn cuts_counts_down_where_an_interval_is_zero() -> Result {
+        let mut context = hot(20)?;
+        context.commit(with_intervals(params(&[&[]], 1)?, 0, 7)?)?;
+        assert_eq!(counts(&context), Some((7, 0)));
+        Ok(())
+    }
+
+    #[test]
+    fn a_sample_outlives_a_commit_that_does_not_concern_it() -> Result {
+        let sampled = |context: &Context<Fake>| {
+            context
+                .targets()
+                .iter()
+                .flat_map(|target| target.regions())
+                .all(|region| region.sample().is_some())
+        };
+        let same = |ranges: &[(u64, u64)], hot| -> Result<Params<Fake>> {
+            let mut params = params(&[ranges], 1)?;
+            if let Some(target) = params.targets.get_mut(0) {
+                target.space = hot;
+            }
+            Ok(params)
+        };
+        let mut context = hot(1)?;
+        context.commit(same(&[(0, 100)], true)?)?;
+        assert!(sampled(&context));
+        // Another space: its memory was not prepared.
+        context.commit(same(&[], false)?)?;
+        assert!(!sampled(&context));
+        context.prepare();
+        // Another place.
+        context.commit(same(&[(200, 300)], false)?)?;
+        assert!(!sampled(&context));
+        Ok(())
+    }
+}

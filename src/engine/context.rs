@@ -1,0 +1,506 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A monitoring context, and the steps of its monitoring thread.
+//!
+//! At each sampling interval the thread lets the context look at what it has prepared at the last:
+//!
+//! ```text
+//! check → [aggregation due: merge] → [schemes due: apply_schemes]
+//!       → [aggregation due: aggregate, split] → [update due: update] → prepare
+//! ```
+//!
+//! Where nothing but the check is due, [`Context::check_and_prepare`] does both in one pass.
+
+use super::{
+    adjust::size_limit,
+    attrs::Attrs,
+    events::Events,
+    num::Grain,
+    operations::{
+        Operations,
+        Pass,
+        PassKind, //
+    },
+    params::{
+        Params,
+        TargetParams, //
+    },
+    rand::Rng,
+    region::Region,
+    regions::Regions,
+    scheme::Scheme, //
+};
+use kernel::prelude::*;
+
+/// Regions that room is made for in advance, in all targets of a context together.
+const RESERVED_REGIONS: usize = 1 << 16;
+
+/// A target: some memory and what is known about it.
+pub struct Target<S> {
+    pub(crate) space: S,
+    pub(crate) regions: Regions,
+}
+
+impl<S> Target<S> {
+    /// The memory that is meant.
+    pub fn space(&self) -> &S {
+        &self.space
+    }
+
+    /// Its regions in ascending order.
+    pub fn regions(&self) -> &[Region] {
+        self.regions.as_slice()
+    }
+}
+
+/// Parameters that stand for the whole context.
+pub(crate) struct Settings<O> {
+    pub(crate) ops: O,
+    /// What regions are aligned to: the operations' smallest region, checked.
+    pub(crate) grain: Grain,
+    pub(crate) attrs: Attrs,
+    pub(crate) pause: bool,
+}
+
+/// What a context remembers beside its targets and schemes.
+pub(crate) struct Progress {
+    /// Sampling intervals since the start. Time spent paused is not among them.
+    pub(crate) passed: u64,
+    /// Whether the interval's counts are merged but not yet aggregated, and so are complete.
+    pub(crate) merged: bool,
+    /// How large a region may become by merging.
+    size_limit: u64,
+    /// Number of regions when they were last split. The C DAMON has one for all its contexts,
+    /// and one context's splits there depend on another's.
+    last_nr_regions: usize,
+    pub(crate) rng: Rng,
+}
+
+/// A monitoring context: parameters, and all that was learned with them.
+pub struct Context<O: Operations> {
+    pub(crate) settings: Settings<O>,
+    pub(crate) targets: KVec<Target<O::Space>>,
+    pub(crate) schemes: KVec<Scheme>,
+    pub(crate) progress: Progress,
+}
+
+/// The room for regions to be made in each of `nr_targets` targets.
+pub(crate) fn capacity(attrs: &Attrs, nr_targets: usize) -> usize {
+    let all = attrs.max_regions().min(RESERVED_REGIONS);
+    all.saturating_add(nr_targets.saturating_sub(1))
+        .checked_div(nr_targets)
+        .unwrap_or(0)
+}
+
+impl<O: Operations> Context<O> {
+    /// A context that has not seen anything yet. Random numbers follow from `seed`.
+    ///
+    /// `EINVAL` if the operations' region size is no power of two or a target's ranges cannot be;
+    /// `ENOMEM` without memory. Whether a target is obsolete is asked in commits alone.
+    pub fn new(params: Params<O>, seed: u64) -> Result<Self> {
+        let Params {
+            ops,
+            attrs,
+            pause,
+            targets: wanted,
+            schemes: wanted_schemes,
+        } = params;
+        let grain = Grain::try_from(ops.min_region_sz())?;
+
+        let capacity = capacity(&attrs, wanted.len());
+        let mut targets = KVec::with_capacity(wanted.len(), GFP_KERNEL)?;
+        for TargetParams {
+            space,
+            regions: ranges,
+            ..
+        } in wanted
+        {
+            let mut regions = Regions::with_capacity(capacity)?;
+            regions.set_ranges(&ranges, grain)?;
+            targets.push_within_capacity(Target { space, regions })?;
+        }
+
+        let mut schemes = KVec::with_capacity(wanted_schemes.len(), GFP_KERNEL)?;
+        for params in wanted_schemes {
+            schemes.push_within_capacity(Scheme::new(params, &attrs, 0))?;
+        }
+
+        Ok(Self {
+            settings: Settings {
+                ops,
+                grain,
+                attrs,
+                pause,
+            },
+            targets,
+            schemes,
+            progress: Progress {
+                passed: 0,
+                merged: false,
+                size_limit: 0,
+                last_nr_regions: 0,
+                rng: Rng::new(seed),
+            },
+        })
+    }
+
+    /// Monitoring attributes.
+    pub fn attrs(&self) -> &Attrs {
+        &self.settings.attrs
+    }
+
+    /// Whether monitoring is to stand still. Nothing but a commit changes it, and it is up to the
+    /// caller to take no step meanwhile.
+    pub fn paused(&self) -> bool {
+        self.settings.pause
+    }
+
+    /// Sampling intervals since the start.
+    pub fn passed(&self) -> u64 {
+        self.progress.passed
+    }
+
+    /// The targets.
+    pub fn targets(&self) -> &[Target<O::Space>] {
+        &self.targets
+    }
+
+    /// The schemes.
+    pub fn schemes(&self) -> &[Scheme] {
+        &self.schemes
+    }
+
+    /// What the targets' address space can do.
+    pub fn ops(&self) -> &O {
+        &self.settings.ops
+    }
+
+    /// Number of regions of all targets.
+    pub fn nr_regions(&self) -> usize {
+        self.targets.iter().fold(0, |sum: usize, target| {
+            sum.saturating_add(target.regions.len())
+        })
+    }
+
+    /// Whether any target still exists.
+    pub fn any_target_valid(&self) -> bool {
+        let ops = &self.settings.ops;
+        self.targets
+            .iter()
+            .any(|target| ops.is_valid(&target.space))
+    }
+
+    /// Gives regions to targets that the user has set none for, and makes regions small enough for
+    /// the lower limit on their number. Called once, before the first sample.
+    pub fn start(&mut self) {
+        self.fetch_ranges(Regions::is_empty);
+        self.apply_min_nr_regions();
+    }
+
+    /// Lets regions cover what the targets cover now.
+    pub fn update(&mut self) {
+        self.fetch_ranges(|_| true);
+    }
+
+    fn fetch_ranges(&mut self, wanted: impl Fn(&Regions) -> bool) {
+        let Settings { ops, grain, .. } = &mut self.settings;
+        for target in &mut self.targets {
+            if !wanted(&target.regions) {
+                continue;
+            }
+            if let Ok(Some(ranges)) = ops.ranges(&target.space) {
+                // On an error the regions are as they were, which is what we want then.
+                let _ = target.regions.set_ranges(&ranges, *grain);
+            }
+        }
+    }
+
+    /// Largest size of a region for which the lower limit on their number holds.
+    pub(crate) fn max_region_size(&self) -> u64 {
+        // Targets may overlap, and together exceed 64 bits.
+        let total = self.targets.iter().fold(0, |sum: u128, target| {
+            sum.saturating_add(u128::from(target.regions.size()))
+        });
+        let Settings { grain, attrs, .. } = &self.settings;
+        size_limit(total, attrs.min_regions(), *grain)
+    }
+
+    fn apply_min_nr_regions(&mut self) {
+        let limit = self.max_region_size();
+        self.progress.size_limit = limit;
+        for target in &mut self.targets {
+            // Without memory for more regions monitoring goes on with those that there are.
+            let _ = target.regions.limit_size(limit);
+        }
+    }
+
+    fn sample(&mut self, kind: PassKind) {
+        let Settings { ops, attrs, .. } = &mut self.settings;
+        let mut pass = Pass::new(kind, attrs.window(), &mut self.progress.rng);
+        for target in &mut self.targets {
+            ops.sample(&target.space, target.regions.as_mut_slice(), &mut pass);
+        }
+    }
+
+    /// Prepares a sample of each region. Samples that were not checked are dropped: that is how
+    /// monitoring starts, and how it goes on after a pause.
+    pub fn prepare(&mut self) {
+        for target in &mut self.targets {
+            target.regions.forget_samples();
+        }
+        self.sample(PassKind::Prepare);
+    }
+
+    /// Checks the prepared samples. A sampling interval has passed.
+    pub fn check(&mut self) {
+        self.progress.passed = self.progress.passed.saturating_add(1);
+        self.sample(PassKind::Check);
+    }
+
+    /// Checks the prepared samples and prepares the next, in one pass. A sampling interval has
+    /// passed.
+    pub fn check_and_prepare(&mut self) {
+        self.progress.passed = self.progress.passed.saturating_add(1);
+        self.sample(PassKind::CheckAndPrepare);
+    }
+
+    /// Ends an aggregation interval: counts ages, merges regions that are accessed alike.
+    ///
+    /// While there are more regions than the upper limit allows, merges again, with a coarser idea
+    /// of "alike" each time.
+    pub fn merge(&mut self) {
+        let most = self
+            .targets
+            .iter()
+            .map(|target| target.regions.max_nr_accesses())
+            .max()
+            .unwrap_or(0);
+        let mut threshold = most / 10;
+        for target in &mut self.targets {
+            target.regions.settle(threshold);
+        }
+
+        let max_threshold = self.settings.attrs.max_nr_accesses();
+        loop {
+            for target in &mut self.targets {
+                target.regions.merge(threshold, self.progress.size_limit);
+            }
+            if self.nr_regions() <= self.settings.attrs.max_regions() || threshold >= max_threshold
+            {
+                break;
+            }
+            threshold = if threshold < max_threshold / 2 {
+                threshold.saturating_mul(2).max(1)
+            } else {
+                max_threshold
+            };
+        }
+
+        self.apply_min_nr_regions();
+        self.progress.merged = true;
+    }
+
+    /// Tells the interval's results and starts the next.
+    pub fn aggregate(&mut self, events: &mut dyn Events) {
+        let traced = events.aggregated_enabled();
+        for (index, target) in (0..usize::MAX).zip(&mut self.targets) {
+            let nr_regions = target.regions.len();
+            for region in target.regions.as_mut_slice() {
+                if traced {
+                    events.aggregated(index, nr_regions, region, 0);
+                }
+                region.aggregate();
+            }
+        }
+        self.progress.merged = false;
+    }
+
+    /// Splits regions at random, if there is room for as many again below the upper limit.
+    ///
+    /// In two usually. In three where the last split was all merged away again and there is plenty
+    /// of room: maybe a region's middle is what differs.
+    pub fn split(&mut self) {
+        let nr_regions = self.nr_regions();
+        let max = self.settings.attrs.max_regions();
+        if nr_regions > max / 2 {
+            return;
+        }
+        let stuck = self.progress.last_nr_regions == nr_regions && nr_regions < max / 3;
+        let pieces = if stuck { 3 } else { 2 };
+        for target in &mut self.targets {
+            // Without memory for more regions monitoring goes on with those that there are.
+            let _ = target
+                .regions
+                .split(pieces, self.settings.grain, &mut self.progress.rng);
+        }
+        self.progress.last_nr_regions = nr_regions;
+    }
+}
+
+#[kunit_tests(damon_rs_context)]
+mod tests {
+    use super::{
+        super::{
+            attrs::AttrsParams,
+            fake::{
+                params,
+                Deaf,
+                Fake, //
+            },
+            region::AddrRange,
+            regions::{
+                tests::are_at,
+                MAX_REGIONS, //
+            }, //
+        },
+        *, //
+    };
+
+    /// Monitors for some sampling intervals.
+    fn samples(context: &mut Context<Fake>, times: u32) {
+        for _ in 0..times {
+            context.check_and_prepare();
+        }
+    }
+
+    fn nr_accesses_are(context: &Context<Fake>, index: usize, n: u32) -> bool {
+        context.targets().get(index).is_some_and(|target| {
+            !target.regions().is_empty()
+                && target
+                    .regions()
+                    .iter()
+                    .all(|region| region.nr_accesses() == n)
+        })
+    }
+
+    #[test]
+    fn holds_targets() -> Result {
+        let context = Context::new(params(&[], 1)?, 0)?;
+        assert_eq!(context.targets().len(), 0);
+        assert!(!context.any_target_valid());
+        let context = Context::new(params(&[&[(0, 10)], &[]], 1)?, 0)?;
+        assert_eq!(context.targets().len(), 2);
+        assert!(context.any_target_valid());
+        Ok(())
+    }
+
+    #[test]
+    fn refuses_what_cannot_be() -> Result {
+        assert!(Context::new(params(&[], 4095)?, 0).is_err());
+        assert!(Context::new(params(&[], 4096)?, 0).is_ok());
+        assert!(Context::new(params(&[&[(1, 3), (2, 4)]], 1)?, 0).is_err());
+        assert!(Context::new(params(&[&[(3, 3)]], 1)?, 0).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn makes_room_within_reason() -> Result {
+        let mut attrs = AttrsParams::default();
+        assert_eq!(capacity(&Attrs::try_from(attrs)?, 1), 1000);
+        assert_eq!(capacity(&Attrs::try_from(attrs)?, 3), 334);
+        assert_eq!(capacity(&Attrs::try_from(attrs)?, 100_000), 1);
+        assert_eq!(capacity(&Attrs::try_from(attrs)?, 0), 0);
+        attrs.max_nr_regions = u64::MAX;
+        assert_eq!(capacity(&Attrs::try_from(attrs)?, 1), RESERVED_REGIONS);
+        Ok(())
+    }
+
+    #[test]
+    fn starts_with_ranges_and_at_least_min_regions() -> Result {
+        let mut params = params(&[&[], &[(0, 100)]], 1)?;
+        params.ops.covers = Some(AddrRange { start: 0, end: 900 });
+        let mut context = Context::new(params, 0)?;
+        context.start();
+        assert_eq!(context.nr_regions(), 10);
+        assert!(context
+            .targets()
+            .get(1)
+            .is_some_and(|user| are_at(&user.regions, &[(0, 100)])));
+        Ok(())
+    }
+
+    #[test]
+    fn an_absurd_lower_limit_is_met_within_reason() -> Result {
+        let mut params = params(&[&[(0, 1 << 47)]], 4096)?;
+        params.attrs = Attrs::try_from(AttrsParams {
+            min_nr_regions: 1 << 63,
+            max_nr_regions: u64::MAX,
+            ..AttrsParams::default()
+        })?;
+        let mut context = Context::new(params, 0)?;
+        context.start();
+        assert_eq!(context.nr_regions(), MAX_REGIONS);
+        Ok(())
+    }
+
+    #[test]
+    fn counts_accesses_over_an_aggregation_interval() -> Result {
+        let mut context = Context::new(params(&[&[(0, 100)], &[(0, 100)]], 1)?, 0)?;
+        context.start();
+        context.prepare();
+        samples(&mut context, 20);
+        assert_eq!(context.passed(), 20);
+        assert!(nr_accesses_are(&context, 0, 0));
+        assert!(nr_accesses_are(&context, 1, 20));
+        context.merge();
+        context.aggregate(&mut Deaf);
+        assert!(nr_accesses_are(&context, 1, 0));
+        let all_settled = context
+            .targets()
+            .iter()
+            .flat_map(|target| target.regions())
+            .all(|region| region.nr_accesses_bp() == region.last_nr_accesses() * 10_000);
+        assert!(all_settled);
+        Ok(())
+    }
+
+    #[test]
+    fn preparing_drops_samples() -> Result {
+        let mut context = Context::new(params(&[&[], &[(0, 100)]], 1)?, 0)?;
+        context.start();
+        context.check();
+        assert!(nr_accesses_are(&context, 1, 0));
+        context.prepare();
+        context.prepare();
+        context.check();
+        assert!(nr_accesses_are(&context, 1, 1));
+        Ok(())
+    }
+
+    #[test]
+    fn merges_down_to_the_upper_limit() -> Result {
+        let mut params = params(&[&[(0, 3999)]], 1)?;
+        params.attrs = Attrs::try_from(AttrsParams {
+            min_nr_regions: 3,
+            max_nr_regions: 6,
+            ..AttrsParams::default()
+        })?;
+        let mut context = Context::new(params, 0)?;
+        context.start();
+        for target in &mut context.targets {
+            target.regions.limit_size(500)?;
+            for (region, hits) in target.regions.as_mut_slice().iter_mut().zip(0..20) {
+                for n in 0..hits {
+                    region.prepare(region.start());
+                    region.record(&context.settings.attrs.window(), n < hits);
+                }
+            }
+        }
+        assert_eq!(context.nr_regions(), 9);
+        context.merge();
+        assert!(context.nr_regions() <= 6);
+        Ok(())
+    }
+
+    #[test]
+    fn splits_below_half_of_the_upper_limit() -> Result {
+        let mut context = Context::new(params(&[&[(0, 1 << 30)]], 4096)?, 0)?;
+        context.start();
+        for _ in 0..12 {
+            context.split();
+        }
+        assert!(context.nr_regions() > 500);
+        assert!(context.nr_regions() <= 1000);
+        Ok(())
+    }
+}

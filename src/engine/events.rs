@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Where trace events go.
+
+use super::region::Region;
+
+/// A sink of trace events.
+pub trait Events {
+    /// Whether somebody listens to [`Self::aggregated`].
+    fn aggregated_enabled(&self) -> bool;
+
+    /// The results of an aggregation interval for one of the `nr_regions` regions of a target,
+    /// named by its index.
+    fn aggregated(&mut self, target: usize, nr_regions: usize, region: &Region, nr_probes: usize);
+}

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the unit tests of this layer monitor.
+
+use super::{
+    attrs::{
+        Attrs,
+        AttrsParams, //
+    },
+    events::Events,
+    operations::{
+        Operations,
+        Pass, //
+    },
+    params::{
+        Params,
+        TargetParams, //
+    },
+    region::{
+        AddrRange,
+        Region, //
+    },
+    scheme::SchemeParams, //
+};
+use kernel::prelude::*;
+
+/// A monitor's view of a memory that is accessed all the time, or not at all.
+pub(crate) struct Fake {
+    pub(crate) min_region_sz: u64,
+    pub(crate) covers: Option<AddrRange>,
+}
+
+impl Operations for Fake {
+    /// Whether the memory is accessed all the time.
+    type Space = bool;
+
+    fn min_region_sz(&self) -> u64 {
+        self.min_region_sz
+    }
+
+    fn ranges(&mut self, _hot: &bool) -> Result<Option<KVec<AddrRange>>> {
+        let mut ranges = KVec::new();
+        if let Some(range) = self.covers {
+            ranges.push(range, GFP_KERNEL)?;
+        }
+        Ok((!ranges.is_empty()).then_some(ranges))
+    }
+
+    fn sample(&mut self, hot: &bool, regions: &mut [Region], pass: &mut Pass<'_>) {
+        for region in regions {
+            if pass.checks() {
+                pass.record(region, *hot);
+            }
+            if pass.prepares() {
+                pass.pick(region);
+            }
+        }
+    }
+
+    fn is_valid(&self, _hot: &bool) -> bool {
+        true
+    }
+
+    fn same_space(&self, hot: &bool, _old: &Self, old_hot: &bool) -> bool {
+        hot == old_hot
+    }
+}
+
+/// A sink without a listener.
+pub(crate) struct Deaf;
+
+impl Events for Deaf {
+    fn aggregated_enabled(&self) -> bool {
+        false
+    }
+
+    fn aggregated(&mut self, _: usize, _: usize, _: &Region, _: usize) {}
+}
+
+/// Parameters for targets with the given ranges, the odd ones hot, and one region size.
+pub(crate) fn params(targets: &[&[(u64, u64)]], min_region_sz: u64) -> Result<Params<Fake>> {
+    let mut list = KVec::with_capacity(targets.len(), GFP_KERNEL)?;
+    let mut space = false;
+    for ranges in targets {
+        let mut regions = KVec::with_capacity(ranges.len(), GFP_KERNEL)?;
+        for &(start, end) in *ranges {
+            regions.push_within_capacity(AddrRange { start, end })?;
+        }
+        list.push_within_capacity(TargetParams {
+            space,
+            obsolete: false,
+            regions,
+        })?;
+        space = !space;
+    }
+    Ok(Params {
+        ops: Fake {
+            min_region_sz,
+            covers: None,
+        },
+        attrs: Attrs::try_from(AttrsParams::default())?,
+        pause: false,
+        targets: list,
+        schemes: KVec::new(),
+    })
+}
+
+/// The parameters with one more scheme.
+pub(crate) fn with_scheme(mut params: Params<Fake>, scheme: SchemeParams) -> Result<Params<Fake>> {
+    params.schemes.push(scheme, GFP_KERNEL)?;
+    Ok(params)
+}

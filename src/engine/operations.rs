@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What an address space has to be able to do to be monitored.
+
+use super::{
+    rand::Rng,
+    rate::Window,
+    region::{
+        AddrRange,
+        Region, //
+    },
+    scheme::{
+        Action,
+        SchemeParams, //
+    },
+};
+use kernel::prelude::*;
+
+/// Outcome of a scheme's action on a region.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Applied {
+    /// Bytes that the action took effect on.
+    pub bytes: u64,
+    /// Bytes that passed the filters that the operations look at.
+    pub filter_passed: u64,
+}
+
+/// What an address space can do.
+///
+/// The engine hands over a whole target at a time with its regions in ascending order, so that an
+/// implementation can take a reference, a lock or a place in a page table once for many regions.
+pub trait Operations {
+    /// Names the memory of one target, e.g. a process.
+    type Space;
+
+    /// Smallest size of a region in the unit of addresses; a power of two.
+    fn min_region_sz(&self) -> u64;
+
+    /// The ranges that a target should cover now, or `None` where the regions that the user has
+    /// set stand.
+    ///
+    /// Asked at the start for targets without regions, and at every operations update for all. An
+    /// error leaves the target's regions as they are.
+    fn ranges(&mut self, space: &Self::Space) -> Result<Option<KVec<AddrRange>>>;
+
+    /// Passes over all regions of a target: looks at the sample that was prepared, if
+    /// [`Pass::checks`], then prepares a new one, if [`Pass::prepares`].
+    ///
+    /// Allocates nothing. A region without a prepared sample is not to be checked.
+    fn sample(&mut self, space: &Self::Space, regions: &mut [Region], pass: &mut Pass<'_>);
+
+    /// Whether the target still exists.
+    fn is_valid(&self, space: &Self::Space) -> bool;
+
+    /// Whether an address of `space` names the same memory as it did of `old_space` when `old`
+    /// were the operations.
+    ///
+    /// Samples that were prepared before a commit can be checked after it only if so. The answer
+    /// here is always safe: it costs one sample of each region.
+    fn same_space(&self, space: &Self::Space, old: &Self, old_space: &Self::Space) -> bool {
+        let _ = (space, old, old_space);
+        false
+    }
+
+    /// Whether [`Self::apply`] can do something for `action`. A scheme with another one is counted
+    /// and walked as any, but changes nothing.
+    fn supports(&self, action: Action) -> bool {
+        action == Action::Stat
+    }
+
+    /// Applies a scheme's action to a region. Called for supported actions only.
+    fn apply(&mut self, space: &Self::Space, region: &Region, scheme: &SchemeParams) -> Applied {
+        let _ = (space, region, scheme);
+        Applied::default()
+    }
+}
+
+/// A pass over the regions of a target, handed to [`Operations::sample`].
+pub struct Pass<'a> {
+    kind: PassKind,
+    window: Window,
+    rng: &'a mut Rng,
+}
+
+/// What a pass is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum PassKind {
+    Check,
+    Prepare,
+    CheckAndPrepare,
+}
+
+impl<'a> Pass<'a> {
+    pub(crate) fn new(kind: PassKind, window: Window, rng: &'a mut Rng) -> Self {
+        Self { kind, window, rng }
+    }
+}
+
+impl Pass<'_> {
+    /// Whether prepared samples are to be checked.
+    #[inline]
+    pub fn checks(&self) -> bool {
+        self.kind != PassKind::Prepare
+    }
+
+    /// Whether new samples are to be prepared.
+    #[inline]
+    pub fn prepares(&self) -> bool {
+        self.kind != PassKind::Check
+    }
+
+    /// Counts the outcome of a region's sample, and uses the sample up. Without a prepared sample
+    /// nothing is counted.
+    #[inline]
+    pub fn record(&mut self, region: &mut Region, accessed: bool) {
+        region.record(&self.window, accessed);
+    }
+
+    /// Picks the next sampling address in the region at random, and marks it prepared.
+    #[inline]
+    pub fn pick(&mut self, region: &mut Region) -> u64 {
+        let addr = self.rng.range(region.start(), region.end());
+        region.prepare(addr);
+        addr
+    }
+}

@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! DAMON-based operation schemes: an action for memory of a certain access pattern.
+
+use super::{
+    attrs::{
+        Attrs,
+        Micros, //
+    },
+    operations::Applied,
+    region::Region, //
+};
+use core::ffi::CStr;
+use kernel::prelude::*;
+
+/// What a scheme does with memory. Which of them an address space can do is up to its operations.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Action {
+    /// `madvise()` with `MADV_WILLNEED`.
+    Willneed,
+    /// `madvise()` with `MADV_COLD`.
+    Cold,
+    /// Reclaim.
+    Pageout,
+    /// `madvise()` with `MADV_HUGEPAGE`.
+    Hugepage,
+    /// `madvise()` with `MADV_NOHUGEPAGE`.
+    Nohugepage,
+    /// `madvise()` with `MADV_COLLAPSE`.
+    Collapse,
+    /// Move up on the LRU lists.
+    LruPrio,
+    /// Move down on the LRU lists.
+    LruDeprio,
+    /// Migrate, the warmest first.
+    MigrateHot,
+    /// Migrate, the coldest first.
+    MigrateCold,
+    /// Count and show, change nothing.
+    Stat,
+}
+
+impl Action {
+    /// The word for it in the files of users.
+    pub const fn name(self) -> &'static CStr {
+        match self {
+            Self::Willneed => c"willneed",
+            Self::Cold => c"cold",
+            Self::Pageout => c"pageout",
+            Self::Hugepage => c"hugepage",
+            Self::Nohugepage => c"nohugepage",
+            Self::Collapse => c"collapse",
+            Self::LruPrio => c"lru_prio",
+            Self::LruDeprio => c"lru_deprio",
+            Self::MigrateHot => c"migrate_hot",
+            Self::MigrateCold => c"migrate_cold",
+            Self::Stat => c"stat",
+        }
+    }
+}
+
+/// A range of values with both ends in it. Nothing is in it if `min > max`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MinMax<T> {
+    /// The smallest value.
+    pub min: T,
+    /// The largest value.
+    pub max: T,
+}
+
+impl<T: PartialOrd> MinMax<T> {
+    /// Whether `value` is in the range.
+    pub fn contains(&self, value: T) -> bool {
+        self.min <= value && value <= self.max
+    }
+}
+
+/// Which memory a scheme is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AccessPattern {
+    /// Size of a region.
+    pub sz: MinMax<u64>,
+    /// Accesses in an aggregation interval.
+    pub nr_accesses: MinMax<u32>,
+    /// Aggregation intervals for which the accesses have stayed alike.
+    pub age: MinMax<u32>,
+}
+
+impl AccessPattern {
+    /// Whether `region` is accessed by this pattern.
+    pub fn matches(&self, region: &Region) -> bool {
+        self.sz.contains(region.size())
+            && self.nr_accesses.contains(region.nr_accesses_bp() / 10_000)
+            && self.age.contains(region.age())
+    }
+}
+
+/// A scheme as the user states it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SchemeParams {
+    /// Which memory it is for.
+    pub pattern: AccessPattern,
+    /// What to do with it.
+    pub action: Action,
+    /// Time between two applications; zero stands for the aggregation interval.
+    pub apply_interval: Micros,
+    /// Number of snapshots after which the scheme rests; zero for no limit.
+    pub max_nr_snapshots: u64,
+}
+
+/// What a scheme has done so far.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Stat {
+    /// Regions that the action was tried on.
+    pub nr_tried: u64,
+    /// Bytes that the action was tried on.
+    pub sz_tried: u64,
+    /// Regions that it took effect on, at least in part.
+    pub nr_applied: u64,
+    /// Bytes that it took effect on.
+    pub sz_applied: u64,
+    /// Bytes that passed the filters that the operations look at.
+    pub sz_ops_filter_passed: u64,
+    /// Times that the quota was used up.
+    pub qt_exceeds: u64,
+    /// Snapshots of the monitoring results that the scheme has seen.
+    pub nr_snapshots: u64,
+}
+
+impl Stat {
+    pub(crate) fn count(&mut self, tried: u64, applied: Applied) {
+        let add = |sum: &mut u64, n| *sum = sum.saturating_add(n);
+        add(&mut self.nr_tried, 1);
+        add(&mut self.sz_tried, tried);
+        add(&mut self.nr_applied, u64::from(applied.bytes != 0));
+        add(&mut self.sz_applied, applied.bytes);
+        add(&mut self.sz_ops_filter_passed, applied.filter_passed);
+    }
+
+    pub(crate) fn count_snapshot(&mut self) {
+        self.nr_snapshots = self.nr_snapshots.saturating_add(1);
+    }
+}
+
+/// What a running scheme remembers; a commit of other parameters leaves it alone.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SchemeState {
+    pub(crate) stat: Stat,
+    /// The sampling interval, counted from the start, after which the scheme is due.
+    pub(crate) next_apply: u64,
+    /// Whether the walk under way, if any, has seen an application of this scheme.
+    pub(crate) walked: bool,
+}
+
+/// A scheme of a context.
+pub struct Scheme {
+    pub(crate) params: SchemeParams,
+    pub(crate) state: SchemeState,
+}
+
+impl Scheme {
+    /// A scheme that is first due an interval after `passed` sampling intervals.
+    pub(crate) fn new(params: SchemeParams, attrs: &Attrs, passed: u64) -> Self {
+        let state = SchemeState {
+            stat: Stat::default(),
+            next_apply: 0,
+            walked: false,
+        };
+        let mut scheme = Self { params, state };
+        scheme.schedule(attrs, passed);
+        scheme
+    }
+
+    /// The scheme as the user has stated it.
+    pub fn params(&self) -> &SchemeParams {
+        &self.params
+    }
+
+    /// What the scheme has done so far.
+    pub fn stat(&self) -> &Stat {
+        &self.state.stat
+    }
+
+    /// Sets when the scheme is due next, counted from `passed` sampling intervals.
+    pub(crate) fn schedule(&mut self, attrs: &Attrs, passed: u64) {
+        let interval = match self.params.apply_interval {
+            Micros(0) => attrs.aggr(),
+            interval => interval,
+        };
+        self.state.next_apply = passed.saturating_add(interval.in_units_of(attrs.sample()));
+    }
+
+    /// Whether the scheme is due after `passed` sampling intervals.
+    pub(crate) fn is_due(&self, passed: u64) -> bool {
+        passed >= self.state.next_apply
+    }
+
+    /// Whether the scheme has seen as many snapshots as it may.
+    pub(crate) fn is_resting(&self) -> bool {
+        let max = self.params.max_nr_snapshots;
+        max != 0 && self.state.stat.nr_snapshots >= max
+    }
+}
+
+#[kunit_tests(damon_rs_scheme)]
+mod tests {
+    use super::{
+        super::{
+            attrs::AttrsParams,
+            region::tests::region, //
+        },
+        *, //
+    };
+
+    fn scheme(apply_interval: Micros) -> SchemeParams {
+        SchemeParams {
+            pattern: AccessPattern {
+                sz: MinMax { min: 10, max: 20 },
+                nr_accesses: MinMax { min: 1, max: 3 },
+                age: MinMax { min: 5, max: 6 },
+            },
+            action: Action::Stat,
+            apply_interval,
+            max_nr_snapshots: 0,
+        }
+    }
+
+    #[test]
+    fn matches_with_both_ends() -> Result {
+        let pattern = scheme(Micros(0)).pattern;
+        assert!(pattern.matches(&region(0, 10, 1, 0, 5)?));
+        assert!(pattern.matches(&region(0, 20, 3, 0, 6)?));
+        assert!(!pattern.matches(&region(0, 9, 1, 0, 5)?));
+        assert!(!pattern.matches(&region(0, 21, 1, 0, 5)?));
+        assert!(!pattern.matches(&region(0, 10, 0, 0, 5)?));
+        assert!(!pattern.matches(&region(0, 10, 4, 0, 5)?));
+        assert!(!pattern.matches(&region(0, 10, 1, 0, 4)?));
+        assert!(!pattern.matches(&region(0, 10, 1, 0, 7)?));
+        Ok(())
+    }
+
+    #[test]
+    fn is_due_after_its_interval() -> Result {
+        let attrs = Attrs::try_from(AttrsParams::default())?;
+        let own = Scheme::new(scheme(Micros::from_millis(50)), &attrs, 7);
+        assert!(!own.is_due(16));
+        assert!(own.is_due(17));
+        let aggr = Scheme::new(scheme(Micros(0)), &attrs, 7);
+        assert!(!aggr.is_due(26));
+        assert!(aggr.is_due(27));
+        let never = Scheme::new(scheme(Micros(u64::MAX)), &attrs, u64::MAX - 1);
+        assert!(!never.is_due(u64::MAX - 1));
+        Ok(())
+    }
+
+    #[test]
+    fn rests_after_its_snapshots() -> Result {
+        let attrs = Attrs::try_from(AttrsParams::default())?;
+        let mut scheme = Scheme::new(scheme(Micros(0)), &attrs, 0);
+        scheme.state.stat.count_snapshot();
+        assert!(!scheme.is_resting());
+        scheme.params.max_nr_snapshots = 1;
+        assert!(scheme.is_resting());
+        Ok(())
+    }
+
+    #[test]
+    fn counts_what_was_tried_and_done() {
+        let mut stat = Stat::default();
+        stat.count(10, Applied::default());
+        stat.count(
+            20,
+            Applied {
+                bytes: 15,
+                filter_passed: 17,
+            },
+        );
+        assert_eq!((stat.nr_tried, stat.sz_tried), (2, 30));
+        assert_eq!((stat.nr_applied, stat.sz_applied), (1, 15));
+        assert_eq!(stat.sz_ops_filter_passed, 17);
+        stat.count(u64::MAX, Applied::default());
+        assert_eq!(stat.sz_tried, u64::MAX);
+    }
+}
