@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Headers with what the bindings of the kernel crate lack. bindgen makes bindings of the items in bindings_allowlist;
+ * all their types are those of the kernel crate, unless they are listed there too.
+ *
+ * Sorted alphabetically.
+ */
+#include <linux/kprobes.h>
+
+#include "debugfs/file.h"
+#include "mm/helpers.h"
+#include "trace/log.h"
+#include "trace/region.h"

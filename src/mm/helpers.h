@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Macros and inline functions of the kernel's headers that the mm layer needs as functions, because Rust can call
+ * nothing else. The kernel crate has its own set in rust/helpers; here is what that one lacks.
+ *
+ * Sorted by header, then by name.
+ */
+#ifndef DAMON_RS_MM_HELPERS_H
+#define DAMON_RS_MM_HELPERS_H
+
+#include <linux/mm.h>
+#include <linux/pid.h>
+
+/* linux/mm.h */
+void damon_rs_helper_vma_iter_init(struct vma_iterator *vmi, struct mm_struct *mm, unsigned long addr);
+struct vm_area_struct *damon_rs_helper_vma_next(struct vma_iterator *vmi);
+struct folio *damon_rs_helper_pmd_folio(pmd_t pmd);
+spinlock_t *damon_rs_helper_pmd_lockptr(struct mm_struct *mm, pmd_t *pmd);
+struct folio *damon_rs_helper_pte_folio(pte_t pte);
+spinlock_t *damon_rs_helper_pte_lockptr(struct mm_struct *mm, pmd_t pmd);
+
+/* linux/mmap_lock.h */
+bool damon_rs_helper_mmap_lock_is_contended(struct mm_struct *mm);
+#ifdef CONFIG_PER_VMA_LOCK
+bool damon_rs_helper_vma_is_contended(struct vm_area_struct *vma);
+bool damon_rs_helper_vma_start_read_locked(struct vm_area_struct *vma);
+#endif
+
+/* linux/mmu_notifier.h */
+bool damon_rs_helper_mm_has_notifiers(struct mm_struct *mm);
+
+/* linux/page-flags.h, linux/page_idle.h */
+void damon_rs_helper_folio_set_idle(struct folio *folio);
+void damon_rs_helper_folio_set_young(struct folio *folio);
+
+/* linux/pgtable.h */
+bool damon_rs_helper_p4d_none(p4d_t p4d);
+p4d_t *damon_rs_helper_p4d_offset(pgd_t *pgd, unsigned long addr);
+bool damon_rs_helper_pgd_none(pgd_t pgd);
+pgd_t *damon_rs_helper_pgd_offset(struct mm_struct *mm, unsigned long addr);
+pmd_t *damon_rs_helper_pmd_table(pud_t pud);
+pte_t *damon_rs_helper_pte_table(pmd_t pmd);
+bool damon_rs_helper_pud_is_table(pud_t pud);
+pud_t *damon_rs_helper_pud_offset(p4d_t *p4d, unsigned long addr);
+bool damon_rs_helper_test_and_clear_young(unsigned long *entry);
+
+/* linux/pid.h */
+struct pid *damon_rs_helper_get_pid(struct pid *pid);
+
+/* linux/sched.h */
+void damon_rs_helper_cond_resched(void);
+bool damon_rs_helper_need_resched(void);
+
+/* linux/spinlock.h */
+bool damon_rs_helper_spin_is_contended(spinlock_t *lock);
+
+#endif /* DAMON_RS_MM_HELPERS_H */

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Accessed bits in the page table of a process, for many addresses in ascending order.
+//!
+//! Looking at one address costs a search for its area and a lock of it, a walk down five levels of
+//! tables and a lock of the last one. A [`Cursor`] pays for each of them only when it leaves what
+//! it has: it keeps the area, remembers the directory (the table of PMD entries, 1 GiB) and stays
+//! in the leaf table (2 MiB), locked, until it is asked for an address elsewhere. Two samples in
+//! one table cost little more than the load of their entries.
+//!
+//! ```text
+//!   addresses   ──x─────x──x───────────────x──────xx──x────────────────
+//!   span         ├ leaf table ┤├ hole ─ ─ ─ ─┤├ THP ┤├ leaf table ┤
+//! ```
+//!
+//! What is seen of an entry follows the rules of the C DAMON: it must be present and map a folio
+//! that belongs to the process, so that the zero pages, device memory without folios and anything
+//! swapped out count as not accessed. Areas of `VM_PFNMAP` are not looked into. Neither are, for
+//! now, those of hugetlbfs, and mappings as big as a PUD.
+//!
+//! C headers: [`include/linux/pgtable.h`](srctree/include/linux/pgtable.h),
+//! [`include/linux/mmap_lock.h`](srctree/include/linux/mmap_lock.h)
+
+use kernel::mm::MmWithUser;
+
+use crate::bindings;
+
+mod area;
+mod directory;
+mod entry;
+mod leaf;
+mod span;
+
+use area::Area;
+use directory::Directory;
+use entry::{
+    Leaf,
+    Notifiers, //
+};
+use leaf::LeafTable;
+use span::Span;
+
+pub(crate) use entry::{
+    Entry,
+    FolioId,
+    Forgotten, //
+};
+
+/// A place in the page table of an address space, which it keeps locked.
+///
+/// Between a call of [`at`](Self::at) and the next of [`relax`](Self::relax) the caller must not
+/// sleep.
+///
+/// # Why what it reads is there
+///
+/// Tables are taken out of a page table in three ways. Those of a range that is unmapped, together
+/// with the tables above them, once no area in the VMA tree needs them; an area is taken out of the
+/// tree, and moved, only when nobody else has a lock of it. Those of an address space that ends,
+/// once it has no users. And single leaf tables at any time, to collapse what they map or because
+/// they are empty: under the lock of the leaf table, and freed by RCU.
+///
+/// The cursor walks only inside of an area that it has locked, of an address space that has users.
+/// This leaves the third way, for which [`LeafTable`] looks again after locking.
+///
+/// # Invariants
+///
+/// - `directory` and `notifiers` were found while `area` was locked, and belong to it. Empty spans
+///   stand for nothing known.
+/// - `table` belongs to every address of `span`, all of which are in `area` unless it is `Absent`.
+pub(crate) struct Cursor<'mm> {
+    mm: &'mm MmWithUser,
+    /// Where `table` is all that needs to be known.
+    span: Span,
+    /// Declared before the area because it is dropped in this order.
+    table: LeafTable,
+    directory: Directory,
+    notifiers: Notifiers,
+    area: Option<Area<'mm>>,
+}
+
+impl<'mm> Cursor<'mm> {
+    /// A cursor that is nowhere yet.
+    pub(crate) fn new(mm: &'mm MmWithUser) -> Self {
+        // INVARIANT: Nothing is known.
+        Self {
+            mm,
+            span: Span::EMPTY,
+            table: LeafTable::Absent,
+            directory: Directory::UNKNOWN,
+            notifiers: Notifiers::none(),
+            area: None,
+        }
+    }
+
+    /// What is mapped at an address, `None` if that is nothing that could be accessed.
+    ///
+    /// Sleeps, if it has to leave the area, until a thread that changes the next one is done. Where
+    /// an address has no entry, the cursor may not notice that it gets one until
+    /// [`relax`](Self::relax).
+    #[inline]
+    pub(crate) fn at(&mut self, addr: usize) -> Option<Entry<'_>> {
+        if !self.span.contains(addr) {
+            self.seek(addr);
+        }
+        let leaf = match &self.table {
+            LeafTable::Absent => return None,
+            LeafTable::Ptes { ptes, .. } => Leaf::pte(*ptes, addr),
+            LeafTable::Pmd { pmd, .. } => Leaf::pmd(*pmd, addr),
+        };
+        // SAFETY: `addr` is in `span`, so this is its entry in a table that is locked as long as
+        // `table` stays as it is, and that is as long as the cursor is borrowed.
+        unsafe { Entry::new(leaf, self.mm, &self.notifiers) }
+    }
+
+    /// Goes to another table.
+    #[inline(never)]
+    fn seek(&mut self, addr: usize) {
+        self.leave_table();
+        if !matches!(&self.area, Some(area) if area.span().contains(addr)) {
+            // Whoever changes the next area may be waiting for this one.
+            self.leave_area();
+            match Area::lock(self.mm, addr) {
+                Ok(area) => {
+                    self.notifiers = Notifiers::of(self.mm, &area);
+                    self.area = Some(area);
+                }
+                Err(hole) => {
+                    self.span = hole;
+                    return;
+                }
+            }
+        }
+        let Some(area) = &self.area else {
+            return;
+        };
+        if !area.is_walkable() {
+            self.span = area.span();
+            return;
+        }
+        if !self.directory.span().contains(addr) {
+            // SAFETY: The address is in the area, and the directory is forgotten when the area is
+            // left.
+            match unsafe { Directory::find(self.mm, addr) } {
+                Ok(directory) => self.directory = directory,
+                Err(none) => {
+                    self.span = none.intersection(area.span());
+                    return;
+                }
+            }
+        }
+        let (pmd, span) = self.directory.entry(addr);
+        // SAFETY: The address is in the area, and the table is left before the area is.
+        self.table = unsafe { LeafTable::lock(self.mm, pmd) };
+        // INVARIANT: The PMD entry is that of all these addresses.
+        self.span = span.intersection(area.span());
+    }
+
+    /// Unlocks the current table.
+    fn leave_table(&mut self) {
+        self.span = Span::EMPTY;
+        self.table = LeafTable::Absent;
+    }
+
+    /// Unlocks the current area.
+    fn leave_area(&mut self) {
+        self.leave_table();
+        self.directory = Directory::UNKNOWN;
+        self.area = None;
+    }
+
+    /// Gives way to whoever waits for what the cursor holds. To be called every few dozen
+    /// addresses.
+    pub(crate) fn relax(&mut self) {
+        // SAFETY: This looks at the current thread.
+        let preempt = unsafe { bindings::damon_rs_helper_need_resched() };
+        if preempt || self.area.as_ref().is_some_and(Area::is_contended) {
+            self.leave_area();
+            // SAFETY: No lock is held any longer.
+            unsafe { bindings::damon_rs_helper_cond_resched() };
+        } else if self.table.is_absent() || self.table.is_contended() {
+            self.leave_table();
+        }
+    }
+}

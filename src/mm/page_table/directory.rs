@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The levels above the leaf tables.
+
+use kernel::{
+    bindings as c,
+    mm::MmWithUser, //
+};
+
+use super::Span;
+use crate::bindings;
+
+/// How much a table of PMD entries maps.
+const DIRECTORY_SHIFT: u32 = c::PUD_SHIFT;
+
+/// A table of PMD entries, 1 GiB of addresses.
+///
+/// It stays in place as long as the area is locked that it was found for.
+///
+/// # Invariants
+///
+/// `pmds` is the table of all addresses in `span`, which is empty or aligned to what a table maps.
+#[derive(Clone, Copy)]
+pub(super) struct Directory {
+    span: Span,
+    pmds: *mut c::pmd_t,
+}
+
+impl Directory {
+    pub(super) const UNKNOWN: Self = Self {
+        span: Span::EMPTY,
+        pmds: core::ptr::null_mut(),
+    };
+
+    /// The addresses that this directory is for.
+    #[inline]
+    pub(super) fn span(&self) -> Span {
+        self.span
+    }
+
+    /// The table of PMD entries for an address, or for which addresses around it there is none.
+    ///
+    /// An entry of these levels that is not empty stays as it is while any of the area that it
+    /// serves is mapped. The one exception is a PUD entry that maps memory itself: it may be
+    /// replaced by a table or emptied at any time, so that is read only once.
+    ///
+    /// # Safety
+    ///
+    /// `addr` must be in an area of the mm that is locked. The result may be used for addresses of
+    /// this area, as long as it is locked.
+    pub(super) unsafe fn find(mm: &MmWithUser, addr: usize) -> Result<Self, Span> {
+        // SAFETY: The top-level table exists as long as the mm, and has an entry for any address.
+        let pgd = unsafe { bindings::damon_rs_helper_pgd_offset(mm.as_raw(), addr) };
+        // SAFETY: The entry is valid; it may become non-empty under our eyes.
+        if unsafe { bindings::damon_rs_helper_pgd_none(pgd.read_volatile()) } {
+            // The entry is for more, but only on machines with five levels.
+            return Err(Span::block(addr, c::P4D_SHIFT));
+        }
+        // SAFETY: The entry is not empty, so there is a table, which the caller promises is not
+        // freed.
+        let p4d = unsafe { bindings::damon_rs_helper_p4d_offset(pgd, addr) };
+        // SAFETY: As for the level above.
+        if unsafe { bindings::damon_rs_helper_p4d_none(p4d.read_volatile()) } {
+            return Err(Span::block(addr, c::P4D_SHIFT));
+        }
+        // SAFETY: As for the level above.
+        let pud = unsafe { bindings::damon_rs_helper_pud_offset(p4d, addr) };
+        // SAFETY: The entry is valid; it may change under our eyes.
+        let pud = unsafe { pud.read_volatile() };
+        // SAFETY: This looks at bits of the value.
+        if !unsafe { bindings::damon_rs_helper_pud_is_table(pud) } {
+            return Err(Span::block(addr, DIRECTORY_SHIFT));
+        }
+        // INVARIANT: This is the table that the PUD entry of these addresses points to.
+        Ok(Self {
+            span: Span::block(addr, DIRECTORY_SHIFT),
+            // SAFETY: The value is that of an entry that points to a table.
+            pmds: unsafe { bindings::damon_rs_helper_pmd_table(pud) },
+        })
+    }
+
+    /// The PMD entry of an address of this directory, and the addresses that share it.
+    pub(super) fn entry(&self, addr: usize) -> (*mut c::pmd_t, Span) {
+        let index = (addr >> c::PMD_SHIFT) & (PTRS_PER_PMD - 1);
+        // A table has this many entries, whatever the address is.
+        (
+            self.pmds.wrapping_add(index),
+            Span::block(addr, c::PMD_SHIFT),
+        )
+    }
+}
+
+/// Entries in a table of PMD entries.
+const PTRS_PER_PMD: usize = 1 << (DIRECTORY_SHIFT - c::PMD_SHIFT);

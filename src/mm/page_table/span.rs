@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Ranges of addresses, up to the very last.
+
+use kernel::prelude::*;
+
+/// A range of addresses.
+#[derive(Clone, Copy)]
+pub(super) struct Span {
+    first: usize,
+    /// The last address, which belongs to the range.
+    last: usize,
+}
+
+impl Span {
+    /// No address at all.
+    pub(super) const EMPTY: Self = Self { first: 1, last: 0 };
+
+    /// From `first` to `last`, both included.
+    pub(super) const fn new(first: usize, last: usize) -> Self {
+        Self { first, last }
+    }
+
+    /// From `start` to right before `end`.
+    pub(super) const fn up_to(start: usize, end: usize) -> Self {
+        if start < end {
+            Self::new(start, end - 1)
+        } else {
+            Self::EMPTY
+        }
+    }
+
+    /// The aligned block of `1 << shift` bytes around an address.
+    pub(super) const fn block(addr: usize, shift: u32) -> Self {
+        let mask = !(usize::MAX << shift);
+        Self::new(addr & !mask, addr | mask)
+    }
+
+    #[inline]
+    pub(super) const fn contains(self, addr: usize) -> bool {
+        self.first <= addr && addr <= self.last
+    }
+
+    pub(super) fn intersection(self, other: Self) -> Self {
+        Self::new(self.first.max(other.first), self.last.min(other.last))
+    }
+}
+
+#[kunit_tests(damon_rs_mm_span)]
+mod tests {
+    use super::Span;
+
+    #[test]
+    fn ends_belong_to_the_span() {
+        let span = Span::up_to(0x1000, 0x3000);
+        assert!(!span.contains(0xfff));
+        assert!(span.contains(0x1000));
+        assert!(span.contains(0x2fff));
+        assert!(!span.contains(0x3000));
+        assert!(Span::new(0, usize::MAX).contains(usize::MAX));
+    }
+
+    #[test]
+    fn empty_spans_contain_nothing() {
+        for span in [Span::EMPTY, Span::up_to(0x1000, 0x1000)] {
+            assert!(![0, 1, 0xfff, 0x1000, usize::MAX]
+                .iter()
+                .any(|addr| span.contains(*addr)));
+        }
+        let apart = Span::up_to(0, 0x1000).intersection(Span::up_to(0x2000, 0x3000));
+        assert!(!apart.contains(0xfff) && !apart.contains(0x1800) && !apart.contains(0x2000));
+    }
+
+    #[test]
+    fn blocks_are_aligned() {
+        let block = Span::block(0x40_1234, 21);
+        assert!(block.contains(0x40_0000) && block.contains(0x5f_ffff));
+        assert!(!block.contains(0x3f_ffff) && !block.contains(0x60_0000));
+        // The last block of the address space.
+        let block = Span::block(usize::MAX - 1, 39);
+        assert!(block.contains(usize::MAX) && !block.contains(0));
+    }
+}

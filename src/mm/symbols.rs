@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Functions and variables of the kernel that it does not export to modules.
+//!
+//! They are found once, when the module is loaded, and kept by feature: a feature whose symbols are
+//! not all there is `None`, which one line of the log says. Nothing else of the module fails for
+//! it.
+//!
+//! The type of each symbol is what the kernel's own header declares: [`features`] has the compiler
+//! compare the two.
+//!
+//! `kallsyms_lookup_name()` finds them. It is not exported either, but the address of any function
+//! is known to who registers a kprobe on it.
+//!
+//! C headers: [`include/linux/kallsyms.h`](srctree/include/linux/kallsyms.h),
+//! [`include/linux/kprobes.h`](srctree/include/linux/kprobes.h)
+
+use core::{
+    ffi::c_void,
+    ptr::NonNull, //
+};
+
+use kernel::{
+    bindings as c,
+    c_str,
+    ffi::c_ulong,
+    fmt,
+    prelude::*,
+    str::CStr,
+    sync::SetOnce, //
+};
+
+mod kallsyms;
+
+use kallsyms::Kallsyms;
+
+/// A variable of the kernel.
+///
+/// # Invariants
+///
+/// The pointer is to a variable of type `T` that lives as long as the kernel runs.
+pub(crate) struct Variable<T>(NonNull<T>);
+
+// SAFETY: This is no more than an address; who uses it must obey the rules of the variable.
+unsafe impl<T> Send for Variable<T> {}
+// SAFETY: As above.
+unsafe impl<T> Sync for Variable<T> {}
+
+impl<T> Variable<T> {
+    /// The variable's address.
+    pub(crate) fn as_ptr(&self) -> *mut T {
+        self.0.as_ptr()
+    }
+}
+
+/// Declares features by the symbols that they need.
+///
+/// A member is a function with its C prototype in Rust's terms, or a variable with its type. That
+/// it is the type of the header's declaration is checked at compile time: the binding of the same
+/// name must fit it.
+macro_rules! features {
+    ($(
+        $(#[doc = $doc:literal])*
+        $(#[cfg($cfg:meta)])?
+        $feature:ident($field:ident, $what:literal) {
+            $(fn $fn:ident($($arg:ident: $arg_type:ty),*) $(-> $ret:ty)?;)*
+            $(static $static:ident: $static_type:ty;)*
+        }
+    )*) => {
+        $(
+            $(#[doc = $doc])*
+            $(#[cfg($cfg)])?
+            pub(crate) struct $feature {
+                $(pub(crate) $fn: unsafe extern "C" fn($($arg_type),*) $(-> $ret)?,)*
+                $(pub(crate) $static: Variable<$static_type>,)*
+            }
+
+            $(#[cfg($cfg)])?
+            const _: () = {
+                $(
+                    // The declaration in the header has this very type.
+                    const _: unsafe extern "C" fn($($arg_type),*) $(-> $ret)? = c::$fn;
+                )*
+                $(
+                    const _: fn() -> *mut $static_type = || &raw mut c::$static;
+                )*
+            };
+
+            $(#[cfg($cfg)])?
+            impl $feature {
+                fn find(kallsyms: &Kallsyms) -> Result<Self, &'static CStr> {
+                    Ok(Self {
+                        $(
+                            $fn: {
+                                let name = c_str!(stringify!($fn));
+                                let address = kallsyms.find(name).ok_or(name)?;
+                                // SAFETY: This is the entry of the function that the header
+                                // declares, and the declaration has this type: the constant above
+                                // would not compile otherwise.
+                                unsafe {
+                                    core::mem::transmute::<
+                                        NonNull<c_void>,
+                                        unsafe extern "C" fn($($arg_type),*) $(-> $ret)?,
+                                    >(address)
+                                }
+                            },
+                        )*
+                        $(
+                            $static: {
+                                let name = c_str!(stringify!($static));
+                                // INVARIANT: This is the address of the variable that the header
+                                // declares, of this type: the constant above would not compile
+                                // otherwise.
+                                Variable(kallsyms.find(name).ok_or(name)?.cast())
+                            },
+                        )*
+                    })
+                }
+            }
+        )*
+
+        /// What was found.
+        struct Symbols {
+            $(
+                $(#[cfg($cfg)])?
+                $field: Option<$feature>,
+            )*
+        }
+
+        impl Symbols {
+            fn find(kallsyms: Option<&Kallsyms>) -> Self {
+                Self {
+                    $(
+                        $(#[cfg($cfg)])?
+                        $field: found($what, kallsyms.map($feature::find)),
+                    )*
+                }
+            }
+        }
+
+        $(
+            #[doc = concat!("What ", $what, " needs, if the kernel has it.")]
+            $(#[cfg($cfg)])?
+            pub(crate) fn $field() -> Option<&'static $feature> {
+                SYMBOLS.as_ref()?.$field.as_ref()
+            }
+        )*
+    };
+}
+
+features! {
+    /// The place of the module's directory in sysfs, `/sys/kernel/mm`.
+    MmDirectory(mm_directory, "the directory in /sys/kernel/mm") {
+        static mm_kobj: *mut c::kobject;
+    }
+
+    /// Accesses that do not go through the process's own page table, above all those of virtual
+    /// machines.
+    #[cfg(CONFIG_MMU_NOTIFIER)]
+    SecondaryMmus(secondary_mmus, "seeing accesses by virtual machines") {
+        fn __mmu_notifier_clear_young(mm: *mut c::mm_struct, start: c_ulong, end: c_ulong) -> bool;
+        fn __mmu_notifier_test_young(mm: *mut c::mm_struct, address: c_ulong) -> bool;
+    }
+}
+
+/// The kobject of `/sys/kernel/mm`, which the kernel makes when it boots and never removes.
+pub(crate) fn mm_kobj() -> Option<NonNull<c::kobject>> {
+    // SAFETY: The variable is written once, when the kernel boots.
+    NonNull::new(unsafe { mm_directory()?.mm_kobj.as_ptr().read() })
+}
+
+static SYMBOLS: SetOnce<Symbols> = SetOnce::new();
+
+/// Looks all symbols up. To be called when the module is loaded, before anything asks for a
+/// feature.
+///
+/// Fails only for lack of memory: what the kernel does not have is missed later, by the features
+/// that want it.
+pub(crate) fn resolve() -> Result {
+    let kallsyms = match Kallsyms::locate() {
+        Ok(kallsyms) => Some(kallsyms),
+        Err(ENOMEM) => return Err(ENOMEM),
+        Err(e) => {
+            pr_warn!("kallsyms_lookup_name() was not found ({e:?})\n");
+            None
+        }
+    };
+    SYMBOLS.populate(Symbols::find(kallsyms.as_ref()));
+    Ok(())
+}
+
+/// Takes note of a feature that is not to be had.
+fn found<T>(what: impl fmt::Display, outcome: Option<Result<T, &'static CStr>>) -> Option<T> {
+    match outcome {
+        None => {
+            pr_warn!("no {what}: symbols of the kernel cannot be looked up\n");
+            None
+        }
+        Some(Ok(feature)) => Some(feature),
+        Some(Err(symbol)) => {
+            pr_warn!("no {what}: the kernel has no {symbol}\n");
+            None
+        }
+    }
+}

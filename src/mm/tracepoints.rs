@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The C side of the trace events, `src/trace/`.
+//!
+//! A tracepoint can be defined in C only; what is here takes plain values, so that the rest of the
+//! module calls it without unsafe code.
+
+pub(crate) use crate::bindings::damon_rs_trace_region as TraceRegion;
+
+use crate::bindings;
+
+/// Whether somebody listens to `damon_aggregated` or `damon_region_aggregated`.
+pub(crate) fn aggregated_enabled() -> bool {
+    // SAFETY: May be called in any context.
+    unsafe { bindings::damon_rs_trace_aggregated_enabled() }
+}
+
+/// Emits both events for a region, as far as somebody listens.
+pub(crate) fn aggregated(target: u32, nr_regions: u32, nr_probes: u32, region: &TraceRegion) {
+    // SAFETY: May be called in any context. The region is only read, and only during the call; more
+    // probes than it has counts of are not reported.
+    unsafe { bindings::damon_rs_trace_aggregated(target, nr_regions, nr_probes, region) };
+}
