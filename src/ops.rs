@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The operations layer: what an address space can do.
+//!
+//! The engine asks through its [`Operations`] trait and knows none of the implementations. Here
+//! they are, behind one enum so that the choice that a user makes while the kernel runs costs a
+//! match and no indirect call.
+
+use kernel::prelude::*;
+
+use crate::{
+    engine::{
+        Action,
+        AddrRange,
+        Applied,
+        Operations,
+        Pass,
+        Region,
+        SchemeParams, //
+    },
+    mm::Pid, //
+};
+
+mod remembered;
+mod three_regions;
+mod vaddr;
+
+use vaddr::{
+    Ranges,
+    Vaddr, //
+};
+
+/// The operations sets, by the names that users know.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OpsId {
+    /// Virtual address spaces of processes, with what they map.
+    Vaddr,
+    /// Fixed ranges of virtual address spaces.
+    Fvaddr,
+    /// The physical address space.
+    Paddr,
+}
+
+impl OpsId {
+    /// Those that can be used, in the order in which they are listed to users.
+    pub fn available() -> impl Iterator<Item = OpsId> {
+        [OpsId::Vaddr, OpsId::Fvaddr].into_iter()
+    }
+
+    /// The name in `avail_operations` and `operations`.
+    pub fn name(self) -> &'static str {
+        match self {
+            OpsId::Vaddr => "vaddr",
+            OpsId::Fvaddr => "fvaddr",
+            OpsId::Paddr => "paddr",
+        }
+    }
+}
+
+/// The memory of a target.
+#[derive(Clone)]
+pub enum Space {
+    /// What a process has mapped.
+    Process(Pid),
+}
+
+/// Operations of the kind that the user chose.
+pub enum AnyOps {
+    /// For [`OpsId::Vaddr`] and [`OpsId::Fvaddr`].
+    Vaddr(Vaddr),
+}
+
+impl AnyOps {
+    /// Makes operations ready for use. Physical addresses are counted in `addr_unit`; virtual ones
+    /// always in bytes.
+    pub fn new(id: OpsId, addr_unit: u64) -> Result<Self> {
+        let _ = addr_unit;
+        match id {
+            OpsId::Vaddr => Ok(Self::Vaddr(Vaddr::new(Ranges::Mapped))),
+            OpsId::Fvaddr => Ok(Self::Vaddr(Vaddr::new(Ranges::Fixed))),
+            OpsId::Paddr => Err(EINVAL),
+        }
+    }
+
+    /// Which operations these are.
+    pub fn id(&self) -> OpsId {
+        match self {
+            Self::Vaddr(vaddr) => vaddr.id(),
+        }
+    }
+}
+
+impl Operations for AnyOps {
+    type Space = Space;
+
+    fn min_region_sz(&self) -> u64 {
+        match self {
+            Self::Vaddr(vaddr) => vaddr.min_region_sz(),
+        }
+    }
+
+    fn ranges(&mut self, space: &Space) -> Result<Option<KVec<AddrRange>>> {
+        match (self, space) {
+            (Self::Vaddr(vaddr), Space::Process(pid)) => vaddr.ranges(pid),
+        }
+    }
+
+    fn sample(&mut self, space: &Space, regions: &mut [Region], pass: &mut Pass<'_>) {
+        match (self, space) {
+            (Self::Vaddr(vaddr), Space::Process(pid)) => vaddr.sample(pid, regions, pass),
+        }
+    }
+
+    fn is_valid(&self, space: &Space) -> bool {
+        match (self, space) {
+            (Self::Vaddr(vaddr), Space::Process(pid)) => vaddr.is_valid(pid),
+        }
+    }
+
+    fn same_space(&self, space: &Space, old: &Self, old_space: &Space) -> bool {
+        match (self, space, old, old_space) {
+            (Self::Vaddr(new), Space::Process(pid), Self::Vaddr(old), Space::Process(old_pid)) => {
+                new.same_space(pid, old, old_pid)
+            }
+        }
+    }
+
+    fn supports(&self, action: Action) -> bool {
+        match self {
+            Self::Vaddr(vaddr) => vaddr.supports(action),
+        }
+    }
+
+    fn apply(&mut self, space: &Space, region: &Region, scheme: &SchemeParams) -> Applied {
+        match (self, space) {
+            (Self::Vaddr(vaddr), Space::Process(pid)) => vaddr.apply(pid, region, scheme),
+        }
+    }
+}
