@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The kdamond's loop: what happens at which sampling tick, and what happens in between.
+//!
+//! ```text
+//!        ┌────────────► answer the bell: calls, walks, stop
+//!        │                   │
+//!        │    paused ◄───────┤
+//!        │  sleep ≤ 1 s      │ no sample is prepared: prepare one
+//!        │        │          │
+//!        ├────────┘          ▼
+//!        │             is it time? ──no──► sleep until it is, or the bell rings ──┐
+//!        │                   │ yes                                               │
+//!        │                   ▼                                                   │
+//!        │    tick: check, merge, schemes, aggregate, split, update, prepare     │
+//!        └───────────────────┴───────────────────────────────────────────────────┘
+//! ```
+
+use super::{
+    mailbox::{
+        Inbox,
+        Repeats,
+        Walk, //
+    },
+    moment::Moment,
+    schedule::Schedule,
+    thread::bell, //
+};
+use crate::engine::{
+    Context,
+    Events,
+    Operations,
+    Walker, //
+};
+use kernel::prelude::*;
+
+/// A paused kdamond looks this often whether its targets are still there.
+const PAUSED_CHECK_US: u64 = 1_000_000;
+
+/// A kdamond at work.
+pub(crate) struct Kdamond<O: Operations, E: Events> {
+    // In the order in which they go: who waits for the walk hears of its end before the mailbox
+    // closes, and once it is closed nothing of the context is left.
+    walk: Option<KBox<dyn Walk<dyn Walker>>>,
+    repeats: Repeats<Context<O>>,
+    context: Context<O>,
+    events: E,
+    schedule: Schedule,
+    /// When the outstanding sample was prepared. `None` at the start and while paused.
+    prepared: Option<Moment>,
+    inbox: Inbox<Context<O>, dyn Walker>,
+}
+
+impl<O: Operations + 'static, E: Events> Kdamond<O, E> {
+    /// Brings a context and its mailbox together.
+    pub(crate) fn new(
+        context: Context<O>,
+        inbox: Inbox<Context<O>, dyn Walker>,
+        events: E,
+    ) -> Self {
+        Self {
+            walk: None,
+            repeats: Repeats::new(),
+            schedule: Schedule::new(context.attrs(), context.passed()),
+            context,
+            events,
+            prepared: None,
+            inbox,
+        }
+    }
+
+    /// Runs until it is asked to stop, or none of the targets is left.
+    pub(crate) fn run(mut self) {
+        self.context.start();
+        while self.answer() && self.context.any_target_valid() {
+            if self.context.paused() {
+                self.rest();
+            } else {
+                self.work();
+            }
+        }
+        self.cancel_walk();
+    }
+
+    /// Serves what the bell was rung for. `false` when asked to stop.
+    fn answer(&mut self) -> bool {
+        if !self.inbox.bell().answer() {
+            return true;
+        }
+        let attrs = *self.context.attrs();
+        self.inbox.serve_calls(&mut self.context);
+        if attrs != *self.context.attrs() {
+            // New intervals start a new window, as in `damon_set_attrs()`.
+            self.schedule = Schedule::new(self.context.attrs(), self.context.passed());
+        }
+        self.inbox.take_repeats(&mut self.repeats);
+        if self.walk.as_ref().is_some_and(|walk| walk.is_abandoned()) {
+            self.cancel_walk();
+        }
+        if self.walk.is_none() {
+            self.walk = self.inbox.take_walk();
+            self.context.begin_walk();
+        }
+        !self.inbox.stop_requested()
+    }
+
+    /// Nothing but to wait. The outstanding sample is given up: how long it would be is not up to
+    /// the sampling interval any more.
+    fn rest(&mut self) {
+        self.cancel_walk();
+        self.prepared = None;
+        let bell = self.inbox.bell();
+        bell.sleep_until(bell::now().after_micros(PAUSED_CHECK_US));
+    }
+
+    /// Takes a sample when it is time, else waits for that.
+    fn work(&mut self) {
+        if self.context.schemes().is_empty() {
+            self.cancel_walk();
+        }
+        let Some(prepared) = self.prepared else {
+            self.context.prepare();
+            self.prepared = Some(bell::now());
+            return;
+        };
+        // At least a microsecond, so that an interval of zero leaves the CPU to others.
+        let due = prepared.after_micros(self.context.attrs().sample().0.max(1));
+        if bell::now() < due {
+            self.inbox.bell().sleep_until(due);
+        } else {
+            self.tick();
+            self.prepared = Some(bell::now());
+        }
+    }
+
+    /// One sampling tick, in the order of the C DAMON.
+    fn tick(&mut self) {
+        let passed = self.context.passed().saturating_add(1);
+        let due = self.schedule.due(passed);
+        let schemes_due = self.context.schemes_due_at(passed);
+
+        if !due.aggregation && !due.ops_update && !schemes_due {
+            self.context.check_and_prepare();
+            self.repeats.tick(&mut self.context);
+            return;
+        }
+
+        self.context.check();
+        if due.aggregation {
+            self.context.merge();
+        }
+        self.repeats.tick(&mut self.context);
+        if schemes_due {
+            self.apply_schemes();
+        }
+        if due.aggregation {
+            self.context.aggregate(&mut self.events);
+            self.context.split();
+        }
+        if due.ops_update {
+            self.context.update();
+        }
+        self.schedule.advance(due, self.context.attrs());
+        self.context.prepare();
+    }
+
+    fn apply_schemes(&mut self) {
+        let visitor = self.walk.as_mut().and_then(|walk| walk.visitor());
+        // Shortens the lifetime of the trait object, which `Option` alone does not.
+        let visitor = visitor.map(|visitor| visitor as &mut dyn Walker);
+        let walked = self.context.apply_schemes(&mut self.events, visitor);
+        if walked {
+            if let Some(mut walk) = self.walk.take() {
+                self.inbox.end_walk();
+                walk.finish();
+            }
+        }
+    }
+
+    fn cancel_walk(&mut self) {
+        if let Some(walk) = self.walk.take() {
+            self.inbox.end_walk();
+            drop(walk);
+        }
+    }
+}

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The one way in which kdamonds and their callers share anything: a value behind a mutex, with a
+//! condition to wait for.
+//!
+//! [`super::mailbox`] and [`super::reply`] are written against this type alone, so that a model
+//! checker can put its own in its place and walk through their interleavings.
+//!
+//! No two of these locks are ever held together: they share a lock class, so lockdep reports the
+//! first attempt.
+
+use kernel::{
+    new_condvar, new_mutex,
+    prelude::*,
+    sync::{
+        lock::{
+            mutex::MutexBackend,
+            Guard, //
+        },
+        Arc,
+        CondVar,
+        Mutex, //
+    },
+};
+
+/// A value behind a mutex, with a condition to wait for.
+#[pin_data]
+pub(crate) struct Monitor<T> {
+    #[pin]
+    value: Mutex<T>,
+    #[pin]
+    changed: CondVar,
+}
+
+/// The value, locked.
+pub(crate) type Locked<'a, T> = Guard<'a, T, MutexBackend>;
+
+impl<T> Monitor<T> {
+    /// Puts `value` behind a new mutex. Fails with `ENOMEM`.
+    pub(crate) fn new(value: T) -> Result<Arc<Self>> {
+        Arc::pin_init(
+            pin_init!(Self {
+                value <- new_mutex!(value, "damon_monitor"),
+                changed <- new_condvar!("damon_monitor"),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Locks the value. May sleep.
+    pub(crate) fn lock(&self) -> Locked<'_, T> {
+        self.value.lock()
+    }
+
+    /// Gives the lock up, sleeps until notified, and takes it again. `true` if a signal is pending.
+    ///
+    /// May return without a notification.
+    pub(crate) fn wait_interruptible(&self, locked: &mut Locked<'_, T>) -> bool {
+        self.changed.wait_interruptible(locked)
+    }
+
+    /// As [`Self::wait_interruptible`], not to be disturbed by signals.
+    pub(crate) fn wait(&self, locked: &mut Locked<'_, T>) {
+        self.changed.wait(locked);
+    }
+
+    /// Wakes all who wait.
+    pub(crate) fn notify_all(&self) {
+        self.changed.notify_all();
+    }
+}
