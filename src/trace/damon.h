@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The trace events: those of the in-tree DAMON, field for field, under its name where the kernel
+ * lacks it and under this module's own where it does not.
+ */
+
+#undef TRACE_SYSTEM
+#ifdef CONFIG_DAMON
+#define TRACE_SYSTEM damon_rs
+#else
+#define TRACE_SYSTEM damon
+#endif
+
+#if !defined(_DAMON_RS_TRACE_H) || defined(TRACE_HEADER_MULTI_READ)
+#define _DAMON_RS_TRACE_H
+
+#include <linux/tracepoint.h>
+#include <linux/types.h>
+
+#include "region.h"
+
+TRACE_EVENT(damon_aggregated,
+
+	TP_PROTO(unsigned int target_id, const struct damon_rs_trace_region *r,
+		 unsigned int nr_regions),
+
+	TP_ARGS(target_id, r, nr_regions),
+
+	TP_STRUCT__entry(
+		__field(unsigned long, target_id)
+		__field(unsigned int, nr_regions)
+		__field(unsigned long, start)
+		__field(unsigned long, end)
+		__field(unsigned int, nr_accesses)
+		__field(unsigned int, age)
+	),
+
+	TP_fast_assign(
+		__entry->target_id = target_id;
+		__entry->nr_regions = nr_regions;
+		__entry->start = r->start;
+		__entry->end = r->end;
+		__entry->nr_accesses = r->nr_accesses;
+		__entry->age = r->age;
+	),
+
+	TP_printk("target_id=%lu nr_regions=%u %lu-%lu: %u %u",
+		  __entry->target_id, __entry->nr_regions,
+		  __entry->start, __entry->end,
+		  __entry->nr_accesses, __entry->age)
+);
+
+TRACE_EVENT_CONDITION(damon_region_aggregated,
+
+	TP_PROTO(unsigned int target_id, const struct damon_rs_trace_region *r,
+		 unsigned int nr_regions, unsigned int nr_probes),
+
+	TP_ARGS(target_id, r, nr_regions, nr_probes),
+
+	TP_CONDITION(nr_probes > 0 && nr_probes <= DAMON_RS_MAX_PROBES),
+
+	TP_STRUCT__entry(
+		__field(unsigned long, target_id)
+		__field(unsigned long, start)
+		__field(unsigned long, end)
+		__field(unsigned int, nr_regions)
+		__field(unsigned int, nr_accesses)
+		__field(unsigned int, age)
+		__dynamic_array(unsigned char, probe_hits, nr_probes)
+	),
+
+	TP_fast_assign(
+		__entry->target_id = target_id;
+		__entry->start = r->start;
+		__entry->end = r->end;
+		__entry->nr_regions = nr_regions;
+		__entry->nr_accesses = r->nr_accesses;
+		__entry->age = r->age;
+		memcpy(__get_dynamic_array(probe_hits), r->probe_hits,
+		       sizeof(*r->probe_hits) * nr_probes);
+	),
+
+	TP_printk("target_id=%lu nr_regions=%u %lu-%lu: %u %u probe_hits=%s",
+		  __entry->target_id, __entry->nr_regions,
+		  __entry->start, __entry->end,
+		  __entry->nr_accesses, __entry->age,
+		  __print_hex(__get_dynamic_array(probe_hits),
+			      __get_dynamic_array_len(probe_hits)))
+);
+
+#endif /* _DAMON_RS_TRACE_H */
+
+#undef TRACE_INCLUDE_PATH
+#define TRACE_INCLUDE_PATH .
+#undef TRACE_INCLUDE_FILE
+#define TRACE_INCLUDE_FILE damon
+#include <trace/define_trace.h>
