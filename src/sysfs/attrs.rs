@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `monitoring_attrs/`: how often, and with how many regions, memory is looked at.
+
+use super::{
+    kobject::{
+        files,
+        Dir,
+        Directory,
+        File,
+        Place, //
+    },
+    list::{
+        List,
+        Structure, //
+    },
+    probes::Probes,
+    unsupported,
+    values::{
+        Number,
+        Range, //
+    },
+};
+use crate::engine::{
+    self,
+    AttrsParams,
+    IntervalsGoal,
+    Micros, //
+};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+
+/// `monitoring_attrs/`
+pub(super) struct Attrs {
+    intervals: Dir<Intervals>,
+    nr_regions: Dir<Range>,
+    probes: Dir<Probes>,
+}
+
+impl Directory for Attrs {
+    fn files() -> &'static [File<Self>] {
+        &[]
+    }
+}
+
+impl Attrs {
+    pub(super) fn new(place: Place<'_>, structure: &Arc<Structure>) -> Result<Self> {
+        let default = AttrsParams::default();
+        let (min, max) = (default.min_nr_regions, default.max_nr_regions);
+        Ok(Self {
+            intervals: Dir::new(place, c"intervals", |place| Intervals::new(place, &default))?,
+            nr_regions: Dir::new(place, c"nr_regions", |_| Ok(Range::new(min, max)))?,
+            probes: Dir::new(place, c"probes", |_| List::new(structure, ()))?,
+        })
+    }
+
+    /// The attributes that are asked for. Fails as [`engine::Attrs::try_from`] does.
+    pub(super) fn params(&self) -> Result<engine::Attrs> {
+        let intervals = &self.intervals;
+        let params = AttrsParams {
+            sample: Micros(intervals.sample_us.get()),
+            aggr: Micros(intervals.aggr_us.get()),
+            ops_update: Micros(intervals.update_us.get()),
+            goal: intervals.goal.params(),
+            min_nr_regions: self.nr_regions.min.get(),
+            max_nr_regions: self.nr_regions.max.get(),
+        };
+        let attrs = engine::Attrs::try_from(params)?;
+        if params.goal.aggrs != 0 {
+            return Err(unsupported("intervals_goal/aggrs"));
+        }
+        self.probes.check()?;
+        Ok(attrs)
+    }
+
+    /// Takes over the intervals that a kdamond has.
+    pub(super) fn set_tuned(&self, sample: Micros, aggr: Micros) {
+        self.intervals.sample_us.set(sample.0);
+        self.intervals.aggr_us.set(aggr.0);
+    }
+}
+
+/// `intervals/`
+struct Intervals {
+    sample_us: Number<u64>,
+    aggr_us: Number<u64>,
+    update_us: Number<u64>,
+    goal: Dir<Goal>,
+}
+
+impl Directory for Intervals {
+    fn files() -> &'static [File<Self>] {
+        files!(Intervals {
+            rw c"sample_us": |intervals| &intervals.sample_us;
+            rw c"aggr_us": |intervals| &intervals.aggr_us;
+            rw c"update_us": |intervals| &intervals.update_us;
+        })
+    }
+}
+
+impl Intervals {
+    fn new(place: Place<'_>, default: &AttrsParams) -> Result<Self> {
+        Ok(Self {
+            sample_us: Number::new(default.sample.0),
+            aggr_us: Number::new(default.aggr.0),
+            update_us: Number::new(default.ops_update.0),
+            goal: Dir::new(place, c"intervals_goal", |_| Ok(Goal::new()))?,
+        })
+    }
+}
+
+/// `intervals_goal/`
+struct Goal {
+    access_bp: Number<u64>,
+    aggrs: Number<u64>,
+    min_sample_us: Number<u64>,
+    max_sample_us: Number<u64>,
+}
+
+impl Directory for Goal {
+    fn files() -> &'static [File<Self>] {
+        files!(Goal {
+            rw c"access_bp": |goal| &goal.access_bp;
+            rw c"aggrs": |goal| &goal.aggrs;
+            rw c"min_sample_us": |goal| &goal.min_sample_us;
+            rw c"max_sample_us": |goal| &goal.max_sample_us;
+        })
+    }
+}
+
+impl Goal {
+    const fn new() -> Self {
+        Self {
+            access_bp: Number::new(0),
+            aggrs: Number::new(0),
+            min_sample_us: Number::new(0),
+            max_sample_us: Number::new(0),
+        }
+    }
+
+    fn params(&self) -> IntervalsGoal {
+        IntervalsGoal {
+            access_bp: self.access_bp.get(),
+            aggrs: self.aggrs.get(),
+            min_sample_us: Micros(self.min_sample_us.get()),
+            max_sample_us: Micros(self.max_sample_us.get()),
+        }
+    }
+}

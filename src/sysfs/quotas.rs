@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `schemes/<S>/quotas/`: how much an action may do.
+
+use super::{
+    kobject::{
+        files,
+        Dir,
+        Directory,
+        File,
+        Place, //
+    },
+    list::{
+        Entry,
+        List,
+        Structure, //
+    },
+    unsupported,
+    values::{
+        Number,
+        Text,
+        Word,
+        Words, //
+    },
+};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+
+/// How the effective quota follows the goals.
+#[derive(Clone, Copy)]
+enum Tuner {
+    Consist,
+    Temporal,
+}
+
+impl Words for Tuner {
+    const WORDS: &'static [(&'static CStr, Self)] =
+        &[(c"consist", Self::Consist), (c"temporal", Self::Temporal)];
+}
+
+/// `quotas/`
+pub(super) struct Quotas {
+    ms: Number<u64>,
+    bytes: Number<u64>,
+    reset_interval_ms: Number<u64>,
+    effective_bytes: Number<u64>,
+    goal_tuner: Word<Tuner>,
+    fail_charge_num: Number<u32>,
+    fail_charge_denom: Number<u32>,
+    _weights: Dir<Weights>,
+    goals: Dir<Goals>,
+}
+
+impl Directory for Quotas {
+    fn files() -> &'static [File<Self>] {
+        files!(Quotas {
+            rw_einval c"ms": |quotas| &quotas.ms;
+            rw_einval c"bytes": |quotas| &quotas.bytes;
+            rw_einval c"reset_interval_ms": |quotas| &quotas.reset_interval_ms;
+            ro c"effective_bytes": |quotas| &quotas.effective_bytes;
+            rw c"goal_tuner": |quotas| &quotas.goal_tuner;
+            rw_einval c"fail_charge_num": |quotas| &quotas.fail_charge_num;
+            rw_einval c"fail_charge_denom": |quotas| &quotas.fail_charge_denom;
+        })
+    }
+}
+
+impl Quotas {
+    pub(super) fn new(place: Place<'_>, structure: &Arc<Structure>) -> Result<Self> {
+        Ok(Self {
+            ms: Number::new(0),
+            bytes: Number::new(0),
+            reset_interval_ms: Number::new(0),
+            effective_bytes: Number::new(0),
+            goal_tuner: Word::new(),
+            fail_charge_num: Number::new(0),
+            fail_charge_denom: Number::new(0),
+            _weights: Dir::new(place, c"weights", |_| Ok(Weights::new()))?,
+            goals: Dir::new(place, c"goals", |_| List::new(structure, ()))?,
+        })
+    }
+
+    /// Fails with `EOPNOTSUPP` if there is a quota. The other files mean nothing without one.
+    pub(super) fn check(&self) -> Result {
+        if self.ms.get() != 0 {
+            return Err(unsupported("schemes/<S>/quotas/ms"));
+        }
+        if self.bytes.get() != 0 {
+            return Err(unsupported("schemes/<S>/quotas/bytes"));
+        }
+        self.check_goals()
+    }
+
+    /// Fails with `EOPNOTSUPP` if there is a goal. One to reach nothing is none.
+    pub(super) fn check_goals(&self) -> Result {
+        let mut goals = self.goals.dirs.iter();
+        match goals.any(|goal| goal.target_value.get() != 0) {
+            true => Err(unsupported("schemes/<S>/quotas/goals/<G>/target_value")),
+            false => Ok(()),
+        }
+    }
+}
+
+/// `weights/`
+struct Weights {
+    sz_permil: Number<u32>,
+    nr_accesses_permil: Number<u32>,
+    age_permil: Number<u32>,
+}
+
+impl Directory for Weights {
+    fn files() -> &'static [File<Self>] {
+        files!(Weights {
+            rw c"sz_permil": |weights| &weights.sz_permil;
+            rw c"nr_accesses_permil": |weights| &weights.nr_accesses_permil;
+            rw c"age_permil": |weights| &weights.age_permil;
+        })
+    }
+}
+
+impl Weights {
+    const fn new() -> Self {
+        Self {
+            sz_permil: Number::new(0),
+            nr_accesses_permil: Number::new(0),
+            age_permil: Number::new(0),
+        }
+    }
+}
+
+/// What a goal is measured by.
+#[derive(Clone, Copy)]
+enum Metric {
+    UserInput,
+    SomeMemPsiUs,
+    NodeMemUsedBp,
+    NodeMemFreeBp,
+    NodeMemcgUsedBp,
+    NodeMemcgFreeBp,
+    ActiveMemBp,
+    InactiveMemBp,
+    NodeEligibleMemBp,
+}
+
+impl Words for Metric {
+    const WORDS: &'static [(&'static CStr, Self)] = &[
+        (c"user_input", Self::UserInput),
+        (c"some_mem_psi_us", Self::SomeMemPsiUs),
+        (c"node_mem_used_bp", Self::NodeMemUsedBp),
+        (c"node_mem_free_bp", Self::NodeMemFreeBp),
+        (c"node_memcg_used_bp", Self::NodeMemcgUsedBp),
+        (c"node_memcg_free_bp", Self::NodeMemcgFreeBp),
+        (c"active_mem_bp", Self::ActiveMemBp),
+        (c"inactive_mem_bp", Self::InactiveMemBp),
+        (c"node_eligible_mem_bp", Self::NodeEligibleMemBp),
+    ];
+}
+
+/// `goals/`
+type Goals = List<Goal>;
+
+/// `goals/<G>/`
+struct Goal {
+    target_metric: Word<Metric>,
+    target_value: Number<u64>,
+    current_value: Number<u64>,
+    nid: Number<i32>,
+    path: Text,
+}
+
+impl Directory for Goal {
+    fn files() -> &'static [File<Self>] {
+        files!(Goal {
+            rw c"target_metric": |goal| &goal.target_metric;
+            rw c"target_value": |goal| &goal.target_value;
+            rw c"current_value": |goal| &goal.current_value;
+            rw c"nid": |goal| &goal.nid;
+            rw c"path": |goal| &goal.path;
+        })
+    }
+}
+
+impl Entry for Goal {
+    type Common = ();
+
+    fn list_files() -> &'static [File<Goals>] {
+        files!(Goals {
+            rw c"nr_goals": |goals| goals;
+        })
+    }
+
+    fn new(_: Place<'_>, _: &Goals) -> Result<Self> {
+        Ok(Self {
+            target_metric: Word::new(),
+            target_value: Number::new(0),
+            current_value: Number::new(0),
+            nid: Number::new(0),
+            path: Text::new()?,
+        })
+    }
+}

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `schemes/`: what to do with memory of a certain access pattern.
+
+use super::{
+    dests::Dests,
+    filters::{
+        Filters,
+        Layer, //
+    },
+    kobject::{
+        files,
+        Dir,
+        Directory,
+        File,
+        Place, //
+    },
+    list::{
+        Entry,
+        List, //
+    },
+    quotas::Quotas,
+    stats::Stats,
+    tried_regions::TriedRegions,
+    unsupported,
+    values::{
+        Number,
+        Range,
+        Word,
+        Words, //
+    },
+    watermarks::Watermarks,
+};
+use crate::engine::{
+    AccessPattern,
+    Action,
+    Micros,
+    MinMax,
+    SchemeParams, //
+};
+use kernel::{
+    alloc::flags::__GFP_NOWARN,
+    prelude::*, //
+};
+
+/// `schemes/`
+pub(super) type Schemes = List<Scheme>;
+
+impl Schemes {
+    /// The schemes that are asked for. Fails with `EOPNOTSUPP` if one is beyond this module.
+    pub(super) fn params(&self) -> Result<KVec<SchemeParams>> {
+        let mut params = KVec::with_capacity(self.dirs.len(), GFP_KERNEL | __GFP_NOWARN)?;
+        for scheme in self.dirs.iter() {
+            params.push_within_capacity(scheme.params()?)?;
+        }
+        Ok(params)
+    }
+}
+
+impl Words for Action {
+    const WORDS: &'static [(&'static CStr, Self)] = &[
+        (Self::Stat.name(), Self::Stat),
+        (Self::Willneed.name(), Self::Willneed),
+        (Self::Cold.name(), Self::Cold),
+        (Self::Pageout.name(), Self::Pageout),
+        (Self::Hugepage.name(), Self::Hugepage),
+        (Self::Nohugepage.name(), Self::Nohugepage),
+        (Self::Collapse.name(), Self::Collapse),
+        (Self::LruPrio.name(), Self::LruPrio),
+        (Self::LruDeprio.name(), Self::LruDeprio),
+        (Self::MigrateHot.name(), Self::MigrateHot),
+        (Self::MigrateCold.name(), Self::MigrateCold),
+    ];
+}
+
+/// No NUMA node.
+const NO_NODE: i32 = -1;
+
+/// `schemes/<S>/`
+pub(super) struct Scheme {
+    action: Word<Action>,
+    target_nid: Number<i32>,
+    apply_interval_us: Number<u64>,
+    access_pattern: Dir<Pattern>,
+    dests: Dir<Dests>,
+    pub(super) quotas: Dir<Quotas>,
+    watermarks: Dir<Watermarks>,
+    filters: [Dir<Filters>; 3],
+    pub(super) stats: Dir<Stats>,
+    pub(super) tried_regions: Dir<TriedRegions>,
+}
+
+impl Directory for Scheme {
+    fn files() -> &'static [File<Self>] {
+        files!(Scheme {
+            rw c"action": |scheme| &scheme.action;
+            rw c"target_nid": |scheme| &scheme.target_nid;
+            rw c"apply_interval_us": |scheme| &scheme.apply_interval_us;
+        })
+    }
+}
+
+impl Entry for Scheme {
+    type Common = ();
+
+    fn list_files() -> &'static [File<Schemes>] {
+        files!(Schemes {
+            rw c"nr_schemes": |schemes| schemes;
+        })
+    }
+
+    fn new(place: Place<'_>, list: &Schemes) -> Result<Self> {
+        let structure = &list.structure;
+        let filters = |layer: Layer| Dir::new(place, layer.name(), |_| List::new(structure, layer));
+        Ok(Self {
+            action: Word::new(),
+            target_nid: Number::new(NO_NODE),
+            apply_interval_us: Number::new(0),
+            access_pattern: Dir::new(place, c"access_pattern", Pattern::new)?,
+            dests: Dir::new(place, c"dests", |_| List::new(structure, ()))?,
+            quotas: Dir::new(place, c"quotas", |place| Quotas::new(place, structure))?,
+            watermarks: Dir::new(place, c"watermarks", |_| Ok(Watermarks::new()))?,
+            filters: [
+                filters(Layer::Any)?,
+                filters(Layer::Core)?,
+                filters(Layer::Ops)?,
+            ],
+            stats: Dir::new(place, c"stats", |_| Ok(Stats::new()))?,
+            tried_regions: Dir::new(place, c"tried_regions", |_| TriedRegions::new())?,
+        })
+    }
+}
+
+impl Scheme {
+    fn params(&self) -> Result<SchemeParams> {
+        let action = self.action.get()?;
+        if action != Action::Stat {
+            return Err(unsupported("schemes/<S>/action"));
+        }
+        self.quotas.check()?;
+        self.watermarks.check()?;
+        for filters in &self.filters {
+            filters.check()?;
+        }
+        self.dests.check()?;
+        Ok(SchemeParams {
+            pattern: self.access_pattern.params(),
+            action,
+            apply_interval: Micros(self.apply_interval_us.get()),
+            max_nr_snapshots: self.stats.max_nr_snapshots.get(),
+        })
+    }
+}
+
+/// `access_pattern/`
+struct Pattern {
+    sz: Dir<Range>,
+    nr_accesses: Dir<Range>,
+    age: Dir<Range>,
+}
+
+impl Directory for Pattern {
+    fn files() -> &'static [File<Self>] {
+        &[]
+    }
+}
+
+impl Pattern {
+    fn new(place: Place<'_>) -> Result<Self> {
+        let range = |name| Dir::new(place, name, |_| Ok(Range::new(0, 0)));
+        Ok(Self {
+            sz: range(c"sz")?,
+            nr_accesses: range(c"nr_accesses")?,
+            age: range(c"age")?,
+        })
+    }
+
+    fn params(&self) -> AccessPattern {
+        let counts = |range: &Range| MinMax {
+            min: count(range.min.get()),
+            max: count(range.max.get()),
+        };
+        AccessPattern {
+            sz: MinMax {
+                min: self.sz.min.get(),
+                max: self.sz.max.get(),
+            },
+            nr_accesses: counts(&self.nr_accesses),
+            age: counts(&self.age),
+        }
+    }
+}
+
+/// No region has a higher count than the largest one: beyond it, all limits mean the same.
+fn count(limit: u64) -> u32 {
+    u32::try_from(limit).unwrap_or(u32::MAX)
+}
+
+#[kunit_tests(damon_rs_sysfs_schemes)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_that_no_count_reaches_saturates() {
+        assert_eq!(count(7), 7);
+        assert_eq!(count(u64::from(u32::MAX)), u32::MAX);
+        assert_eq!(count(1 << 32), u32::MAX);
+        assert_eq!(count(u64::MAX), u32::MAX);
+    }
+
+    #[test]
+    fn a_scheme_starts_as_stat() -> Result {
+        assert_eq!(Word::<Action>::new().get()?, Action::Stat);
+        Ok(())
+    }
+}

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `targets/`: what memory to monitor.
+
+use super::{
+    kobject::{
+        files,
+        Dir,
+        Directory,
+        File,
+        Place, //
+    },
+    list::{
+        Entry,
+        List, //
+    },
+    values::{
+        Number,
+        Switch, //
+    },
+};
+use crate::{
+    engine::{
+        AddrRange,
+        TargetParams, //
+    },
+    mm::Pid,
+    ops::{
+        OpsId,
+        Space, //
+    },
+};
+use kernel::{
+    alloc::flags::__GFP_NOWARN,
+    prelude::*, //
+};
+
+/// `targets/`
+pub(super) type Targets = List<Target>;
+
+impl Targets {
+    /// The targets that are asked for, of an address space of this kind.
+    ///
+    /// Fails with `EINVAL` if there is no process of a given number, if regions are not ascending,
+    /// and if there is more than one target where there is only one memory.
+    pub(super) fn params(&self, ops: OpsId) -> Result<KVec<TargetParams<Space>>> {
+        let targets = &self.dirs;
+        if ops == OpsId::Paddr && targets.len() > 1 {
+            return Err(EINVAL);
+        }
+        let mut params = KVec::with_capacity(targets.len(), GFP_KERNEL | __GFP_NOWARN)?;
+        for target in targets.iter() {
+            params.push_within_capacity(target.params(ops)?)?;
+        }
+        Ok(params)
+    }
+}
+
+/// `targets/<T>/`
+pub(super) struct Target {
+    pid: Number<i32>,
+    obsolete: Switch,
+    regions: Dir<Regions>,
+}
+
+impl Directory for Target {
+    fn files() -> &'static [File<Self>] {
+        files!(Target {
+            rw_einval c"pid_target": |target| &target.pid;
+            rw c"obsolete_target": |target| &target.obsolete;
+        })
+    }
+}
+
+impl Entry for Target {
+    type Common = ();
+
+    fn list_files() -> &'static [File<Targets>] {
+        files!(Targets {
+            rw c"nr_targets": |targets| targets;
+        })
+    }
+
+    fn new(place: Place<'_>, list: &Targets) -> Result<Self> {
+        Ok(Self {
+            pid: Number::new(0),
+            obsolete: Switch::new(false),
+            regions: Dir::new(place, c"regions", |_| List::new(&list.structure, ()))?,
+        })
+    }
+}
+
+impl Target {
+    fn params(&self, ops: OpsId) -> Result<TargetParams<Space>> {
+        let space = match ops {
+            OpsId::Vaddr | OpsId::Fvaddr => {
+                Space::Process(Pid::find(self.pid.get()).ok_or(EINVAL)?)
+            }
+            OpsId::Paddr => return Err(EINVAL),
+        };
+        Ok(TargetParams {
+            space,
+            obsolete: self.obsolete.get(),
+            regions: self.regions.params()?,
+        })
+    }
+}
+
+/// `targets/<T>/regions/`
+type Regions = List<Region>;
+
+impl Regions {
+    fn params(&self) -> Result<KVec<AddrRange>> {
+        let regions = &self.dirs;
+        let mut ranges = KVec::with_capacity(regions.len(), GFP_KERNEL | __GFP_NOWARN)?;
+        let mut covered = 0;
+        for region in regions.iter() {
+            let range = follow(covered, region.start.get(), region.end.get())?;
+            covered = range.end;
+            ranges.push_within_capacity(range)?;
+        }
+        Ok(ranges)
+    }
+}
+
+/// The range, if it ends after its start and starts after what has been `covered`.
+fn follow(covered: u64, start: u64, end: u64) -> Result<AddrRange> {
+    if start > end || start < covered {
+        return Err(EINVAL);
+    }
+    Ok(AddrRange { start, end })
+}
+
+/// `targets/<T>/regions/<R>/`
+pub(super) struct Region {
+    start: Number<u64>,
+    end: Number<u64>,
+}
+
+impl Directory for Region {
+    fn files() -> &'static [File<Self>] {
+        files!(Region {
+            rw c"start": |region| &region.start;
+            rw c"end": |region| &region.end;
+        })
+    }
+}
+
+impl Entry for Region {
+    type Common = ();
+
+    fn list_files() -> &'static [File<Regions>] {
+        files!(Regions {
+            rw c"nr_regions": |regions| regions;
+        })
+    }
+
+    fn new(_: Place<'_>, _: &Regions) -> Result<Self> {
+        Ok(Self {
+            start: Number::new(0),
+            end: Number::new(0),
+        })
+    }
+}
+
+#[kunit_tests(damon_rs_sysfs_targets)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn regions_are_ascending() -> Result {
+        assert_eq!(follow(0, 10, 9).err(), Some(EINVAL));
+        assert_eq!(follow(0, 10, 20)?.end, 20);
+        assert_eq!(follow(20, 20, 30)?.start, 20);
+        assert_eq!(follow(20, 19, 30).err(), Some(EINVAL));
+        assert_eq!(follow(0, u64::MAX, u64::MAX)?.end, u64::MAX);
+        Ok(())
+    }
+}

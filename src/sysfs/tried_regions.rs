@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `schemes/<S>/tried_regions/`: the regions that a scheme was tried on within its last interval.
+
+use super::{
+    kobject::{
+        files,
+        Dir,
+        Directory,
+        File,
+        Place, //
+    },
+    list::{
+        Change,
+        Dirs, //
+    },
+    schemes::Schemes,
+    values::Number, //
+};
+use crate::engine::{
+    Tried,
+    Walker, //
+};
+use kernel::prelude::*;
+
+/// `tried_regions/`
+pub(super) struct TriedRegions {
+    total_bytes: Number<u64>,
+    regions: Dirs<TriedRegion>,
+}
+
+impl Directory for TriedRegions {
+    fn files() -> &'static [File<Self>] {
+        files!(TriedRegions {
+            ro c"total_bytes": |tried| &tried.total_bytes;
+        })
+    }
+}
+
+impl TriedRegions {
+    pub(super) fn new() -> Result<Self> {
+        Ok(Self {
+            total_bytes: Number::new(0),
+            regions: Dirs::new()?,
+        })
+    }
+}
+
+/// Replaces the directories of `dir` by `total.regions` ones, for the first of `records`.
+fn show<'a>(
+    dir: &Dir<TriedRegions>,
+    change: &Change<'_>,
+    total: &Total,
+    mut records: impl Iterator<Item = &'a Record>,
+) -> Result {
+    dir.total_bytes.set(total.bytes);
+    let nr = total.regions;
+    dir.regions.replace(change, dir.place(), nr, |_, place| {
+        TriedRegion::new(place, records.next().ok_or(EINVAL)?)
+    })
+}
+
+/// Removes what earlier walks of all schemes have seen.
+pub(super) fn clear(change: &Change<'_>, schemes: &Schemes) -> Result {
+    schemes.dirs.iter().try_for_each(|scheme| {
+        show(
+            &scheme.tried_regions,
+            change,
+            &Total::default(),
+            core::iter::empty(),
+        )
+    })
+}
+
+/// `tried_regions/<R>/`
+struct TriedRegion {
+    start: Number<u64>,
+    end: Number<u64>,
+    nr_accesses: Number<u32>,
+    age: Number<u32>,
+    sz_filter_passed: Number<u64>,
+    _probes: Dir<TriedProbes>,
+}
+
+impl Directory for TriedRegion {
+    fn files() -> &'static [File<Self>] {
+        files!(TriedRegion {
+            ro c"start": |region| &region.start;
+            ro c"end": |region| &region.end;
+            ro c"nr_accesses": |region| &region.nr_accesses;
+            ro c"age": |region| &region.age;
+            ro c"sz_filter_passed": |region| &region.sz_filter_passed;
+        })
+    }
+}
+
+impl TriedRegion {
+    fn new(place: Place<'_>, record: &Record) -> Result<Self> {
+        Ok(Self {
+            start: Number::new(record.start),
+            end: Number::new(record.end),
+            nr_accesses: Number::new(record.nr_accesses),
+            age: Number::new(record.age),
+            sz_filter_passed: Number::new(record.sz_filter_passed),
+            _probes: Dir::new(place, c"probes", |_| Ok(TriedProbes))?,
+        })
+    }
+}
+
+/// `tried_regions/<R>/probes/`: a directory for each probe of the context, of which there is none.
+struct TriedProbes;
+
+impl Directory for TriedProbes {
+    fn files() -> &'static [File<Self>] {
+        &[]
+    }
+}
+
+/// A region as it was when a scheme was tried on it.
+struct Record {
+    scheme: usize,
+    start: u64,
+    end: u64,
+    nr_accesses: u32,
+    age: u32,
+    sz_filter_passed: u64,
+}
+
+/// What a scheme was tried on, all in all.
+#[derive(Clone, Default)]
+struct Total {
+    bytes: u64,
+    /// Number of records.
+    regions: usize,
+}
+
+/// What a walk sees.
+pub(super) struct Seen {
+    /// One for each scheme that has a directory.
+    totals: KVec<Total>,
+    /// `None` if only the bytes are wanted.
+    records: Option<KVVec<Record>>,
+    /// Whether there was no memory for a record.
+    incomplete: bool,
+}
+
+impl Seen {
+    /// Nothing yet, of as many schemes as there are directories.
+    pub(super) fn new(schemes: &Schemes, bytes_only: bool) -> Result<Self> {
+        let nr = schemes.dirs.len();
+        let mut totals = KVec::with_capacity(nr, GFP_KERNEL)?;
+        for _ in 0..nr {
+            totals.push_within_capacity(Total::default())?;
+        }
+        Ok(Self {
+            totals,
+            records: (!bytes_only).then(KVVec::new),
+            incomplete: false,
+        })
+    }
+
+    fn add(&mut self, tried: &Tried<'_>) -> Result {
+        let Some(total) = self.totals.get_mut(tried.scheme) else {
+            return Ok(());
+        };
+        let region = tried.region;
+        total.bytes = total.bytes.saturating_add(region.size());
+        let Some(records) = &mut self.records else {
+            return Ok(());
+        };
+        let record = Record {
+            scheme: tried.scheme,
+            start: region.start(),
+            end: region.end(),
+            nr_accesses: region.nr_accesses_bp() / 10_000,
+            age: region.age(),
+            sz_filter_passed: tried.sz_filter_passed,
+        };
+        push(records, record)?;
+        total.regions = total.regions.saturating_add(1);
+        Ok(())
+    }
+
+    /// Shows it in the directories of `schemes`, which are the ones that [`Self::new`] was given.
+    ///
+    /// Fails with `ENOMEM`; what was shown before stays if the walk lacked memory, and nothing is
+    /// shown of a scheme whose directories could not be made.
+    pub(super) fn show(&self, change: &Change<'_>, schemes: &Schemes) -> Result {
+        if self.incomplete {
+            return Err(ENOMEM);
+        }
+        let totals = (0..self.totals.len()).zip(&self.totals);
+        for (scheme, (number, total)) in schemes.dirs.iter().zip(totals) {
+            let records = self.records.iter().flatten();
+            let own = records.filter(|record| record.scheme == number);
+            show(&scheme.tried_regions, change, total, own)?;
+        }
+        Ok(())
+    }
+}
+
+/// Appends a record, in twice the memory if need be.
+// `Vec::push` does the same, but with arithmetic for which the compiler wants a way to panic.
+fn push(records: &mut KVVec<Record>, record: Record) -> Result {
+    if records.len() == records.capacity() {
+        let capacity = records.len().saturating_mul(2).max(64);
+        let mut larger = KVVec::with_capacity(capacity, GFP_KERNEL)?;
+        for record in core::mem::take(records) {
+            larger.push_within_capacity(record)?;
+        }
+        *records = larger;
+    }
+    Ok(records.push_within_capacity(record)?)
+}
+
+impl Walker for Seen {
+    fn visit(&mut self, tried: &Tried<'_>) {
+        self.incomplete |= self.add(tried).is_err();
+    }
+}

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `schemes/<S>/watermarks/`: when a scheme is to rest.
+
+use super::{
+    kobject::{
+        files,
+        Directory,
+        File, //
+    },
+    unsupported,
+    values::{
+        Number,
+        Word,
+        Words, //
+    },
+};
+use kernel::prelude::*;
+
+/// What is compared with the marks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Metric {
+    None,
+    FreeMemRate,
+}
+
+impl Words for Metric {
+    const WORDS: &'static [(&'static CStr, Self)] =
+        &[(c"none", Self::None), (c"free_mem_rate", Self::FreeMemRate)];
+}
+
+/// `watermarks/`
+pub(super) struct Watermarks {
+    metric: Word<Metric>,
+    interval_us: Number<u64>,
+    high: Number<u64>,
+    mid: Number<u64>,
+    low: Number<u64>,
+}
+
+impl Directory for Watermarks {
+    fn files() -> &'static [File<Self>] {
+        files!(Watermarks {
+            rw c"metric": |marks| &marks.metric;
+            rw c"interval_us": |marks| &marks.interval_us;
+            rw c"high": |marks| &marks.high;
+            rw c"mid": |marks| &marks.mid;
+            rw c"low": |marks| &marks.low;
+        })
+    }
+}
+
+impl Watermarks {
+    pub(super) const fn new() -> Self {
+        Self {
+            metric: Word::new(),
+            interval_us: Number::new(0),
+            high: Number::new(0),
+            mid: Number::new(0),
+            low: Number::new(0),
+        }
+    }
+
+    /// Fails with `EOPNOTSUPP` if there is a metric.
+    pub(super) fn check(&self) -> Result {
+        match self.metric.get()? {
+            Metric::None => Ok(()),
+            Metric::FreeMemRate => Err(unsupported("schemes/<S>/watermarks/metric")),
+        }
+    }
+}
