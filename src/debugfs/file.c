@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * debugfs looks at a file's operations once more when it is closed, so they
+ * must not go before: they need an owner, which those of the kernel crate's
+ * debugfs files lack.
+ */
+
+#include <linux/debugfs.h>
+#include <linux/fs.h>
+#include <linux/module.h>
+#include <linux/seq_file.h>
+
+#include "file.h"
+
+static int damon_rs_debugfs_open(struct inode *inode, struct file *file)
+{
+	struct damon_rs_debugfs_file *ours = inode->i_private;
+
+	return single_open(file, ours->show, ours->data);
+}
+
+static const struct file_operations damon_rs_debugfs_fops = {
+	.owner = THIS_MODULE,
+	.open = damon_rs_debugfs_open,
+	.read = seq_read,
+	.llseek = seq_lseek,
+	.release = single_release,
+};
+
+struct dentry *damon_rs_debugfs_create(const char *dir, const char *name,
+				       struct damon_rs_debugfs_file *file)
+{
+	struct dentry *parent = debugfs_create_dir(dir, NULL);
+
+	debugfs_create_file(name, 0400, parent, file, &damon_rs_debugfs_fops);
+	return parent;
+}

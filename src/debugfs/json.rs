@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A context as JSON.
+
+use crate::{
+    engine::{
+        Attrs,
+        Region,
+        Scheme, //
+    },
+    kdamond::Context,
+    ops::Space, //
+};
+use core::fmt::Write as _;
+use kernel::{
+    fmt,
+    prelude::*, //
+};
+
+/// Text of any length. A failing allocation is a formatting error.
+pub(super) struct Text(KVVec<u8>);
+
+impl Text {
+    /// No text.
+    pub(super) fn new() -> Self {
+        Self(KVVec::new())
+    }
+
+    /// The text.
+    pub(super) fn as_str(&self) -> &str {
+        // Only whole strings were written, so all of it is valid.
+        core::str::from_utf8(&self.0).unwrap_or("")
+    }
+}
+
+/// Appends where there is room.
+fn append(text: &mut KVVec<u8>, bytes: &[u8]) -> fmt::Result {
+    for byte in bytes {
+        text.push_within_capacity(*byte).map_err(|_| fmt::Error)?;
+    }
+    Ok(())
+}
+
+impl fmt::Write for Text {
+    fn write_str(&mut self, s: &str) -> fmt::Result {
+        let needed = self.0.len().saturating_add(s.len());
+        if needed > self.0.capacity() {
+            let mut grown = KVVec::with_capacity(needed.saturating_mul(2), GFP_KERNEL)
+                .map_err(|_| fmt::Error)?;
+            append(&mut grown, &self.0)?;
+            self.0 = grown;
+        }
+        append(&mut self.0, s.as_bytes())
+    }
+}
+
+/// Writes `items`, separated by commas, in brackets.
+fn list<T>(
+    text: &mut Text,
+    items: impl Iterator<Item = T>,
+    mut write: impl FnMut(&mut Text, T) -> fmt::Result,
+) -> fmt::Result {
+    text.write_str("[")?;
+    for (at, item) in items.enumerate() {
+        if at != 0 {
+            text.write_str(",")?;
+        }
+        write(text, item)?;
+    }
+    text.write_str("]")
+}
+
+/// Writes the parameters and the state of a context.
+pub(super) fn context(text: &mut Text, context: &Context) -> fmt::Result {
+    write!(
+        text,
+        "{{\"ops\":\"{}\",\"pause\":{},\"passed_sample_intervals\":{},\"attrs\":",
+        context.ops().id().name(),
+        context.paused(),
+        context.passed(),
+    )?;
+    attrs(text, context.attrs())?;
+    text.write_str(",\"targets\":")?;
+    list(text, context.targets().iter(), |text, target| {
+        match target.space() {
+            Space::Process(pid) => write!(text, "{{\"pid\":{},\"regions\":", pid.nr())?,
+        }
+        list(text, target.regions().iter(), region)?;
+        text.write_str("}")
+    })?;
+    text.write_str(",\"schemes\":")?;
+    list(text, context.schemes().iter(), scheme)?;
+    text.write_str("}")
+}
+
+fn attrs(text: &mut Text, attrs: &Attrs) -> fmt::Result {
+    write!(
+        text,
+        "{{\"sample_us\":{},\"aggr_us\":{},\"update_us\":{},\
+         \"min_nr_regions\":{},\"max_nr_regions\":{}}}",
+        attrs.sample().0,
+        attrs.aggr().0,
+        attrs.ops_update().0,
+        attrs.params().min_nr_regions,
+        attrs.params().max_nr_regions,
+    )
+}
+
+fn region(text: &mut Text, region: &Region) -> fmt::Result {
+    write!(
+        text,
+        "{{\"start\":{},\"end\":{},\"nr_accesses\":{},\"nr_accesses_bp\":{},\
+         \"last_nr_accesses\":{},\"age\":{}}}",
+        region.start(),
+        region.end(),
+        region.nr_accesses(),
+        region.nr_accesses_bp(),
+        region.last_nr_accesses(),
+        region.age(),
+    )
+}
+
+fn scheme(text: &mut Text, scheme: &Scheme) -> fmt::Result {
+    let params = scheme.params();
+    let pattern = &params.pattern;
+    let stat = scheme.stat();
+    write!(
+        text,
+        "{{\"action\":\"{}\",\"apply_interval_us\":{},\"max_nr_snapshots\":{},\
+         \"access_pattern\":{{\"sz\":[{},{}],\"nr_accesses\":[{},{}],\"age\":[{},{}]}},",
+        params.action.name().to_str().unwrap_or(""),
+        params.apply_interval.0,
+        params.max_nr_snapshots,
+        pattern.sz.min,
+        pattern.sz.max,
+        pattern.nr_accesses.min,
+        pattern.nr_accesses.max,
+        pattern.age.min,
+        pattern.age.max,
+    )?;
+    write!(
+        text,
+        "\"stats\":{{\"nr_tried\":{},\"sz_tried\":{},\"nr_applied\":{},\"sz_applied\":{},\
+         \"sz_ops_filter_passed\":{},\"qt_exceeds\":{},\"nr_snapshots\":{}}}}}",
+        stat.nr_tried,
+        stat.sz_tried,
+        stat.nr_applied,
+        stat.sz_applied,
+        stat.sz_ops_filter_passed,
+        stat.qt_exceeds,
+        stat.nr_snapshots,
+    )
+}
