@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The module's files that do not need a kernel, as they are, for tests on the host.
+//!
+//! Each file brings its unit tests along, which run here and in the kernel. The properties tests
+//! beside them have the numbers chosen by proptest, and run here only.
+
+/// The files, by way of their folder: with the path of a file alone the compiler would look for
+/// its submodules beside it.
+#[path = "../../../../src"]
+mod files {
+    pub mod engine;
+
+    #[cfg(test)]
+    #[path = "kdamond"]
+    pub(crate) mod kdamond {
+        use crate::{
+            monitor as sync,
+            thread::{
+                self,
+                bell, //
+            },
+        };
+
+        // Who abandons a request is part of the model.
+        #[allow(dead_code)]
+        pub(crate) mod mailbox;
+        pub(crate) mod moment;
+        #[allow(dead_code)]
+        mod reply;
+        pub(crate) mod run;
+        mod schedule;
+    }
+}
+
+// `crate::engine` is what the files call each other by in the kernel.
+pub use files::engine;
+
+#[cfg(test)]
+use files::kdamond;
+
+#[cfg(test)]
+#[path = "../../shared/sync.rs"]
+mod monitor;
+#[cfg(test)]
+mod primitives;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod runs;
+#[cfg(test)]
+mod thread;

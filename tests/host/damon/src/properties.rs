@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What holds for any input.
+
+mod accuracy;
+mod commit;
+mod limits;
+mod memory;
+mod ranges;
+mod steps;
+mod strategies;
+
+use crate::engine::{
+    Context,
+    Region, //
+};
+use memory::Memory;
+
+/// Everything that can be seen of a context.
+fn picture(context: &Context<Memory>) -> String {
+    let targets: Vec<_> = context
+        .targets()
+        .iter()
+        .map(|target| (target.space(), target.regions()))
+        .collect();
+    let schemes: Vec<_> = context
+        .schemes()
+        .iter()
+        .map(|scheme| (scheme.params(), scheme.stat()))
+        .collect();
+    format!(
+        "{:?} {:?} {} {} {targets:?} {schemes:?}",
+        context.ops(),
+        context.attrs(),
+        context.paused(),
+        context.passed(),
+    )
+}
+
+/// All regions of a context.
+fn regions(context: &Context<Memory>) -> impl Iterator<Item = &Region> {
+    context
+        .targets()
+        .iter()
+        .flat_map(|target| target.regions().iter())
+}
+
+/// Number of addresses in all regions.
+fn total_size(context: &Context<Memory>) -> u128 {
+    regions(context)
+        .map(|region| u128::from(region.size()))
+        .sum()
+}
+
+/// Panics unless regions are sorted, disjoint, aligned and not empty, rates are possible ones, and
+/// samples are in their regions.
+fn check_invariants(context: &Context<Memory>) {
+    let grain = context.ops().grain;
+    let max = context.attrs().max_nr_accesses();
+    for target in context.targets() {
+        for pair in target.regions().windows(2) {
+            assert!(pair[0].end() <= pair[1].start(), "{pair:?} overlap");
+        }
+    }
+    for region in regions(context) {
+        assert!(region.start() < region.end(), "{region:?} is empty");
+        assert!(
+            region.start() % grain == 0 && region.end() % grain == 0,
+            "{region:?} is not aligned to {grain}"
+        );
+        assert!(region.nr_accesses() <= max, "{region:?} above {max}");
+        assert!(region.last_nr_accesses() <= max, "{region:?} above {max}");
+        assert!(
+            region.nr_accesses_bp() <= max.saturating_mul(10_000),
+            "{region:?} above {max}"
+        );
+        if let Some(addr) = region.sample() {
+            assert!(
+                (region.start()..region.end()).contains(&addr),
+                "{region:?} has its sample elsewhere"
+            );
+        }
+    }
+}

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Any number anywhere: overflows would panic, absurd limits would take for ever.
+
+use super::{
+    check_invariants,
+    memory::{
+        Counter,
+        Visits, //
+    },
+    strategies::any_wanted,
+};
+use crate::engine::{
+    Context,
+    MAX_REGIONS, //
+};
+use proptest::{
+    prelude::{
+        prop_assert,
+        prop_assume,
+        proptest,
+        ProptestConfig, //
+    },
+    test_runner::Config, //
+};
+
+proptest! {
+    // Refused parameters do not count as a case.
+    #![proptest_config(ProptestConfig {
+        max_global_rejects: 10_000,
+        ..Config::default()
+    })]
+
+    #[test]
+    fn nothing_overflows(wanted in any_wanted(), other in any_wanted()) {
+        let context = wanted.params().and_then(|params| Context::new(params, 1));
+        prop_assume!(context.is_ok());
+        let Ok(mut context) = context else {
+            return Ok(());
+        };
+        context.start();
+        check_invariants(&context);
+        // Each target's last region is a rest.
+        prop_assert!(context.nr_regions() <= MAX_REGIONS + 100);
+        context.prepare();
+        for _ in 0..3 {
+            context.check_and_prepare();
+            context.merge();
+            context.apply_schemes(&mut Counter::default(), Some(&mut Visits::default()));
+            context.aggregate(&mut Counter::default());
+            context.split();
+            context.update();
+            check_invariants(&context);
+        }
+        if let Ok(params) = other.params() {
+            let _ = context.commit(params);
+        }
+        check_invariants(&context);
+        context.check();
+        context.merge();
+        context.split();
+        check_invariants(&context);
+    }
+}

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A memory of which we know how it is accessed.
+
+use crate::engine::{
+    AddrRange,
+    Events,
+    Operations,
+    Pass,
+    Region,
+    Tried,
+    Walker, //
+};
+use kernel::prelude::*;
+
+/// A memory of which we know how it is accessed.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Memory {
+    /// Smallest size of a region.
+    pub(crate) grain: u64,
+    /// What targets cover; `None` where the user's ranges stand.
+    pub(crate) covers: Option<Vec<(u64, u64)>>,
+    /// Addresses that are accessed all the time.
+    pub(crate) hot: (u64, u64),
+}
+
+impl Operations for Memory {
+    /// A number that tells targets apart; every third one has ceased to exist.
+    type Space = u32;
+
+    fn min_region_sz(&self) -> u64 {
+        self.grain
+    }
+
+    fn ranges(&mut self, _space: &u32) -> Result<Option<KVec<AddrRange>>> {
+        self.covers.as_deref().map(ranges).transpose()
+    }
+
+    fn sample(&mut self, _space: &u32, regions: &mut [Region], pass: &mut Pass<'_>) {
+        for region in regions {
+            if let Some(addr) = region.sample().filter(|_| pass.checks()) {
+                assert!((region.start()..region.end()).contains(&addr));
+                pass.record(region, (self.hot.0..self.hot.1).contains(&addr));
+            }
+            if pass.prepares() {
+                let addr = pass.pick(region);
+                assert!((region.start()..region.end()).contains(&addr));
+            }
+        }
+    }
+
+    fn is_valid(&self, space: &u32) -> bool {
+        space % 3 != 2
+    }
+
+    fn same_space(&self, space: &u32, _old: &Self, old_space: &u32) -> bool {
+        space == old_space
+    }
+}
+
+/// A list of ranges as the engine wants it.
+pub(crate) fn ranges(list: &[(u64, u64)]) -> Result<KVec<AddrRange>> {
+    let mut ranges = KVec::with_capacity(list.len(), GFP_KERNEL)?;
+    for &(start, end) in list {
+        ranges.push_within_capacity(AddrRange { start, end })?;
+    }
+    Ok(ranges)
+}
+
+/// Counts the trace events.
+#[derive(Default)]
+pub(crate) struct Counter(pub(crate) usize);
+
+impl Events for Counter {
+    fn aggregated_enabled(&self) -> bool {
+        true
+    }
+
+    fn aggregated(&mut self, _target: usize, nr_regions: usize, _: &Region, _nr_probes: usize) {
+        assert!(nr_regions > 0);
+        self.0 += 1;
+    }
+}
+
+/// Counts what a walk sees.
+#[derive(Default)]
+pub(crate) struct Visits(pub(crate) usize);
+
+impl Walker for Visits {
+    fn visit(&mut self, _tried: &Tried<'_>) {
+        self.0 += 1;
+    }
+}

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Inputs to choose from.
+
+use super::memory::{
+    ranges,
+    Memory, //
+};
+use crate::engine::{
+    AccessPattern,
+    Action,
+    Attrs,
+    AttrsParams,
+    IntervalsGoal,
+    Micros,
+    MinMax,
+    Params,
+    SchemeParams,
+    TargetParams, //
+};
+use kernel::prelude::*;
+use proptest::prelude::{
+    any,
+    prop_oneof,
+    Just,
+    Strategy, //
+};
+
+/// Any 64-bit number, those at which something may happen more often.
+pub(super) fn number() -> impl Strategy<Value = u64> {
+    prop_oneof![
+        0u64..12,
+        (0u32..64).prop_map(|shift| 1 << shift),
+        (0u32..64).prop_map(|shift| u64::MAX >> shift),
+        (0u32..64).prop_map(|shift| u64::MAX << shift),
+        any::<u64>(),
+    ]
+}
+
+/// Any 32-bit number, likewise.
+pub(super) fn small_number() -> impl Strategy<Value = u32> {
+    prop_oneof![0u32..30, any::<u32>(), Just(u32::MAX)]
+}
+
+/// Two numbers, mostly the smaller one first.
+fn pair() -> impl Strategy<Value = (u64, u64)> {
+    let sorted = (number(), number()).prop_map(|(a, b)| (a.min(b), a.max(b)));
+    prop_oneof![9 => sorted, 1 => (number(), number())]
+}
+
+/// Any attributes. Most of them fit together.
+pub(super) fn any_attrs() -> impl Strategy<Value = AttrsParams> {
+    // An absurd lower limit makes a million regions. That is to be tried, but not all the time.
+    let usual = (3u64..300, number()).prop_map(|(min, more)| (min, min.saturating_add(more)));
+    let nr_regions = prop_oneof![30 => usual, 1 => pair()];
+    let aggrs = prop_oneof![3 => Just(0), 1 => number()];
+    (pair(), number(), number(), aggrs, pair(), nr_regions).prop_map(
+        |(intervals, ops_update, access_bp, aggrs, goal, nr_regions)| AttrsParams {
+            sample: Micros(intervals.0),
+            aggr: Micros(intervals.1),
+            ops_update: Micros(ops_update),
+            goal: IntervalsGoal {
+                access_bp,
+                aggrs,
+                min_sample_us: Micros(goal.0),
+                max_sample_us: Micros(goal.1),
+            },
+            min_nr_regions: nr_regions.0,
+            max_nr_regions: nr_regions.1,
+        },
+    )
+}
+
+/// Attributes like those that people use.
+pub(super) fn usual_attrs() -> impl Strategy<Value = AttrsParams> {
+    (0u64..5000, 0u64..30, 3u64..20, 0u64..60).prop_map(|(sample, samples, min, more)| {
+        AttrsParams {
+            sample: Micros(sample),
+            aggr: Micros(sample * samples.max(1) + samples),
+            min_nr_regions: min,
+            max_nr_regions: min + more,
+            ..AttrsParams::default()
+        }
+    })
+}
+
+/// Ranges that can be, within `0..4096`.
+pub(super) fn good_ranges() -> impl Strategy<Value = Vec<(u64, u64)>> {
+    // An even number of ascending multiples of the largest grain that is in use below.
+    proptest::collection::btree_set(0u64..256, 0..10).prop_map(|ends| {
+        let ends: Vec<u64> = ends.into_iter().collect();
+        ends.chunks_exact(2)
+            .map(|pair| (pair[0] * 16, pair[1] * 16))
+            .collect()
+    })
+}
+
+/// Any ranges, few of which can be.
+pub(super) fn any_ranges() -> impl Strategy<Value = Vec<(u64, u64)>> {
+    prop_oneof![
+        good_ranges(),
+        proptest::collection::vec((number(), number()), 0..4),
+        pair().prop_map(|range| vec![range]),
+    ]
+}
+
+/// Any scheme.
+pub(super) fn scheme() -> impl Strategy<Value = SchemeParams> {
+    let wide = prop_oneof![Just((0, u64::MAX)), (number(), number())];
+    let medium = || prop_oneof![Just((0, u32::MAX)), (small_number(), small_number())];
+    let action = prop_oneof![Just(Action::Stat), Just(Action::Pageout)];
+    (wide, medium(), medium(), action, number(), 0u64..4).prop_map(
+        |(sz, nr_accesses, age, action, apply_interval, max_nr_snapshots)| SchemeParams {
+            pattern: AccessPattern {
+                sz: MinMax {
+                    min: sz.0,
+                    max: sz.1,
+                },
+                nr_accesses: MinMax {
+                    min: nr_accesses.0,
+                    max: nr_accesses.1,
+                },
+                age: MinMax {
+                    min: age.0,
+                    max: age.1,
+                },
+            },
+            action,
+            apply_interval: Micros(apply_interval),
+            max_nr_snapshots,
+        },
+    )
+}
+
+/// The space of a target, whether it is obsolete, and its ranges.
+pub(super) type WantedTarget = (u32, bool, Vec<(u64, u64)>);
+
+/// Parameters that can be cloned, and may or may not be such that a context takes them.
+#[derive(Clone, Debug)]
+pub(super) struct Wanted {
+    pub(super) ops: Memory,
+    pub(super) attrs: AttrsParams,
+    pub(super) pause: bool,
+    pub(super) targets: Vec<WantedTarget>,
+    pub(super) schemes: Vec<SchemeParams>,
+}
+
+impl Wanted {
+    /// The parameters as the engine wants them.
+    pub(super) fn params(&self) -> Result<Params<Memory>> {
+        let mut targets = KVec::new();
+        for (space, obsolete, list) in &self.targets {
+            let target = TargetParams {
+                space: *space,
+                obsolete: *obsolete,
+                regions: ranges(list)?,
+            };
+            targets.push(target, GFP_KERNEL)?;
+        }
+        let mut schemes = KVec::new();
+        for scheme in &self.schemes {
+            schemes.push(scheme.clone(), GFP_KERNEL)?;
+        }
+        Ok(Params {
+            ops: self.ops.clone(),
+            attrs: Attrs::try_from(self.attrs)?,
+            pause: self.pause,
+            targets,
+            schemes,
+        })
+    }
+}
+
+fn wanted(
+    grain: impl Strategy<Value = u64>,
+    attrs: impl Strategy<Value = AttrsParams>,
+    ranges: impl Strategy<Value = Vec<(u64, u64)>>,
+    covers: impl Strategy<Value = Vec<(u64, u64)>>,
+    obsolete: impl Strategy<Value = bool>,
+) -> impl Strategy<Value = Wanted> {
+    let covers = (any::<bool>(), covers).prop_map(|(some, covers)| some.then_some(covers));
+    let ops = (grain, covers, (number(), number())).prop_map(|(grain, covers, hot)| Memory {
+        grain,
+        covers,
+        hot,
+    });
+    let targets = proptest::collection::vec((0u32..5, obsolete, ranges), 0..4);
+    let schemes = proptest::collection::vec(scheme(), 0..3);
+    (ops, attrs, any::<bool>(), targets, schemes).prop_map(
+        |(ops, attrs, pause, targets, schemes)| Wanted {
+            ops,
+            attrs,
+            pause,
+            targets,
+            schemes,
+        },
+    )
+}
+
+/// Parameters with any number anywhere.
+pub(super) fn any_wanted() -> impl Strategy<Value = Wanted> {
+    let power = (0u32..64).prop_map(|shift| 1 << shift);
+    let grain = prop_oneof![3 => Just(1u64), 3 => Just(4096), 3 => power, 1 => number()];
+    let obsolete = proptest::bool::weighted(0.1);
+    wanted(grain, any_attrs(), any_ranges(), any_ranges(), obsolete)
+}
+
+/// Parameters that a context takes.
+pub(super) fn good_wanted() -> impl Strategy<Value = Wanted> {
+    let grain = (0u32..5).prop_map(|shift| 1 << shift);
+    wanted(
+        grain,
+        usual_attrs(),
+        good_ranges(),
+        good_ranges(),
+        Just(false),
+    )
+}

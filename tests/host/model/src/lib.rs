@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The kdamond's mailbox and loop, as they are in the module, walked through all interleavings of
+//! their threads that a bound on preemptions allows, with the memory orderings of the real ones.
+//!
+//! - `scenarios`: who does what, and what must hold in the end. A thread that waits for ever is
+//!   found by the checker: nothing can run.
+//! - `variants`: the same files with one mistake each, made by the build script. Each has to be
+//!   refuted by a scenario, else the scenarios are of no use.
+//! - `slot`: the C DAMON's slot for walks, with the race that was discussed on its list.
+
+#![cfg(test)]
+// The scenarios are made for each variant anew.
+#![allow(clippy::duplicate_mod)]
+
+// What the files call `kernel` is here: the host's stand-in, but for what the checker has to see.
+extern crate self as kernel;
+
+use damon::engine;
+use stand_in::{
+    bindings,
+    prelude, //
+};
+
+#[path = "../../shared/sync.rs"]
+mod monitor;
+mod primitives;
+mod slot;
+mod tests;
+mod thread;
+mod variants;
+
+/// What threads share.
+mod sync {
+    pub(crate) use crate::primitives::Arc;
+}
+
+#[path = "../../../../src"]
+mod files {
+    /// The files as they are.
+    #[path = "kdamond"]
+    pub(crate) mod kdamond {
+        use crate::{
+            monitor as sync,
+            thread::{
+                self,
+                bell, //
+            },
+        };
+
+        pub(crate) mod mailbox;
+        pub(crate) mod moment;
+        pub(crate) mod reply;
+        pub(crate) mod run;
+        #[path = "../../tests/host/model/src/scenarios.rs"]
+        pub(crate) mod scenarios;
+        pub(crate) mod schedule;
+    }
+}
+
+use files::kdamond;
