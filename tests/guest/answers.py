@@ -1,0 +1,71 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""The in-tree DAMON's answers to everything that behaviour.py and scenarios.py ask, kept in in_tree.json.
+
+    python3 answers.py >in_tree.json        asks the in-tree DAMON of the running kernel
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import behaviour
+import damon_tree
+import scenarios
+
+ANSWERS = Path(__file__).with_name("in_tree.json")
+
+
+def group_writes(answers: dict[str, list[str]]) -> list[dict[str, list[str]]]:
+    """Files that answer alike are written down once."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for name, given in answers.items():
+        groups.setdefault(tuple(given), []).append(name)
+    return [{"files": names, "answers": list(given)} for given, names in groups.items()]
+
+
+def load() -> dict[str, Any]:
+    """The in-tree DAMON's answers, writes by file."""
+    found = json.loads(ANSWERS.read_text())
+    found["writes"] = {name: group["answers"] for group in found["writes"] for name in group["files"]}
+    return found
+
+
+def dump(found: dict[str, Any]) -> None:
+    """JSON, with a line for each entry."""
+    parts = []
+    for key, value in found.items():
+        items: list[str] = []
+        if isinstance(value, dict):
+            items = [f"{json.dumps(name)}: {json.dumps(entry)}" for name, entry in value.items()]
+            body = "{\n  " + ",\n  ".join(items) + "\n }"
+        elif isinstance(value, list):
+            body = "[\n  " + ",\n  ".join(json.dumps(entry) for entry in value) + "\n ]"
+        else:
+            body = json.dumps(value)
+        parts.append(f" {json.dumps(key)}: {body}")
+    print("{\n" + ",\n".join(parts) + "\n}")
+
+
+def main() -> None:
+    damon_tree.free_in_tree()
+    damon = damon_tree.in_tree()
+    if damon is None:
+        sys.exit("this kernel has no DAMON of its own")
+    damon.reset()
+    found = {
+        "kernel": os.uname().release.split("+")[0],
+        "tree": behaviour.tree(damon),
+        "writes": group_writes({name: behaviour.probe_file(damon, name) for name in behaviour.writable(damon)}),
+        "formats": {name: behaviour.event_format(damon, name) for name in ("damon_aggregated", "damon_region_aggregated")},
+        "states": {name: scenarios.run_scenario(damon, name) for name in scenarios.SCENARIOS},
+    }
+    dump(found)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Bad input is refused with the errno of the in-tree DAMON, the old value stays, and the kernel says nothing about it.
+
+behaviour.py and scenarios.py ask, in_tree.json has the answers that are expected.
+"""
+
+import os
+
+import pytest
+
+import answers
+import behaviour
+import damon_tree
+import scenarios
+from damon_tree import Damon
+
+IN_TREE = answers.load()
+
+# Where ours answers otherwise on purpose.
+OURS = {
+    # The in-tree DAMON starts a kdamond that finds nothing to monitor and ends at once.
+    "on_without_targets": ["EINVAL"],
+}
+
+
+@pytest.mark.parametrize("name", IN_TREE["writes"])
+def test_write(damon: Damon, quiet: None, name: str) -> None:
+    """Each file takes what the in-tree DAMON takes and refuses what it refuses."""
+    assert behaviour.probe_file(damon, name) == IN_TREE["writes"][name]
+
+
+@pytest.mark.parametrize("name", scenarios.SCENARIOS)
+def test_state(damon: Damon, quiet: None, name: str) -> None:
+    """Commands, and changes while a kdamond runs, work or fail as they do with the in-tree DAMON."""
+    expected = IN_TREE["states"][name]
+    if damon.is_ours:
+        expected = OURS.get(name, expected)
+    assert scenarios.run_scenario(damon, name) == expected
+
+
+@pytest.mark.stock
+@pytest.mark.parametrize("name", scenarios.SCENARIOS)
+def test_recorded_answers_are_this_kernels(damon: Damon, name: str) -> None:
+    in_tree = damon_tree.in_tree()
+    assert in_tree
+    assert scenarios.run_scenario(in_tree, name) == IN_TREE["states"][name]
+
+
+def test_read_only_files(damon: Damon, quiet: None) -> None:
+    kdamond = behaviour.full_kdamond(damon)
+    for name in ("pid", "contexts/0/avail_operations", "contexts/0/schemes/0/stats/nr_tried", "contexts/0/schemes/0/tried_regions/total_bytes"):
+        assert behaviour.outcome(lambda: kdamond.write(name, "1")) in ("EIO", "EACCES", "EPERM"), name
+
+
+def test_write_at_an_offset(damon: Damon, quiet: None) -> None:
+    """A second write through the same descriptor is a write like the first, not a longer number."""
+    kdamond = behaviour.full_kdamond(damon)
+    fd = os.open(kdamond.context.path / "monitoring_attrs/intervals/sample_us", os.O_WRONLY)
+    try:
+        os.write(fd, b"12")
+        os.write(fd, b"34")
+    finally:
+        os.close(fd)
+    assert kdamond.context.read("monitoring_attrs/intervals/sample_us") == "34"
+
+
+def test_reads_in_pieces(damon: Damon, quiet: None) -> None:
+    kdamond = behaviour.full_kdamond(damon)
+    with open(kdamond.context.path / "monitoring_attrs/intervals/update_us", "rb", buffering=0) as file:
+        assert b"".join(iter(lambda: file.read(1), b"")) == b"60000000\n"

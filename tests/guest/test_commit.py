@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Parameters change while monitoring goes on; what was learned stays."""
+
+import time
+
+import pytest
+
+from damon_tree import ULONG_MAX, Kdamond, set_pattern, wait_until
+from workload import MIB, Workload
+
+THRESHOLD = 5
+
+
+def oldest(kdamond: Kdamond) -> int:
+    return max(region.age for region in kdamond.snapshot())
+
+
+def rate(kdamond: Kdamond, workload: Workload) -> int:
+    """Of the region that starts in, or reaches into, the hot area; the highest."""
+    hot = workload.hot
+    return max((region.nr_accesses for region in kdamond.snapshot() if region.start < hot[1] and region.end > hot[0]), default=0)
+
+
+def test_nothing_changed(monitoring: Kdamond) -> None:
+    """A commit of the same parameters changes nothing (sysfs_no_op_commit_break.py of the kernel's tests)."""
+    wait_until(lambda: oldest(monitoring) >= 10, "regions get old")
+    for _ in range(5):
+        monitoring.commit()
+    assert oldest(monitoring) >= 10
+
+
+def test_longer_aggregation(monitoring: Kdamond, shared_workload: Workload) -> None:
+    """Counts are of more samples, ages of longer intervals: both are rescaled at once."""
+    wait_until(lambda: oldest(monitoring) >= 20, "regions get old")
+    wait_until(lambda: rate(monitoring, shared_workload) >= THRESHOLD, "the hot area is found")
+    age = oldest(monitoring)
+    monitoring.set(aggr_us=400000)
+    monitoring.commit()
+    assert age / 8 <= oldest(monitoring) <= age / 2
+    wait_until(lambda: rate(monitoring, shared_workload) > 20, "more than the 20 samples of before are counted")
+
+
+def test_shorter_aggregation(monitoring: Kdamond, shared_workload: Workload) -> None:
+    wait_until(lambda: oldest(monitoring) >= 10, "regions get old")
+    age = oldest(monitoring)
+    monitoring.set(aggr_us=50000)
+    monitoring.commit()
+    assert oldest(monitoring) >= 1.5 * age
+    time.sleep(1)
+    assert all(region.nr_accesses <= 10 for _ in range(5) for region in monitoring.snapshot())
+
+
+def test_longer_sampling(monitoring: Kdamond) -> None:
+    monitoring.set(sample_us=50000, aggr_us=200000)
+    monitoring.commit()
+    time.sleep(1)
+    assert all(region.nr_accesses <= 4 for _ in range(5) for region in monitoring.snapshot())
+
+
+BAD = {
+    "min_regions above max": {"min_regions": 500, "max_regions": 100},
+    "min_regions of 2": {"min_regions": 2},
+    "sample above aggr": {"sample_us": 200000},
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_refused(kdamond: Kdamond, shared_workload: Workload, name: str) -> None:
+    """Refused as a whole: no parameter of a bad commit takes effect, and monitoring goes on as before."""
+    kdamond.add_targets(shared_workload.pid)
+    kdamond.add_stat_schemes()
+    kdamond.set(min_regions=10, max_regions=40)
+    kdamond.on()
+    wait_until(lambda: oldest(kdamond) >= 5, "regions get old")
+    kdamond.set(aggr_us=100000, **BAD[name])
+    set_pattern(kdamond.schemes[0], age=(0, 0))
+    with pytest.raises(OSError, match="Invalid argument"):
+        kdamond.commit()
+    assert kdamond.running
+    regions = kdamond.snapshot()
+    assert 10 <= len(regions) <= 40
+    assert max(region.age for region in regions) >= 5
+    # the tree keeps what the user wrote; setting it right makes the next commit work
+    kdamond.set(sample_us=5000, aggr_us=100000, min_regions=10, max_regions=40)
+    set_pattern(kdamond.schemes[0])
+    kdamond.commit()
+    assert oldest(kdamond) >= 5
+
+
+@pytest.mark.parametrize("pid", [-5, 0, 2**22 + 1])
+def test_refused_target(monitoring: Kdamond, shared_workload: Workload, pid: int) -> None:
+    wait_until(lambda: oldest(monitoring) >= 5, "regions get old")
+    monitoring.targets[0].write("pid_target", pid)
+    with pytest.raises(OSError, match="Invalid argument"):
+        monitoring.commit()
+    assert monitoring.running
+    assert oldest(monitoring) >= 5
+
+
+def sizes(kdamond: Kdamond) -> list[int]:
+    """The bytes monitored of each target, in the order of targets."""
+    found: list[int] = []
+    end = ULONG_MAX
+    for region in kdamond.snapshot():
+        if region.start < end:
+            found.append(0)
+        found[-1] += region.size
+        end = region.end
+    return found
+
+
+def size(workload: Workload) -> int:
+    return sum(end - start for start, end in workload.three_regions())
+
+
+def test_target_added_and_removed(monitoring: Kdamond, shared_workload: Workload) -> None:
+    with Workload("--size", "16M", "--hot", "4M") as other:
+        assert sizes(monitoring) == [size(shared_workload)]
+        monitoring.add_targets(shared_workload.pid, other.pid)
+        monitoring.set(update_us=100000)
+        monitoring.commit()
+        wait_until(lambda: sizes(monitoring) == [size(shared_workload), size(other)], "the second process is monitored")
+        monitoring.targets[0].write("obsolete_target", "Y")
+        monitoring.commit()
+        wait_until(lambda: sizes(monitoring) == [size(other)], "the first process is not monitored any more")
+
+
+def test_target_replaced(monitoring: Kdamond, shared_workload: Workload) -> None:
+    """Targets go by position: another process in its place is another target."""
+    with Workload("--size", "16M", "--hot", "4M") as other:
+        monitoring.targets[0].write("pid_target", other.pid)
+        monitoring.set(update_us=100000)
+        monitoring.commit()
+        wait_until(lambda: sizes(monitoring) == [size(other)], "the other process is monitored")
+        other.kill()
+        wait_until(lambda: not monitoring.running, "the kdamond ends with its new target")
+
+
+def test_kept_target_keeps_its_regions(monitoring: Kdamond, shared_workload: Workload) -> None:
+    wait_until(lambda: oldest(monitoring) >= 10, "regions get old")
+    with Workload("--size", "16M", "--hot", "4M") as other:
+        monitoring.add_targets(shared_workload.pid, other.pid)
+        monitoring.commit()
+        assert oldest(monitoring) >= 10
+
+
+def test_given_regions(monitoring: Kdamond, shared_workload: Workload) -> None:
+    start, end = shared_workload.area
+    monitoring.set_init_regions([(start, start + 8 * MIB), (end - 8 * MIB, end)])
+    monitoring.commit()
+    regions = monitoring.snapshot()
+    assert sum(region.size for region in regions) == 16 * MIB
+    assert (regions[0].start, regions[-1].end) == (start, end)
+
+
+def test_scheme_added_and_removed(monitoring: Kdamond) -> None:
+    wait_until(lambda: oldest(monitoring) >= 5, "regions get old")
+    monitoring.add_stat_schemes(3)
+    monitoring.commit()
+    monitoring.update_regions()
+    assert all(monitoring.tried_regions(index) for index in range(3))
+    monitoring.add_stat_schemes(1)
+    monitoring.commit()
+    assert oldest(monitoring) >= 5
+
+
+def test_pattern_changed(monitoring: Kdamond) -> None:
+    set_pattern(monitoring.schemes[0], size=(1, 1))
+    monitoring.commit()
+    assert monitoring.snapshot() == []
+    set_pattern(monitoring.schemes[0])
+    monitoring.commit()
+    assert monitoring.snapshot()
+
+
+def test_apply_interval_changed(monitoring: Kdamond) -> None:
+    monitoring.schemes[0].write("apply_interval_us", 3600 * 10**6)
+    monitoring.commit()
+    monitoring.schemes[0].write("apply_interval_us", 10000)
+    monitoring.commit()
+    before = monitoring.stats()["nr_snapshots"]
+    wait_until(lambda: monitoring.stats()["nr_snapshots"] > before + 5, "the scheme is applied at its new interval")
+
+
+def test_nothing_takes_effect_before_a_commit(monitoring: Kdamond) -> None:
+    set_pattern(monitoring.schemes[0], size=(1, 1))
+    monitoring.set(sample_us=1000000, aggr_us=10000000)
+    assert monitoring.snapshot()
+    assert monitoring.snapshot()
+
+
+@pytest.mark.ours
+def test_served_at_once(monitoring: Kdamond) -> None:
+    """Whatever the sampling interval; the in-tree DAMON serves a commit at its next sample."""
+    monitoring.set(sample_us=600 * 10**6, aggr_us=6000 * 10**6)
+    monitoring.commit()
+    time.sleep(0.1)
+    start = time.monotonic()
+    for _ in range(5):
+        monitoring.commit()
+        monitoring.stats()
+    assert time.monotonic() - start < 60

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What DAMON does to pages must not mislead reclaim: an access that it finds and clears stays known as the page's young flag."""
+
+import struct
+import time
+from pathlib import Path
+
+import pytest
+
+from damon_tree import Kdamond
+from workload import Workload
+
+PAGE = 4096
+KPF_IDLE = 25
+
+
+@pytest.fixture
+def idle():
+    """A process whose pages have all been written to once, and that rests."""
+    with Workload("--size", "64M") as workload:
+        workload.idle()
+        yield workload
+
+
+def smaps(workload: Workload) -> dict[str, int]:
+    """The counters of the area's mapping, in bytes."""
+    fields: dict[str, int] = {}
+    inside = False
+    for line in Path(f"/proc/{workload.pid}/smaps").read_text().splitlines():
+        first = line.split()[0]
+        if not first.endswith(":"):
+            start, end = (int(address, 16) for address in first.split("-"))
+            inside = start <= workload.area[0] < end
+        elif inside and line.endswith("kB"):
+            fields[first.rstrip(":")] = fields.get(first.rstrip(":"), 0) + int(line.split()[1]) * 1024
+    return fields
+
+
+def monitor_hard(kdamond: Kdamond, workload: Workload, seconds: float) -> None:
+    """Looks at many pages."""
+    kdamond.add_targets(workload.pid)
+    kdamond.set(sample_us=1000, aggr_us=20000, min_regions=1000, max_regions=2000)
+    kdamond.on()
+    time.sleep(seconds)
+    kdamond.off()
+
+
+def frames(workload: Workload) -> list[int]:
+    """Page frame numbers of the area's pages."""
+    first, last = (address // PAGE for address in workload.area)
+    with open(f"/proc/{workload.pid}/pagemap", "rb") as file:
+        file.seek(first * 8)
+        entries = struct.unpack(f"{last - first}Q", file.read((last - first) * 8))
+    return [entry & (1 << 55) - 1 for entry in entries if entry >> 63]
+
+
+def idle_pages(workload: Workload) -> int:
+    """How many pages are idle, of one in eight."""
+    count = 0
+    with open("/proc/kpageflags", "rb", buffering=0) as file:
+        for frame in frames(workload)[::8]:
+            file.seek(frame * 8)
+            count += struct.unpack("Q", file.read(8))[0] >> KPF_IDLE & 1
+    return count
+
+
+def test_accesses_stay_known(kdamond: Kdamond, idle: Workload) -> None:
+    before = smaps(idle)
+    assert before["Referenced"] == before["Rss"] > 60 << 20
+    monitor_hard(kdamond, idle, 3)
+    assert smaps(idle)["Referenced"] == before["Referenced"]
+
+
+def test_no_accesses_are_made_up(kdamond: Kdamond, idle: Workload) -> None:
+    Path(f"/proc/{idle.pid}/clear_refs").write_text("1\n")
+    assert smaps(idle)["Referenced"] == 0
+    monitor_hard(kdamond, idle, 2)
+    assert smaps(idle)["Referenced"] == 0
+
+
+def test_pages_become_idle(kdamond: Kdamond, idle: Workload) -> None:
+    """A page that DAMON has looked at and nobody has accessed since is idle for everyone who asks."""
+    assert idle_pages(idle) == 0
+    monitor_hard(kdamond, idle, 2)
+    assert idle_pages(idle) > 50
+
+
+def test_contents_are_kept(kdamond: Kdamond, idle: Workload) -> None:
+    """Monitoring neither drops nor swaps pages."""
+    before = smaps(idle)
+    monitor_hard(kdamond, idle, 2)
+    after = smaps(idle)
+    assert {name: after[name] for name in ("Rss", "Anonymous", "Private_Dirty", "Swap")} == {
+        name: before[name] for name in ("Rss", "Anonymous", "Private_Dirty", "Swap")
+    }

@@ -1,0 +1,404 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The rules of a paused context, as in the section "Pause" of the design document, one test or more for each."""
+
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+import status
+from damon_tree import Damon, Kdamond, wait_until
+from test_lifecycle import Writer
+from test_monitoring import good
+from test_page_flags import idle_pages
+from trace_events import Trace
+from workload import Workload
+
+
+def pause(kdamond: Kdamond) -> None:
+    kdamond.set(pause="Y")
+    kdamond.commit()
+
+
+def resume(kdamond: Kdamond) -> None:
+    kdamond.set(pause="N")
+    kdamond.commit()
+
+
+def settle(damon: Damon) -> None:
+    """The in-tree DAMON finishes the sample that a pause finds it in."""
+    time.sleep(0 if damon.is_ours else 0.1)
+
+
+def wakeups(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if "ctxt_switches" in line)
+
+
+def run_time(pid: int) -> int:
+    """Nanoseconds that the thread was on a CPU."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0])
+
+
+@pytest.fixture
+def aged(monitoring: Kdamond, shared_workload: Workload) -> Kdamond:
+    """A kdamond that has learned something: regions are old, and the hot area is found."""
+    wait_until(lambda: max(region.age for region in monitoring.snapshot()) >= 10, "regions get old")
+    wait_until(lambda: good(monitoring, shared_workload.hot), "the hot area is found")
+    return monitoring
+
+
+# ---- nothing is done ----
+
+
+def test_no_trace_event(damon: Damon, aged: Kdamond) -> None:
+    with Trace(damon, "damon_aggregated", "damon_region_aggregated") as trace:
+        trace.wait()
+        pause(aged)
+        settle(damon)
+        trace.clear()
+        time.sleep(2)
+        assert trace.events() == []
+        resume(aged)
+        trace.wait()
+
+
+def test_no_access_check(damon: Damon, kdamond: Kdamond) -> None:
+    """No page is marked idle."""
+    with Workload("--size", "128M", "--hot", "4M") as workload:
+        workload.idle()
+        kdamond.add_targets(workload.pid)
+        kdamond.set(sample_us=10000, aggr_us=200000, min_regions=100, max_regions=200)
+        kdamond.on()
+        wait_until(lambda: idle_pages(workload) > 5, "pages are looked at")
+        pause(kdamond)
+        settle(damon)
+        before = idle_pages(workload)
+        time.sleep(1)
+        assert idle_pages(workload) == before
+        resume(kdamond)
+        wait_until(lambda: idle_pages(workload) > before, "pages are looked at again")
+
+
+def test_no_scheme(damon: Damon, aged: Kdamond) -> None:
+    pause(aged)
+    settle(damon)
+    before = aged.stats()
+    time.sleep(1)
+    assert aged.stats() == before
+    resume(aged)
+    wait_until(lambda: aged.stats()["nr_tried"] > before["nr_tried"], "the scheme is applied again")
+
+
+@pytest.mark.ours
+def test_no_region_update(damon: Damon, kdamond: Kdamond, workload: Workload) -> None:
+    kdamond.add_targets(workload.pid)
+    kdamond.add_stat_schemes()
+    kdamond.set(update_us=100000)
+    kdamond.on()
+    time.sleep(0.3)
+    pause(kdamond)
+    before = status.regions(damon)
+    workload.command(f"map {64 << 20}", "map")
+    time.sleep(0.5)
+    assert status.regions(damon) == before
+    resume(kdamond)
+    size = sum(end - start for start, end in workload.three_regions())
+    wait_until(lambda: sum(region.size for region in kdamond.snapshot()) == size, "the new mapping is found")
+
+
+@pytest.mark.ours
+def test_asleep(aged: Kdamond) -> None:
+    """At most one wake-up a second, whatever the sampling interval."""
+    pid = aged.pid
+    pause(aged)
+    wakes, ran, began = wakeups(pid), run_time(pid), time.monotonic()
+    time.sleep(10)
+    assert wakeups(pid) - wakes <= time.monotonic() - began + 1
+    assert run_time(pid) - ran < 100_000_000
+
+
+# ---- everything stays ----
+
+
+@pytest.mark.ours
+def test_regions_stay(damon: Damon, aged: Kdamond) -> None:
+    """Byte for byte, with every count in them."""
+    pause(aged)
+    before = status.kdamond(damon)
+    time.sleep(3)
+    assert status.kdamond(damon) == before
+
+
+def test_ages_go_on(damon: Damon, aged: Kdamond) -> None:
+    """From where they were: neither from zero nor as if time had passed."""
+    with Trace(damon, "damon_aggregated") as trace:
+        last = 0
+        wait_until(lambda: len({event.time for event in trace.events()}) >= 2, "aggregations are traced")
+        pause(aged)
+        settle(damon)
+        last = max(event.fields()["age"] for event in trace.events())
+        trace.clear()
+        time.sleep(3)
+        resume(aged)
+        wait_until(trace.events, "aggregations go on")
+        first = trace.events()
+        nr_regions = first[0].fields()["nr_regions"]
+        assert last - 1 <= max(event.fields()["age"] for event in first[:nr_regions]) <= last + 2
+
+
+def test_position_in_the_aggregation_window_stays(damon: Damon, kdamond: Kdamond, shared_workload: Workload) -> None:
+    """Paused in the middle of a window, the rest of it is what remains to be done: not all of it, and not nothing."""
+    kdamond.add_targets(shared_workload.pid)
+    kdamond.set(sample_us=100000, aggr_us=5000000)
+    with Trace(damon, "damon_aggregated") as trace:
+        kdamond.on()
+        begin = trace.wait()[-1].time
+        time.sleep(3)
+        pause(kdamond)
+        settle(damon)
+        trace.clear()
+        paused = time.monotonic()
+        time.sleep(4)
+        resumed = time.monotonic()
+        resume(kdamond)
+        wait_until(trace.events, "the window ends")
+        end = trace.events()[0].time
+    sampled_before, sampled_after = paused - begin, end - resumed
+    assert sampled_after < 3.5, "the window began again"
+    assert sampled_before + sampled_after > 4.5, "the pause counted as sampling"
+
+
+def test_nothing_is_caught_up(damon: Damon, aged: Kdamond) -> None:
+    """A scheme that is due every second was not due three times in a pause of three seconds."""
+    aged.schemes[0].write("apply_interval_us", 1000000)
+    aged.commit()
+    wait_until(lambda before=aged.stats()["nr_snapshots"]: aged.stats()["nr_snapshots"] > before, "the scheme is applied")
+    pause(aged)
+    settle(damon)
+    before = aged.stats()["nr_snapshots"]
+    time.sleep(3)
+    resume(aged)
+    time.sleep(0.2)
+    assert aged.stats()["nr_snapshots"] <= before + 1
+
+
+def test_hot_area_is_still_known(aged: Kdamond, shared_workload: Workload) -> None:
+    pause(aged)
+    time.sleep(1)
+    resume(aged)
+    assert good(aged, shared_workload.hot) or good(aged, shared_workload.hot)
+
+
+# ---- calls ----
+
+
+@pytest.mark.ours
+def test_commit_is_served_at_once(kdamond: Kdamond, shared_workload: Workload) -> None:
+    """Within 10 ms, at a sampling interval of a second: the best of several, for the machine may be busy."""
+    kdamond.add_targets(shared_workload.pid)
+    kdamond.add_stat_schemes()
+    kdamond.set(sample_us=1000000, aggr_us=20000000)
+    kdamond.on()
+    for state in ("Y", "N"):
+        kdamond.set(pause=state)
+        times = []
+        for _ in range(20):
+            start = time.monotonic()
+            kdamond.commit()
+            times.append(time.monotonic() - start)
+        assert min(times) < 0.01, times
+        assert sorted(times)[len(times) // 2] < 0.05, times
+
+
+def test_calls_work(aged: Kdamond) -> None:
+    pause(aged)
+    for command in ("commit", "update_schemes_stats", "update_tuned_intervals", "clear_schemes_tried_regions"):
+        aged.state(command)
+    assert aged.running
+
+
+def test_parameters_change(damon: Damon, aged: Kdamond) -> None:
+    """What is committed in a pause holds when monitoring goes on."""
+    pause(aged)
+    aged.set(min_regions=3, max_regions=6)
+    aged.commit()
+    time.sleep(0.2)
+    resume(aged)
+    wait_until(lambda: aged.count_regions() <= 6, "the new limit holds")
+
+
+def test_refused_commit(aged: Kdamond) -> None:
+    """A bad commit is refused in a pause too, and does not end it."""
+    pause(aged)
+    aged.set(pause="N", min_regions=2)
+    with pytest.raises(OSError, match="Invalid argument"):
+        aged.commit()
+    with pytest.raises(OSError, match="canceled"):
+        aged.update_regions()
+    assert aged.running
+
+
+# ---- walks ----
+
+
+def test_walk_is_refused(aged: Kdamond) -> None:
+    pause(aged)
+    for command in ("update_schemes_tried_regions", "update_schemes_tried_bytes"):
+        with pytest.raises(OSError, match="canceled"):
+            aged.state(command)
+    resume(aged)
+    assert aged.snapshot()
+
+
+@pytest.mark.ours
+def test_waiting_walk_is_cancelled(kdamond: Kdamond, shared_workload: Workload) -> None:
+    kdamond.add_targets(shared_workload.pid)
+    kdamond.add_stat_schemes()
+    kdamond.schemes[0].write("apply_interval_us", 3600 * 10**6)
+    kdamond.on()
+    walk = Writer(kdamond, "update_schemes_tried_regions")
+    time.sleep(0.5)
+    assert walk.is_alive()
+    pause(kdamond)
+    assert walk.result() == "ECANCELED"
+
+
+# ---- ends ----
+
+
+def test_stop(aged: Kdamond) -> None:
+    pause(aged)
+    aged.off()
+    assert not aged.running
+    aged.set(pause="N")
+    aged.on()
+    assert aged.snapshot()
+
+
+@pytest.mark.ours
+def test_stop_with_a_long_sampling_interval(kdamond: Kdamond, shared_workload: Workload) -> None:
+    """The in-tree DAMON can miss the wake-up when it is about to sleep, and then stops after the interval."""
+    kdamond.add_targets(shared_workload.pid)
+    kdamond.set(sample_us=3600 * 10**6, aggr_us=7200 * 10**6, pause="Y")
+    kdamond.on()
+    kdamond.off()
+    assert not kdamond.running
+
+
+def test_end_of_the_target(kdamond: Kdamond) -> None:
+    target = subprocess.Popen(["sleep", "1000"])
+    kdamond.add_targets(target.pid)
+    kdamond.set(pause="Y")
+    kdamond.on()
+    time.sleep(0.3)
+    assert kdamond.running
+    target.kill()
+    target.wait()
+    wait_until(lambda: not kdamond.running, "the kdamond ends with its target")
+
+
+@pytest.mark.ours
+def test_end_of_the_target_is_noticed_within_a_second(kdamond: Kdamond) -> None:
+    """Whatever the sampling interval."""
+    target = subprocess.Popen(["sleep", "1000"])
+    kdamond.add_targets(target.pid)
+    kdamond.set(sample_us=600 * 10**6, aggr_us=6000 * 10**6, pause="Y")
+    kdamond.on()
+    time.sleep(1.5)
+    target.kill()
+    target.wait()
+    end = time.monotonic()
+    wait_until(lambda: not kdamond.running, "the kdamond ends with its target")
+    assert time.monotonic() - end < 1.2
+
+
+# ---- on and off ----
+
+
+def test_start_paused(damon: Damon, kdamond: Kdamond, shared_workload: Workload) -> None:
+    kdamond.add_targets(shared_workload.pid)
+    kdamond.add_stat_schemes()
+    kdamond.set(pause="Y")
+    with Trace(damon, "damon_aggregated") as trace:
+        kdamond.on()
+        assert kdamond.running
+        settle(damon)
+        trace.clear()
+        time.sleep(1)
+        assert trace.events() == []
+        with pytest.raises(OSError, match="canceled"):
+            kdamond.update_regions()
+        resume(kdamond)
+        trace.wait()
+        assert kdamond.snapshot()
+
+
+def test_file_does_nothing_before_a_commit(damon: Damon, aged: Kdamond) -> None:
+    with Trace(damon, "damon_aggregated") as trace:
+        aged.set(pause="Y")
+        trace.wait()
+        aged.set(pause="N")
+        pause(aged)
+        aged.set(pause="N")
+        settle(damon)
+        trace.clear()
+        time.sleep(0.5)
+        assert trace.events() == []
+        aged.commit()
+        trace.wait()
+
+
+def test_many_times(aged: Kdamond, shared_workload: Workload) -> None:
+    for _ in range(100):
+        pause(aged)
+        pause(aged)
+        resume(aged)
+        resume(aged)
+    assert max(region.age for region in aged.snapshot()) >= 5
+    wait_until(lambda: good(aged, shared_workload.hot), "the hot area is found")
+
+
+def test_others_go_on(damon: Damon, shared_workload: Workload) -> None:
+    """Pausing one of two kdamonds is not noticed by the other."""
+    first, second = damon.kdamonds(2)
+    for kdamond in (first, second):
+        kdamond.write("contexts/nr_contexts", 1)
+        kdamond.add_targets(shared_workload.pid)
+        kdamond.add_stat_schemes()
+        kdamond.on()
+    with Trace(damon, "damon_aggregated") as trace:
+        wait_until(lambda: {event.pid for event in trace.events()} == {first.pid, second.pid}, "both are traced")
+        pause(first)
+        settle(damon)
+        trace.wait()
+        time.sleep(0.5)
+        assert {event.pid for event in trace.events()} == {second.pid}
+        assert second.snapshot()
+        resume(first)
+        wait_until(lambda: first.pid in {event.pid for event in trace.events()}, "the first one goes on")
+
+
+def test_from_many_threads(aged: Kdamond) -> None:
+    """Pauses, resumes and walks in each other's way: every one of them returns."""
+    until = time.monotonic() + 3
+
+    def loop(action) -> None:
+        while time.monotonic() < until:
+            try:
+                action()
+            except OSError:
+                pass
+
+    actions = [lambda: pause(aged), lambda: resume(aged), aged.update_regions, aged.update_regions, lambda: aged.stats()]
+    threads = [threading.Thread(target=loop, args=(action,), daemon=True) for action in actions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not [thread for thread in threads if thread.is_alive()]
+    wait_until(lambda: Writer(aged, "commit").result() == "ok", "commits work")
+    resume(aged)
+    assert aged.snapshot()

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The regions themselves: where they are, how many there are, and how they follow the process's mappings."""
+
+import time
+
+import pytest
+
+from damon_tree import Kdamond, Region, wait_until
+from workload import MIB, Workload
+
+PAGE = 4096
+
+
+def check(regions: list[Region], ranges: list[tuple[int, int]]) -> None:
+    """Sorted, disjoint, aligned, not empty, and together exactly the ranges."""
+    assert all(region.start < region.end for region in regions)
+    assert all(a.end <= b.start for a, b in zip(regions, regions[1:]))
+    assert all(region.start % PAGE == 0 and region.end % PAGE == 0 for region in regions)
+    covered: list[list[int]] = []
+    for region in regions:
+        if covered and covered[-1][1] == region.start:
+            covered[-1][1] = region.end
+        else:
+            covered.append([region.start, region.end])
+    assert [tuple(span) for span in covered] == ranges
+
+
+def monitor(kdamond: Kdamond, pid: int, **attrs: int) -> None:
+    kdamond.add_targets(pid)
+    kdamond.add_stat_schemes()
+    kdamond.set(**attrs)
+    kdamond.on()
+
+
+def test_cover_the_mappings(monitoring: Kdamond, shared_workload: Workload) -> None:
+    """All mappings without the two largest gaps, in every snapshot."""
+    ranges = shared_workload.three_regions()
+    for _ in range(10):
+        check(monitoring.snapshot(), ranges)
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize(("low", "high"), [(3, 10), (20, 100), (100, 1000)])
+def test_numbers(kdamond: Kdamond, shared_workload: Workload, low: int, high: int) -> None:
+    """The number of regions stays within the limits (damon_nr_regions.py of the kernel's tests)."""
+    monitor(kdamond, shared_workload.pid, min_regions=low, max_regions=high)
+    time.sleep(1)
+    numbers = [kdamond.count_regions() for _ in range(10)]
+    assert low <= min(numbers) and max(numbers) <= high, numbers
+
+
+def test_lower_maximum_online(kdamond: Kdamond, shared_workload: Workload) -> None:
+    monitor(kdamond, shared_workload.pid, min_regions=100, max_regions=1000)
+    wait_until(lambda: kdamond.count_regions() > 50, "there are many regions")
+    kdamond.set(min_regions=3, max_regions=7)
+    kdamond.commit()
+    wait_until(lambda: kdamond.count_regions() <= 7, "regions are merged")
+    assert all(kdamond.count_regions() <= 7 for _ in range(5))
+
+
+def test_higher_minimum_online(kdamond: Kdamond, shared_workload: Workload) -> None:
+    monitor(kdamond, shared_workload.pid, min_regions=3, max_regions=10)
+    time.sleep(0.5)
+    kdamond.set(min_regions=100, max_regions=1000)
+    kdamond.commit()
+    wait_until(lambda: kdamond.count_regions() >= 100, "regions are split")
+
+
+def test_given_regions(kdamond: Kdamond, shared_workload: Workload) -> None:
+    """Regions that the user gives are where monitoring starts, and stays without an update."""
+    start, end = shared_workload.area
+    ranges = [(start, start + 16 * MIB), (end - 8 * MIB, end)]
+    kdamond.add_targets(shared_workload.pid)
+    kdamond.add_stat_schemes()
+    kdamond.set_init_regions(ranges)
+    kdamond.on()
+    for _ in range(5):
+        check(kdamond.snapshot(), ranges)
+        time.sleep(0.2)
+
+
+def test_given_regions_are_updated(kdamond: Kdamond, shared_workload: Workload) -> None:
+    """vaddr follows the mappings at each update, whatever it started with."""
+    start, _ = shared_workload.area
+    kdamond.add_targets(shared_workload.pid)
+    kdamond.add_stat_schemes()
+    kdamond.set_init_regions([(start, start + 16 * MIB)])
+    kdamond.set(update_us=300000)
+    kdamond.on()
+    total = sum(end - start for start, end in shared_workload.three_regions())
+    wait_until(lambda: sum(region.size for region in kdamond.snapshot()) == total, "the regions cover all mappings")
+    check(kdamond.snapshot(), shared_workload.three_regions())
+
+
+def covers(regions: list[Region], span: tuple[int, int]) -> bool:
+    return sum(max(0, min(region.end, span[1]) - max(region.start, span[0])) for region in regions) == span[1] - span[0]
+
+
+def test_new_mapping(kdamond: Kdamond, workload: Workload) -> None:
+    """What is mapped and unmapped is followed at the update interval."""
+    monitor(kdamond, workload.pid, update_us=200000)
+    check(kdamond.snapshot(), workload.three_regions())
+    for _ in range(3):
+        extra = tuple(workload.command(f"map {64 * MIB}", "map")["extra"])
+        wait_until(lambda: covers(kdamond.snapshot(), extra), "the new mapping is monitored")
+        check(kdamond.snapshot(), workload.three_regions())
+        workload.command("unmap", "unmap")
+        wait_until(lambda: not covers(kdamond.snapshot(), extra), "the old mapping is not monitored any more")
+        check(kdamond.snapshot(), workload.three_regions())
+
+
+def test_no_update_before_its_time(kdamond: Kdamond, workload: Workload) -> None:
+    monitor(kdamond, workload.pid, update_us=3600 * 10**6)
+    before = workload.three_regions()
+    workload.command(f"map {64 * MIB}", "map")
+    time.sleep(1)
+    check(kdamond.snapshot(), before)
+
+
+def test_moved_mapping(kdamond: Kdamond, workload: Workload) -> None:
+    monitor(kdamond, workload.pid, update_us=100000)
+    for _ in range(5):
+        extra = tuple(workload.command("mremap", "mremap")["extra"])
+        wait_until(lambda: covers(kdamond.snapshot(), extra), "the mapping is monitored where it is now")
+
+
+def test_restless_process(kdamond: Kdamond) -> None:
+    """Mapping, unmapping, moving and forking all the time while regions are updated all the time."""
+    with Workload("--size", "64M", "--churn", "2M", "--mremap-ms", "20", "--fork-ms", "50") as workload:
+        monitor(kdamond, workload.pid, sample_us=1000, aggr_us=10000, update_us=10000, min_regions=100)
+        until = time.monotonic() + 5
+        while time.monotonic() < until:
+            regions = kdamond.snapshot()
+            assert all(a.end <= b.start for a, b in zip(regions, regions[1:]))
+            assert all(region.start < region.end for region in regions)
+        assert kdamond.running
+
+
+def test_age_and_rate_survive_an_update(kdamond: Kdamond, workload: Workload) -> None:
+    """An update that changes nothing for a region leaves what is known about it."""
+    monitor(kdamond, workload.pid, update_us=200000)
+    wait_until(lambda: max(region.age for region in kdamond.snapshot()) > 10, "regions get older than updates are apart")

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The state of every context as one JSON file in debugfs."""
+
+import json
+import os
+import time
+
+import pytest
+
+import status
+from damon_tree import Damon, Kdamond, set_pattern, wait_until
+from workload import Workload
+
+pytestmark = pytest.mark.ours
+
+
+def test_empty(damon: Damon) -> None:
+    found = status.read(damon)
+    assert found["kdamonds"] == []
+    assert found["version"] == 1
+
+
+def test_only_root_reads(damon: Damon) -> None:
+    assert damon.status.stat().st_mode & 0o777 == 0o444 or damon.status.stat().st_mode & 0o077 == 0
+    assert damon.status.parent.parent.stat().st_mode & 0o007 == 0
+
+
+def test_states(damon: Damon, kdamond: Kdamond, shared_workload: Workload) -> None:
+    kdamond.add_targets(shared_workload.pid)
+    states = []
+    kdamond.on()
+    states.append(status.kdamond(damon)["state"])
+    kdamond.set(pause="Y")
+    kdamond.commit()
+    states.append(status.kdamond(damon)["state"])
+    kdamond.set(pause="N")
+    kdamond.commit()
+    states.append(status.kdamond(damon)["state"])
+    kdamond.off()
+    found = status.read(damon)["kdamonds"]
+    states += [entry["state"] for entry in found]
+    assert states[:3] == ["running", "paused", "running"]
+    assert states[3:] in ([], ["stopped"])
+
+
+def test_parameters(damon: Damon, kdamond: Kdamond, shared_workload: Workload) -> None:
+    kdamond.add_targets(shared_workload.pid)
+    kdamond.set(sample_us=7000, aggr_us=140000, update_us=2000000, min_regions=12, max_regions=345)
+    kdamond.add_stat_schemes()
+    set_pattern(kdamond.schemes[0], size=(1, 2), nr_accesses=(3, 4), age=(5, 6))
+    kdamond.schemes[0].write("apply_interval_us", 777000)
+    kdamond.on()
+    context = status.kdamond(damon)["context"]
+    assert context["ops"] == "vaddr" and context["pause"] is False
+    assert context["attrs"] == {
+        "sample_us": 7000, "aggr_us": 140000, "update_us": 2000000, "min_nr_regions": 12, "max_nr_regions": 345,
+    }  # fmt: skip
+    (target,) = context["targets"]
+    assert target["pid"] == shared_workload.pid
+    (scheme,) = context["schemes"]
+    assert scheme["action"] == "stat" and scheme["apply_interval_us"] == 777000
+    assert scheme["access_pattern"] == {"sz": [1, 2], "nr_accesses": [3, 4], "age": [5, 6]}
+
+
+def test_regions(damon: Damon, monitoring: Kdamond, shared_workload: Workload) -> None:
+    """Sorted, and together what is monitored; rates as the sysfs files give them."""
+    time.sleep(1)
+    for _ in range(10):
+        regions = status.regions(damon)
+        assert all(a["end"] <= b["start"] for a, b in zip(regions, regions[1:]))
+        assert sum(r["end"] - r["start"] for r in regions) == sum(end - start for start, end in shared_workload.three_regions())
+        assert all(0 <= r["nr_accesses"] <= 20 and 0 <= r["nr_accesses_bp"] <= 200000 for r in regions)
+
+
+def test_same_as_tried_regions(damon: Damon, kdamond: Kdamond, shared_workload: Workload) -> None:
+    """Paused right after a walk both show the same regions, unless a sample came between."""
+    kdamond.add_targets(shared_workload.pid)
+    kdamond.add_stat_schemes()
+    kdamond.schemes[0].write("apply_interval_us", 300000)
+    kdamond.set(sample_us=300000, aggr_us=300000000)
+    kdamond.on()
+
+    def same() -> bool:
+        kdamond.set(pause="N")
+        kdamond.commit()
+        kdamond.update_regions()
+        kdamond.set(pause="Y")
+        kdamond.commit()
+        shown = [(region["start"], region["end"], region["age"]) for region in status.regions(damon)]
+        return [(region.start, region.end, region.age) for region in kdamond.tried_regions()] == shown
+
+    wait_until(same, "both show the same")
+
+
+def test_statistics(damon: Damon, monitoring: Kdamond) -> None:
+    wait_until(lambda: status.kdamond(damon)["context"]["schemes"][0]["stats"]["nr_tried"] > 0, "the scheme is applied")
+
+
+def test_stays_in_a_pause(damon: Damon, monitoring: Kdamond) -> None:
+    monitoring.set(pause="Y")
+    monitoring.commit()
+    text = damon.status.read_text()
+    time.sleep(1)
+    assert damon.status.read_text() == text
+
+
+def test_many_regions(damon: Damon, kdamond: Kdamond, shared_workload: Workload) -> None:
+    """More than a page, and more than many."""
+    kdamond.add_targets(shared_workload.pid)
+    kdamond.set(min_regions=5000, max_regions=10000)
+    kdamond.on()
+    regions = status.regions(damon)
+    assert len(regions) >= 4000
+    assert len(damon.status.read_bytes()) > 500_000
+
+
+def test_many_kdamonds(damon: Damon, shared_workload: Workload) -> None:
+    for kdamond in damon.kdamonds(8):
+        kdamond.write("contexts/nr_contexts", 1)
+        kdamond.add_targets(shared_workload.pid)
+        kdamond.on()
+    found = status.read(damon)["kdamonds"]
+    assert [entry["index"] for entry in found] == list(range(8))
+    assert {entry["state"] for entry in found} == {"running"}
+
+
+def test_long_sampling_interval(damon: Damon, kdamond: Kdamond, shared_workload: Workload) -> None:
+    """It is read at once, not at the next sample."""
+    kdamond.add_targets(shared_workload.pid)
+    kdamond.set(sample_us=3600 * 10**6, aggr_us=7200 * 10**6)
+    kdamond.on()
+    assert status.regions(damon)
+
+
+def test_reading_in_pieces(damon: Damon, monitoring: Kdamond) -> None:
+    """One open file is one picture."""
+    fd = os.open(damon.status, os.O_RDONLY)
+    try:
+        pieces = iter(lambda: os.read(fd, 100), b"")
+        text = b""
+        for piece in pieces:
+            text += piece
+            time.sleep(0.001)
+        json.loads(text)
+    finally:
+        os.close(fd)
+
+
+def test_refuses_writes(damon: Damon, monitoring: Kdamond) -> None:
+    with pytest.raises(OSError):
+        fd = os.open(damon.status, os.O_WRONLY)
+        try:
+            os.write(fd, b"x")
+        finally:
+            os.close(fd)

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The trace events: the in-tree DAMON's fields, and what they say."""
+
+import re
+import time
+from collections import defaultdict
+
+import pytest
+
+import answers
+import behaviour
+import damon_tree
+from damon_tree import Damon, Kdamond, wait_until
+from trace_events import Event, Trace
+from workload import Workload
+
+IN_TREE = answers.load()["formats"]
+EVENTS = ("damon_aggregated", "damon_region_aggregated")
+
+
+def windows(events: list[Event]) -> list[list[Event]]:
+    """The events of each target's aggregations; without the last, of which more may come."""
+    found: list[list[Event]] = []
+    for event in events:
+        if not found or len(found[-1]) == found[-1][0].fields()["nr_regions"]:
+            found.append([])
+        found[-1].append(event)
+    return found[:-1]
+
+
+def traced(damon: Damon, count: int = 5) -> list[list[Event]]:
+    with Trace(damon, "damon_aggregated") as trace:
+        wait_until(lambda: len(windows(trace.events())) > count, "regions are aggregated a few times")
+        return windows(trace.events())[1:]
+
+
+@pytest.mark.parametrize("name", EVENTS)
+def test_format(damon: Damon, name: str) -> None:
+    """Names, types, order, offsets and the printed text; tools read them from here."""
+    assert behaviour.event_format(damon, name) == IN_TREE[name]
+
+
+@pytest.mark.stock
+@pytest.mark.parametrize("name", EVENTS)
+def test_recorded_format_is_this_kernels(name: str) -> None:
+    in_tree = damon_tree.in_tree()
+    assert in_tree
+    assert behaviour.event_format(in_tree, name) == IN_TREE[name]
+
+
+def test_text(damon: Damon, monitoring: Kdamond) -> None:
+    with Trace(damon, "damon_aggregated") as trace:
+        first = trace.wait()[0]
+    assert re.fullmatch(r"target_id=0 nr_regions=\d+ \d+-\d+: \d+ \d+", first.text)
+    assert (first.task, first.pid) == ("kdamond.0", monitoring.pid)
+
+
+def test_one_event_for_each_region(damon: Damon, monitoring: Kdamond, shared_workload: Workload) -> None:
+    """In ascending order, without gaps but those of the target, the same number in each event."""
+    size = sum(end - start for start, end in shared_workload.three_regions())
+    for window in traced(damon):
+        fields = [event.fields() for event in window]
+        assert {field["nr_regions"] for field in fields} == {len(window)}
+        assert {field["target"] for field in fields} == {0}
+        assert all(a["end"] <= b["start"] for a, b in zip(fields, fields[1:]))
+        assert sum(field["end"] - field["start"] for field in fields) == size
+
+
+def test_values(damon: Damon, monitoring: Kdamond, shared_workload: Workload) -> None:
+    """Whole counts of an aggregation: at most its samples; the hot area's are high; ages go up by one."""
+    time.sleep(2)
+    found = traced(damon, 8)
+    fields = [[event.fields() for event in window] for window in found]
+    assert all(0 <= field["nr_accesses"] <= 20 for window in fields for field in window)
+    hot = shared_workload.hot
+    rates = [max(f["nr_accesses"] for f in window if f["start"] < hot[1] and f["end"] > hot[0]) for window in fields]
+    assert min(rates) >= 4, rates
+    oldest = [max(field["age"] for field in window) for window in fields]
+    assert all(b - a in (-1, 0, 1) for a, b in zip(oldest, oldest[1:])), oldest
+    assert oldest[-1] > oldest[0]
+
+
+def test_interval(damon: Damon, monitoring: Kdamond) -> None:
+    """An aggregation takes its interval or, on a machine that is late, longer; never less."""
+    times = [window[0].time for window in traced(damon, 6)]
+    assert all(b - a > 0.095 for a, b in zip(times, times[1:])), times
+
+
+def test_targets(damon: Damon, kdamond: Kdamond, shared_workload: Workload) -> None:
+    """Targets are told apart by their position."""
+    with Workload("--size", "16M", "--hot", "4M") as other:
+        kdamond.add_targets(shared_workload.pid, other.pid)
+        kdamond.on()
+        sizes = defaultdict(set)
+        for window in traced(damon, 8):
+            sizes[window[0].fields()["target"]].add(sum(e.fields()["end"] - e.fields()["start"] for e in window))
+        assert sizes == {
+            index: {sum(end - start for start, end in workload.three_regions())} for index, workload in enumerate((shared_workload, other))
+        }
+
+
+def test_region_event_needs_probes(damon: Damon, monitoring: Kdamond) -> None:
+    """damon_region_aggregated says how often each probe hit; a context without probes has none to tell of."""
+    with Trace(damon, *EVENTS) as trace:
+        trace.wait()
+        time.sleep(0.5)
+        assert {event.name for event in trace.events()} == {"damon_aggregated"}
+
+
+def test_no_schemes_needed(damon: Damon, kdamond: Kdamond, shared_workload: Workload) -> None:
+    kdamond.add_targets(shared_workload.pid)
+    kdamond.on()
+    assert traced(damon, 2)
+
+
+def test_silent_when_off(damon: Damon, monitoring: Kdamond) -> None:
+    monitoring.off()
+    with Trace(damon, *EVENTS) as trace:
+        time.sleep(0.5)
+        assert trace.events() == []
+
+
+def test_filter(damon: Damon, monitoring: Kdamond) -> None:
+    """The tracing core's own filters work on the fields."""
+    with Trace(damon, "damon_aggregated") as trace:
+        (trace.folder / "events" / damon.name / "damon_aggregated/filter").write_text("nr_accesses > 3\n")
+        rates = [event.fields()["nr_accesses"] for event in trace.wait()]
+        assert min(rates) > 3

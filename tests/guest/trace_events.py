@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-2.0
+"""DAMON's trace events, through a trace instance of our own: whatever else traces is not disturbed."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from typing import NamedTuple
+
+from damon_tree import TRACEFS, Damon, wait_until
+
+LINE = re.compile(r"\s*(?P<task>.+)-(?P<pid>\d+)\s+\[\d+\]\s+\S*\s*(?P<time>[\d.]+): (?P<name>\w+): (?P<text>.*)")
+AGGREGATED = re.compile(
+    r"target_id=(?P<target>\d+) nr_regions=(?P<nr_regions>\d+) (?P<start>\d+)-(?P<end>\d+): (?P<nr_accesses>\d+) (?P<age>\d+)"
+    r"(?: probe_hits=(?P<hits>.*))?$"
+)
+
+
+class Event(NamedTuple):
+    task: str
+    pid: int
+    time: float  # as time.monotonic() counts
+    name: str
+    text: str
+
+    def fields(self) -> dict[str, int]:
+        """Of damon_aggregated and damon_region_aggregated."""
+        match = AGGREGATED.match(self.text)
+        assert match, self.text
+        return {name: int(value) for name, value in match.groupdict().items() if value is not None and name != "hits"}
+
+
+class Trace:
+    """Records the given events while it is open. A context manager."""
+
+    def __init__(self, damon: Damon, *events: str) -> None:
+        self.folder = TRACEFS / "instances" / f"damon-test-{os.getpid()}-{time.monotonic_ns()}"
+        self.folder.mkdir()
+        (self.folder / "trace_clock").write_text("mono\n")
+        (self.folder / "buffer_size_kb").write_text("4096\n")
+        self.enables = [self.folder / "events" / damon.name / event / "enable" for event in events]
+        for enable in self.enables:
+            enable.write_text("1\n")
+
+    def __enter__(self) -> Trace:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for enable in self.enables:
+            if enable.exists():
+                enable.write_text("0\n")
+        self.folder.rmdir()
+
+    def events(self) -> list[Event]:
+        """All so far."""
+        found = []
+        for line in (self.folder / "trace").read_text().splitlines():
+            match = None if line.startswith("#") else LINE.match(line)
+            if match:
+                found.append(Event(match["task"], int(match["pid"]), float(match["time"]), match["name"], match["text"]))
+        return found
+
+    def clear(self) -> None:
+        (self.folder / "trace").write_text("\n")
+
+    def wait(self) -> list[Event]:
+        """Clears, and waits for the next events."""
+        self.clear()
+        wait_until(self.events, "there are trace events")
+        return self.events()

@@ -1,0 +1,309 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Runs every test of the project, and says what passed: `make test`.
+
+Steps that do not need each other run at the same time. Each ends with one line; what a failed one printed is
+shown behind it. The last line of all is `N passed, N failed`.
+"""
+
+import argparse
+import contextlib
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
+
+import build  # noqa: E402
+import image  # noqa: E402
+import kernel  # noqa: E402
+import klog  # noqa: E402
+import panics  # noqa: E402
+import toolchain  # noqa: E402
+import unsafe  # noqa: E402
+from cache import CACHE, LOGS, REPO  # noqa: E402
+from progress import Failure, Step, run_main, say  # noqa: E402
+
+HOST = REPO / "tests/host"
+# Written into the kernel's log behind what the module reported as it was loaded.
+KUNIT_END = "damon-rs: loaded"
+GUEST = REPO / "tests/guest"
+
+
+@dataclass
+class Counts:
+    """What a step found."""
+
+    passed: int = 0
+    failed: int = 0
+    note: str = ""
+    details: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Test:
+    """A step: what it is called, and what it does."""
+
+    name: str
+    run: Callable[[Step], Counts]
+    # Whether there is anything to run.
+    present: Callable[[], bool] = lambda: True
+    # What it makes ready says itself how far it is.
+    slow: bool = True
+
+
+def passed_if_quiet(name: str, complaints: list[str]) -> Counts:
+    """One test that passes without complaints."""
+    return Counts(int(not complaints), int(bool(complaints)), name, complaints)
+
+
+def tail(log: Path, lines: int = 30) -> list[str]:
+    return log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]
+
+
+def tree_files(*patterns: str) -> list[Path]:
+    """The files of the tree, committed or about to be."""
+    git = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *patterns]
+    names = subprocess.run(git, cwd=REPO, capture_output=True, text=True, check=True).stdout.split("\0")
+    return [path for path in (REPO / name for name in sorted(set(names)) if name) if path.is_file()]
+
+
+def rustfmt(fix: bool) -> Callable[[Step], Counts]:
+    def run(step: Step) -> Counts:
+        files = tree_files("*.rs")
+        toolchain.run(step, ["rustfmt", *([] if fix else ["--check", "--color=never"]), *files], cwd=REPO, what="formatting")
+        return Counts(1, 0, f"{len(files)} files")
+
+    return run
+
+
+def shellcheck(step: Step) -> Counts:
+    files = [path for path in tree_files() if re.match(rb"#!\s*/(usr/)?bin/(env )?(ba)?sh\b", path.read_bytes()[:40])]
+    toolchain.run(step, ["shellcheck", *files], cwd=REPO, what="shell scripts")
+    return Counts(1, 0, f"{len(files)} files")
+
+
+def unsafe_audit(step: Step) -> Counts:
+    results = [unsafe.audit(path) for path in unsafe.sources()]
+    complaints = [line for lines, _ in results for line in lines]
+    return passed_if_quiet(f"{sum(count for _, count in results)} unsafe blocks", complaints)
+
+
+def host_tests(step: Step) -> Counts:
+    env = {"CARGO_TARGET_DIR": str(CACHE / "host")}
+    failure: Failure | None = None
+    try:
+        toolchain.run(step, ["cargo", "test", "--locked", "--workspace", "--no-fail-fast"], cwd=HOST, env=env)
+    except Failure as problem:
+        failure = problem
+    text = step.log.read_text(encoding="utf-8", errors="replace")
+    results = re.findall(r"^test result: \w+\. (\d+) passed; (\d+) failed", text, re.MULTILINE)
+    counts = Counts(sum(int(passed) for passed, _ in results), sum(int(failed) for _, failed in results))
+    if failure or not results:
+        counts.failed = max(counts.failed, 1)
+        counts.details = tail(step.log)
+    return counts
+
+
+def module(kind: str) -> Test:
+    def run(step: Step) -> Counts:
+        its = kernel.ensure(kind)
+        paths = build.build(step, its)
+        # modpost and objtool complain without failing.
+        log = step.log.read_text(encoding="utf-8", errors="replace")
+        warnings = re.findall(r"^.*\bwarning: .*$", log, re.MULTILINE | re.IGNORECASE)
+        return passed_if_quiet(", ".join(path.name for path in paths), warnings)
+
+    return Test(f"module for {kind}", run)
+
+
+def clippy(step: Step) -> Counts:
+    build.build(step, kernel.ensure("test"), clippy=True)
+    return Counts(1, 0)
+
+
+def panic_entries(step: Step) -> Counts:
+    counts = Counts(1, 0)
+    for path in build.build(step, kernel.ensure("stock")):
+        found = panics.references(path)
+        functions: set[str] = set().union(*found.values())
+        counts.note = f"{path.name} refers to {len(found)} panic entry points, from {len(functions)} functions"
+        counts.details += [f"{entry}: {', '.join(sorted(who))}" for entry, who in sorted(found.items())]
+    return counts
+
+
+def guest_tests(kind: str, options: tuple[str, ...] = ()) -> Test:
+    """pytest in the guest, and the kernel's verdict on it."""
+
+    def run(step: Step) -> Counts:
+        its = kernel.ensure(kind)
+        modules = build.build(step, its)
+        name = modules[0].stem
+        out = LOGS / f"guest-{kind}"
+        log = LOGS / f"guest-{kind}-kernel.log"
+        (out / "junit.xml").unlink(missing_ok=True)
+        command = (
+            f'insmod "$DAMON_RS_MODULE" || exit; echo "{KUNIT_END}" >/dev/kmsg; cd /damon-rs/tests/guest; '
+            f"python3 -m pytest -p no:cacheprovider -q -ra --junitxml=/out/junit.xml {' '.join(options)}; "
+            f"status=$?; [ ! -d /sys/module/{name} ] || rmmod {name} || status=98; exit $status"
+        )
+        arguments = [f"--module={path}" for path in modules]
+        vm: list[str | Path] = [
+            sys.executable, REPO / "scripts/vm.py", "run", "--kernel", kind, "--timeout=2400", f"--log={log}", f"--out={out}",
+            *arguments, "--", "sh", "-c", command,
+        ]  # fmt: skip
+        problem = ""
+        try:
+            step.run(vm)
+        except Failure as failure:
+            problem = str(failure)
+        counts = read_junit(out / "junit.xml")
+        complaints = klog.complaints(log.read_text(encoding="utf-8", errors="replace")) if log.exists() else []
+        if complaints:
+            counts.failed += 1
+            counts.note = f"the kernel complained {len(complaints)} times"
+        elif problem and not counts.failed:
+            counts.failed = 1
+        if counts.failed:
+            counts.details = [*complaints[:3], *tail(step.log, 60)]
+        return counts
+
+    return Test(f"guest tests on {kind}", run, lambda: any(GUEST.glob("test_*.py")))
+
+
+def read_junit(path: Path) -> Counts:
+    counts = Counts()
+    if not path.exists():
+        return counts
+    for suite in xml.etree.ElementTree.parse(path).iter("testsuite"):
+        total, skipped = int(suite.get("tests", 0)), int(suite.get("skipped", 0))
+        failed = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
+        counts.failed += failed
+        counts.passed += total - failed - skipped
+        counts.note = f"{skipped} skipped" if skipped else ""
+    return counts
+
+
+def kunit(kind: str) -> Test:
+    """The unit tests that ran at insmod, read from that kernel's log by the kernel's own parser."""
+
+    def run(step: Step) -> Counts:
+        # At boot the kernel reports that it has no tests of its own, and tests that load the module again repeat its report.
+        text = (LOGS / f"guest-{kind}-kernel.log").read_text(encoding="utf-8", errors="replace").partition(KUNIT_END)[0]
+        log = LOGS / f"kunit-{kind}.log"
+        begin = re.search(r"^\[[ \d.]+\] KTAP version 1\n\[[ \d.]+\] 1\.\.[1-9]", text, re.MULTILINE)
+        log.write_text(text[begin.start() :] if begin else "", encoding="utf-8")
+        parser = Path(kernel.ensure(kind).source) / "tools/testing/kunit/kunit.py"
+        problem = ""
+        try:
+            toolchain.run(step, ["python3", parser, "parse", log])
+        except Failure as failure:
+            problem = str(failure)
+        text = step.log.read_text(encoding="utf-8", errors="replace")
+        summary = re.findall(r"Testing complete\. Ran \d+ tests: (.*)", text)
+        numbers = dict((name, int(number)) for name, number in re.findall(r"(\w+): (\d+)", summary[-1])) if summary else {}
+        passed, skipped = numbers.pop("passed", 0), numbers.pop("skipped", 0)
+        counts = Counts(passed, sum(numbers.values()), f"{skipped} skipped" if skipped else "")
+        if problem or not passed:
+            counts.failed = max(1, counts.failed)
+            counts.details = tail(step.log)
+        return counts
+
+    return Test(f"KUnit on {kind}", run)
+
+
+def prepared(name: str, ensure: Callable[[], object]) -> Test:
+    def run(_: Step) -> Counts:
+        ensure()
+        return Counts()
+
+    return Test(name, run, slow=False)
+
+
+def plan(kasan: bool) -> list[list[list[Test]]]:
+    """Phases, one after the other; in a phase lanes, at the same time; in a lane tests, one after the other."""
+    own = "kasan" if kasan else "test"
+    return [
+        [
+            [
+                prepared("toolchain root", toolchain.ensure),
+                prepared("stock kernel", lambda: kernel.ensure("stock")),
+                prepared(f"{own} kernel", lambda: kernel.ensure(own)),
+            ],
+            [prepared("guest image", image.ensure)],
+        ],
+        [
+            [
+                Test("rustfmt", rustfmt(fix=False)),
+                Test("shellcheck", shellcheck),
+                Test("unsafe code", unsafe_audit),
+                Test("host tests", host_tests, (HOST / "Cargo.toml").exists),
+            ],
+            [module("stock"), module(own), Test("panics", panic_entries), Test("clippy", clippy)],
+        ],
+        # One machine at a time: an emulated one has both of its processors busy, and two at once make tests wait too long.
+        [
+            [guest_tests("stock"), guest_tests(own), kunit(own)],
+        ],
+    ]
+
+
+def run_test(test: Test) -> Counts:
+    log = LOGS / "test" / f"{test.name.replace(' ', '-')}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text("", encoding="utf-8")
+    step = Step(test.name, log)
+    try:
+        with step.beating() if test.slow else contextlib.nullcontext():
+            counts = test.run(step)
+    except Failure as failure:
+        counts = Counts(0, 1, "broken", str(failure).splitlines())
+    except Exception as error:  # A step that breaks is a failed step, and the others go on.
+        counts = Counts(0, 1, "broken", [f"{type(error).__name__}: {error}"])
+    line = f"{step.seconds():7.1f} s  {test.name}: {counts.passed} passed, {counts.failed} failed"
+    line += f" ({counts.note})" if counts.note else ""
+    if counts.failed or counts.details:
+        line += "".join(f"\n    {detail}" for detail in "\n".join(counts.details).splitlines())
+    if counts.failed:
+        line += f"\n    the whole log: {log.relative_to(CACHE)} in the cache"
+    say(line, sys.stdout)
+    return counts
+
+
+def run_lane(lane: list[Test]) -> list[Counts]:
+    return [run_test(test) for test in lane if test.present()]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", help="run only the steps whose name begins with one of these")
+    parser.add_argument("--fix", action="store_true", help="let rustfmt change the files")
+    parser.add_argument("--kasan", action="store_true", help="use the KASAN kernel in place of the test kernel")
+    arguments = parser.parse_args()
+    if arguments.fix:
+        toolchain.ensure()
+        return run_test(Test("rustfmt", rustfmt(fix=True))).failed
+    counts: list[Counts] = []
+    for phase in plan(arguments.kasan):
+        names = tuple(arguments.names)
+        lanes = [[test for test in lane if not names or test.name.startswith(names)] for lane in phase]
+        lanes = [lane for lane in lanes if lane]
+        if lanes:
+            with ThreadPoolExecutor(len(lanes)) as pool:
+                counts += [its for results in pool.map(run_lane, lanes) for its in results]
+    if names := tuple(arguments.names):
+        say(f"only the steps that begin with {', '.join(names)}", sys.stdout)
+    passed, failed = sum(its.passed for its in counts), sum(its.failed for its in counts)
+    # Nothing passed is no success.
+    failed = failed or not passed
+    print(f"{passed} passed, {int(failed)} failed", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    run_main(main)
