@@ -7,15 +7,15 @@ from pathlib import Path
 
 import kernel
 import toolchain
-from cache import CACHE, LOGS, REPO, lock
+from cache import LOGS, OWN, REPO, lock
 from progress import Step, run_main, step
 
 
 def build(current: Step, its: kernel.Kernel, clippy: bool = False) -> list[Path]:
     """Builds and returns the .ko files. Warnings are errors."""
     name = f"build-{its.series}-{its.kind}{'-clippy' if clippy else ''}"
-    folder = CACHE / name
-    with lock(name):
+    folder = OWN / name
+    with lock(f"{OWN.name}-{name}"):
         folder.mkdir(parents=True, exist_ok=True)
         argv = ["make", "-C", its.build, kernel.JOBS, f"M={REPO}", f"MO={folder}", "DAMON_STRICT=y", *its.make_flags]
         if clippy:

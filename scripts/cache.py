@@ -22,7 +22,6 @@ from progress import Failure, Step, say, step
 
 REPO = Path(__file__).resolve().parent.parent
 CACHE = Path(os.environ.get("DAMON_RS_CACHE") or Path.home() / ".cache" / "damon-rs").resolve()
-LOGS = CACHE / "logs"
 
 
 def digest(*inputs: Any) -> str:
@@ -32,6 +31,11 @@ def digest(*inputs: Any) -> str:
         content = item.read_bytes() if isinstance(item, Path) else json.dumps(item, sort_keys=True).encode()
         state.update(hashlib.sha256(content).digest())
     return state.hexdigest()[:16]
+
+
+# What is made of this checkout: two that share the cache must not meet in one folder.
+OWN = CACHE / "checkouts" / f"{REPO.name}-{digest(str(REPO))[:8]}"
+LOGS = OWN / "logs"
 
 
 @contextlib.contextmanager

@@ -26,7 +26,7 @@ import klog  # noqa: E402
 import panics  # noqa: E402
 import toolchain  # noqa: E402
 import unsafe  # noqa: E402
-from cache import CACHE, LOGS, REPO  # noqa: E402
+from cache import CACHE, LOGS, OWN, REPO  # noqa: E402
 from progress import Failure, Step, run_main, say  # noqa: E402
 
 HOST = REPO / "tests/host"
@@ -95,7 +95,7 @@ def unsafe_audit(step: Step) -> Counts:
 
 
 def host_tests(step: Step) -> Counts:
-    env = {"CARGO_TARGET_DIR": str(CACHE / "host")}
+    env = {"CARGO_TARGET_DIR": str(OWN / "host")}
     failure: Failure | None = None
     try:
         toolchain.run(step, ["cargo", "test", "--locked", "--workspace", "--no-fail-fast"], cwd=HOST, env=env)
