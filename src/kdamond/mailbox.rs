@@ -10,6 +10,7 @@
 //! - A request is registered, and the running state is looked at, under the same lock. So none can
 //!   be registered to a context that is not running, and none can slip in behind the last look of a
 //!   kdamond that ends: that look *is* the change to [`State::Stopped`].
+//! - Runs are numbered. Who waits for the end of one does not take another's for it.
 //! - A request is taken out under the lock before it is ended. Whoever takes it owns it; what is
 //!   registered afterwards is another request, which nothing that happens to the first can touch.
 //! - A request that is dropped is cancelled ([`Reply`]). The last ones are dropped by the thread's
@@ -25,6 +26,7 @@ use super::{
         Reply, //
     },
     sync::Monitor,
+    thread::waits, //
 };
 use kernel::{
     prelude::*,
@@ -84,8 +86,13 @@ enum Walking<V: ?Sized> {
 }
 
 enum State<C, V: ?Sized> {
-    Stopped,
+    Stopped {
+        /// The number of the last run, 0 if there was none.
+        last: u64,
+    },
     Running {
+        /// The number of this run. The first one's is 1, and no number comes twice.
+        run: u64,
         calls: Chain<dyn Call<C>>,
         repeats: Chain<dyn Repeat<C>>,
         walk: Walking<V>,
@@ -133,7 +140,7 @@ impl<C: 'static, V: ?Sized + 'static> Mailbox<C, V> {
     /// A mailbox of no kdamond yet. Fails with `ENOMEM`.
     pub(crate) fn new() -> Result<Self> {
         Ok(Self {
-            state: Monitor::new(State::Stopped)?,
+            state: Monitor::new(State::Stopped { last: 0 })?,
             bell: Bell::new()?,
         })
     }
@@ -143,8 +150,10 @@ impl<C: 'static, V: ?Sized + 'static> Mailbox<C, V> {
         let mut state = self.state.lock();
         match *state {
             State::Running { .. } => Err(EBUSY),
-            State::Stopped => {
+            State::Stopped { last } => {
+                let run = last.saturating_add(1);
                 *state = State::Running {
+                    run,
                     calls: None,
                     repeats: None,
                     walk: Walking::None,
@@ -153,6 +162,7 @@ impl<C: 'static, V: ?Sized + 'static> Mailbox<C, V> {
                 drop(state);
                 Ok(Inbox {
                     mailbox: self.clone(),
+                    run,
                 })
             }
         }
@@ -160,7 +170,15 @@ impl<C: 'static, V: ?Sized + 'static> Mailbox<C, V> {
 
     /// Whether a kdamond runs.
     pub(crate) fn is_running(&self) -> bool {
-        matches!(*self.state.lock(), State::Running { .. })
+        self.run().is_some()
+    }
+
+    /// The number of the run that is under way.
+    pub(crate) fn run(&self) -> Option<u64> {
+        match *self.state.lock() {
+            State::Stopped { .. } => None,
+            State::Running { run, .. } => Some(run),
+        }
     }
 
     /// Runs `f` on the kdamond, between two samplings, and hands its result back.
@@ -191,7 +209,7 @@ impl<C: 'static, V: ?Sized + 'static> Mailbox<C, V> {
         let mut state = self.state.lock();
         match &mut *state {
             // Unlocked before `link` is dropped: it was declared earlier.
-            State::Stopped => return Err(ecanceled()),
+            State::Stopped { .. } => return Err(ecanceled()),
             State::Running { calls, .. } => {
                 link.next = calls.take();
                 *calls = Some(link);
@@ -220,7 +238,7 @@ impl<C: 'static, V: ?Sized + 'static> Mailbox<C, V> {
 
         let mut state = self.state.lock();
         match &mut *state {
-            State::Stopped => Err(ecanceled()),
+            State::Stopped { .. } => Err(ecanceled()),
             State::Running { repeats, .. } => {
                 link.next = repeats.take();
                 *repeats = Some(link);
@@ -237,7 +255,7 @@ impl<C: 'static, V: ?Sized + 'static> Mailbox<C, V> {
     pub(crate) fn register_walk(&self, request: KBox<dyn Walk<V>>) -> Result {
         let mut state = self.state.lock();
         match &mut *state {
-            State::Stopped => return Err(ecanceled()),
+            State::Stopped { .. } => return Err(ecanceled()),
             State::Running {
                 walk: walk @ Walking::None,
                 ..
@@ -256,20 +274,23 @@ impl<C: 'static, V: ?Sized + 'static> Mailbox<C, V> {
 
     /// Asks the kdamond to end and waits until its mailbox is closed.
     ///
-    /// Fails with `EPERM` if none runs.
-    pub(crate) fn stop(&self) -> Result {
+    /// Hands back the number of the run that has ended, and `EPERM` with it if that was so before.
+    pub(crate) fn stop(&self) -> (u64, Result) {
+        waits::for_a_kdamond();
         let mut state = self.state.lock();
-        match &mut *state {
-            State::Stopped => return Err(EPERM),
-            State::Running { stop, .. } => *stop = true,
-        }
+        let its = match &mut *state {
+            State::Stopped { last } => return (*last, Err(EPERM)),
+            State::Running { run, stop, .. } => {
+                *stop = true;
+                *run
+            }
+        };
         self.bell.ring();
-        // Whoever opened it again in the meantime did so for another run, which nobody asked to
-        // stop.
-        while matches!(*state, State::Running { stop: true, .. }) {
+        // Whoever opens it again does so for another run, which is not waited for.
+        while matches!(*state, State::Running { run, .. } if run == its) {
             self.state.wait(&mut state);
         }
-        Ok(())
+        (its, Ok(()))
     }
 }
 
@@ -277,13 +298,19 @@ impl<C: 'static, V: ?Sized + 'static> Mailbox<C, V> {
 /// cancelled, and nothing can be registered any more.
 pub(crate) struct Inbox<C, V: ?Sized> {
     mailbox: Mailbox<C, V>,
+    run: u64,
 }
 
 impl<C, V: ?Sized> Inbox<C, V> {
+    /// The number of the run.
+    pub(crate) fn run(&self) -> u64 {
+        self.run
+    }
+
     /// Serves the calls that are waiting, in the order in which they came.
     pub(crate) fn serve_calls(&mut self, context: &mut C) {
         let mut waiting = oldest_first(match &mut *self.mailbox.state.lock() {
-            State::Stopped => None,
+            State::Stopped { .. } => None,
             State::Running { calls, .. } => calls.take(),
         });
         while let Some(mut link) = waiting {
@@ -295,7 +322,7 @@ impl<C, V: ?Sized> Inbox<C, V> {
     /// Takes over the repeating calls that were registered since the last time.
     pub(crate) fn take_repeats(&mut self, repeats: &mut Repeats<C>) {
         let mut new = oldest_first(match &mut *self.mailbox.state.lock() {
-            State::Stopped => None,
+            State::Stopped { .. } => None,
             State::Running { repeats, .. } => repeats.take(),
         });
         while let Some(mut link) = new {
@@ -309,7 +336,7 @@ impl<C, V: ?Sized> Inbox<C, V> {
     /// until [`Self::end_walk`].
     pub(crate) fn take_walk(&mut self) -> Option<KBox<dyn Walk<V>>> {
         match &mut *self.mailbox.state.lock() {
-            State::Stopped => None,
+            State::Stopped { .. } => None,
             State::Running { walk, .. } => match core::mem::replace(walk, Walking::Underway) {
                 Walking::Waiting(request) => Some(request),
                 other => {
@@ -333,7 +360,7 @@ impl<C, V: ?Sized> Inbox<C, V> {
     /// Whether the kdamond was asked to end.
     pub(crate) fn stop_requested(&self) -> bool {
         match *self.mailbox.state.lock() {
-            State::Stopped => true,
+            State::Stopped { .. } => true,
             State::Running { stop, .. } => stop,
         }
     }
@@ -346,7 +373,8 @@ impl<C, V: ?Sized> Inbox<C, V> {
 
 impl<C, V: ?Sized> Drop for Inbox<C, V> {
     fn drop(&mut self) {
-        let cancelled = core::mem::replace(&mut *self.mailbox.state.lock(), State::Stopped);
+        let stopped = State::Stopped { last: self.run };
+        let cancelled = core::mem::replace(&mut *self.mailbox.state.lock(), stopped);
         // Those who wait for the end may go on while the requests are cancelled: nobody finds the
         // requests in the mailbox any more.
         self.mailbox.state.notify_all();

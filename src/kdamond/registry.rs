@@ -2,121 +2,117 @@
 
 //! All kdamonds of this module: how many run, and how to ask each.
 
-use super::Requests;
+use super::{
+    requests::Requests,
+    sync::Monitor, //
+};
 use kernel::{
-    new_mutex,
     prelude::*,
-    sync::{
-        Arc,
-        Mutex, //
-    },
+    sync::Arc, //
 };
 
-struct Entry {
-    number: usize,
-    requests: Requests,
-}
-
 struct Entries {
-    /// Sorted by number.
-    known: KVec<Entry>,
+    /// By number; `None` where the number is free.
+    known: KVVec<Option<Requests>>,
+    /// No number below this one is free.
+    lowest: usize,
     running: i32,
 }
 
 /// The kdamonds that exist, running or not.
-#[pin_data]
 pub struct Registry {
-    #[pin]
-    entries: Mutex<Entries>,
+    entries: Arc<Monitor<Entries>>,
 }
 
 impl Registry {
     /// An empty registry. Fails with `ENOMEM`.
     pub fn new() -> Result<Arc<Self>> {
-        Arc::pin_init(
-            pin_init!(Self {
-                entries <- new_mutex!(
-                    Entries {
-                        known: KVec::new(),
-                        running: 0,
-                    },
-                    "damon_registry"
-                ),
-            }),
-            GFP_KERNEL,
-        )
+        let entries = Monitor::new(Entries {
+            known: KVVec::new(),
+            lowest: 0,
+            running: 0,
+        })?;
+        Ok(Arc::new(Self { entries }, GFP_KERNEL)?)
     }
 
     /// Adds a kdamond under the lowest free number. Fails with `ENOMEM`.
     pub(super) fn add(&self, requests: Requests) -> Result<usize> {
         let mut entries = self.entries.lock();
-        let number = entries
-            .known
-            .iter()
-            .enumerate()
-            .find(|(at, entry)| entry.number != *at)
-            .map_or(entries.known.len(), |(at, _)| at);
-
-        // A list of its own size each time: kdamonds are few, and come and go rarely.
-        let len = entries.known.len().saturating_add(1);
-        let mut known = KVec::with_capacity(len, GFP_KERNEL)?;
-        let mut new = Some(Entry { number, requests });
-        for entry in entries.known.drain_all() {
-            if new.as_ref().is_some_and(|new| new.number < entry.number) {
-                if let Some(new) = new.take() {
-                    known.push_within_capacity(new)?;
-                }
-            }
-            known.push_within_capacity(entry)?;
+        let Entries { known, lowest, .. } = &mut *entries;
+        let free = (*lowest..known.len()).find(|at| matches!(known.get(*at), Some(None)));
+        let number = free.unwrap_or(known.len());
+        match known.get_mut(number) {
+            Some(place) => *place = Some(requests),
+            None => append(known, requests)?,
         }
-        if let Some(new) = new {
-            known.push_within_capacity(new)?;
-        }
-        entries.known = known;
+        *lowest = number.saturating_add(1);
         Ok(number)
     }
 
     /// Removes what [`Self::add`] added.
     pub(super) fn remove(&self, number: usize) {
         let mut entries = self.entries.lock();
-        let at = entries.known.iter().position(|e| e.number == number);
-        let removed = at.and_then(|at| entries.known.remove(at).ok());
+        let Entries { known, lowest, .. } = &mut *entries;
+        let removed = known.get_mut(number).and_then(Option::take);
+        *lowest = number.min(*lowest);
+        while matches!(known.last(), Some(None)) {
+            known.truncate(known.len().saturating_sub(1));
+        }
+        let unused = match known.is_empty() {
+            true => core::mem::take(known),
+            false => KVVec::new(),
+        };
         drop(entries);
-        drop(removed);
+        drop((removed, unused));
     }
 
     /// The mailboxes of all kdamonds, with their numbers. Fails with `ENOMEM`.
-    pub fn all(&self) -> Result<KVec<(usize, Requests)>> {
+    pub fn all(&self) -> Result<KVVec<(usize, Requests)>> {
         let entries = self.entries.lock();
-        let mut all = KVec::with_capacity(entries.known.len(), GFP_KERNEL)?;
-        for entry in &entries.known {
-            all.push_within_capacity((entry.number, entry.requests.clone()))?;
+        let mut all = KVVec::with_capacity(entries.known.len(), GFP_KERNEL)?;
+        for (number, requests) in (0..entries.known.len()).zip(entries.known.iter()) {
+            if let Some(requests) = requests {
+                all.push_within_capacity((number, requests.clone()))?;
+            }
         }
         Ok(all)
     }
 
     /// Counts a running kdamond in, for as long as the result lives.
-    pub(super) fn enter(self: &Arc<Self>) -> Running {
+    pub(super) fn enter(&self) -> Running {
         let mut entries = self.entries.lock();
         let before = entries.running;
         entries.running = before.saturating_add(1);
         Running {
-            registry: self.clone(),
+            entries: self.entries.clone(),
             before,
         }
     }
 }
 
+/// Appends an entry, in twice the memory if need be, so that many cost no more each than few.
+fn append(known: &mut KVVec<Option<Requests>>, requests: Requests) -> Result {
+    if known.len() == known.capacity() {
+        let capacity = known.len().saturating_mul(2).max(4);
+        let mut larger = KVVec::with_capacity(capacity, GFP_KERNEL)?;
+        for entry in core::mem::take(known) {
+            larger.push_within_capacity(entry)?;
+        }
+        *known = larger;
+    }
+    Ok(known.push_within_capacity(Some(requests))?)
+}
+
 /// One running kdamond.
 pub(super) struct Running {
-    registry: Arc<Registry>,
+    entries: Arc<Monitor<Entries>>,
     /// How many ran before it came: the number in the thread's name.
     pub(super) before: i32,
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let mut entries = self.registry.entries.lock();
+        let mut entries = self.entries.lock();
         entries.running = entries.running.saturating_sub(1);
     }
 }

@@ -6,7 +6,10 @@
 //! That makes "every request ends exactly once" a matter of ownership: whoever takes a request out
 //! of the mailbox owns its `Reply`, and there is no way to lose it but to end it.
 
-use super::sync::Monitor;
+use super::{
+    sync::Monitor,
+    thread::waits, //
+};
 use kernel::{
     bindings,
     prelude::*,
@@ -50,6 +53,7 @@ impl<T: Unpin> Waiter<T> {
     /// Fails with `ECANCELED` if it was cancelled, and with `EINTR` if a signal came first. In the
     /// latter case the request may still be served later, its result is dropped.
     pub(crate) fn wait(self) -> Result<T> {
+        waits::for_a_kdamond();
         let mut outcome = self.0.lock();
         loop {
             match core::mem::replace(&mut *outcome, Outcome::Abandoned) {

@@ -87,21 +87,33 @@ impl<O: Operations + 'static, E: Events> Kdamond<O, E> {
         if !self.inbox.bell().answer() {
             return true;
         }
-        let attrs = *self.context.attrs();
-        self.inbox.serve_calls(&mut self.context);
-        if attrs != *self.context.attrs() {
-            // New intervals start a new window, as in `damon_set_attrs()`.
-            self.schedule = Schedule::new(self.context.attrs(), self.context.passed());
-        }
+        self.let_change(|its| its.inbox.serve_calls(&mut its.context));
         self.inbox.take_repeats(&mut self.repeats);
-        if self.walk.as_ref().is_some_and(|walk| walk.is_abandoned()) {
-            self.cancel_walk();
-        }
         if self.walk.is_none() {
             self.walk = self.inbox.take_walk();
             self.context.begin_walk();
         }
+        // Behind the taking: the bell rings once for a walk that comes and is given up at once.
+        if self.walk.as_ref().is_some_and(|walk| walk.is_abandoned()) {
+            self.cancel_walk();
+        }
         !self.inbox.stop_requested()
+    }
+
+    /// Has somebody else do something with the context. Whether that has begun a new window: new
+    /// attributes do, as in `damon_set_attrs()`.
+    fn let_change(&mut self, change: impl FnOnce(&mut Self)) -> bool {
+        let begun = self.context.begun_intervals();
+        change(self);
+        let changed = begun != self.context.begun_intervals();
+        if changed {
+            self.schedule = Schedule::new(self.context.attrs(), self.context.passed());
+        }
+        changed
+    }
+
+    fn repeat_calls(&mut self) -> bool {
+        self.let_change(|its| its.repeats.tick(&mut its.context))
     }
 
     /// Nothing but to wait. The outstanding sample is given up: how long it would be is not up to
@@ -141,7 +153,7 @@ impl<O: Operations + 'static, E: Events> Kdamond<O, E> {
 
         if !due.aggregation && !due.ops_update && !schemes_due {
             self.context.check_and_prepare();
-            self.repeats.tick(&mut self.context);
+            self.repeat_calls();
             return;
         }
 
@@ -149,9 +161,15 @@ impl<O: Operations + 'static, E: Events> Kdamond<O, E> {
         if due.aggregation {
             self.context.merge();
         }
-        self.repeats.tick(&mut self.context);
+        let anew = self.repeat_calls();
         if schemes_due {
             self.apply_schemes();
+        }
+        // A window that has just begun has nothing to tune by.
+        if due.tuning && !anew {
+            let old = *self.context.attrs();
+            self.context.tune(&mut self.events);
+            self.schedule.tuned(passed, self.context.attrs(), &old);
         }
         if due.aggregation {
             self.context.aggregate(&mut self.events);
@@ -160,7 +178,10 @@ impl<O: Operations + 'static, E: Events> Kdamond<O, E> {
         if due.ops_update {
             self.context.update();
         }
-        self.schedule.advance(due, self.context.attrs());
+        // A window that has just begun is not over yet.
+        if !anew {
+            self.schedule.advance(due, self.context.attrs());
+        }
         self.context.prepare();
     }
 

@@ -8,10 +8,12 @@
 
 use crate::engine::Attrs;
 
-/// When the next aggregation and the next operations update are due.
+/// When the next aggregation, operations update and tuning are due.
 pub(crate) struct Schedule {
     next_aggregation: u64,
     next_ops_update: u64,
+    /// `None` while tuning is off.
+    next_tuning: Option<u64>,
 }
 
 /// What is due at one tick.
@@ -21,6 +23,8 @@ pub(crate) struct Due {
     pub aggregation: bool,
     /// The operations layer is to be asked for changes of the address space.
     pub ops_update: bool,
+    /// The intervals are to be tuned, which is at the end of an aggregation window only.
+    pub tuning: bool,
 }
 
 impl Schedule {
@@ -29,14 +33,25 @@ impl Schedule {
         Self {
             next_aggregation: passed.saturating_add(attrs.aggr_samples()),
             next_ops_update: passed.saturating_add(attrs.ops_update_samples()),
+            next_tuning: attrs.tuning_samples().map(|n| passed.saturating_add(n)),
         }
     }
 
     /// What is due when `passed` sampling intervals have passed.
     pub(crate) fn due(&self, passed: u64) -> Due {
+        let aggregation = passed >= self.next_aggregation;
         Due {
-            aggregation: passed >= self.next_aggregation,
+            aggregation,
             ops_update: passed >= self.next_ops_update,
+            tuning: aggregation && self.next_tuning.is_some_and(|next| passed >= next),
+        }
+    }
+
+    /// Keeps the times of what is planned, as intervals were tuned from `old` when `passed` sampling
+    /// intervals have passed. Their number in an aggregation window stays the same.
+    pub(crate) fn tuned(&mut self, passed: u64, attrs: &Attrs, old: &Attrs) {
+        if let Some(left) = self.next_ops_update.checked_sub(passed) {
+            self.next_ops_update = passed.saturating_add(attrs.convert_samples(left, old));
         }
     }
 
@@ -50,6 +65,11 @@ impl Schedule {
             self.next_ops_update = self
                 .next_ops_update
                 .saturating_add(attrs.ops_update_samples());
+        }
+        if let (true, Some(next), Some(samples)) =
+            (done.tuning, self.next_tuning, attrs.tuning_samples())
+        {
+            self.next_tuning = Some(next.saturating_add(samples));
         }
     }
 }
@@ -79,6 +99,7 @@ mod tests {
     const NOTHING: Due = Due {
         aggregation: false,
         ops_update: false,
+        tuning: false,
     };
 
     #[test]
@@ -117,6 +138,48 @@ mod tests {
             assert!(due.aggregation && due.ops_update);
             schedule.advance(due, &attrs);
         }
+        Ok(())
+    }
+
+    /// The same with a goal for every `aggrs` aggregation windows.
+    fn with_goal(attrs: &Attrs, aggrs: u64) -> Result<Attrs> {
+        let mut params = *attrs.params();
+        params.goal.aggrs = aggrs;
+        params.goal.max_sample_us = Micros(u64::MAX);
+        Attrs::try_from(params)
+    }
+
+    #[test]
+    fn tuning_is_due_after_some_aggregations() -> Result {
+        let attrs = with_goal(&attrs(5, 20, 1000)?, 3)?;
+        let mut schedule = Schedule::new(&attrs, 100);
+        let mut tuned_at = [0; 2];
+        for tuned_at in &mut tuned_at {
+            for passed in 101.. {
+                let due = schedule.due(passed);
+                assert!(due.aggregation || !due.tuning);
+                schedule.advance(due, &attrs);
+                if due.tuning {
+                    *tuned_at = passed;
+                    break;
+                }
+            }
+        }
+        assert_eq!(tuned_at, [112, 124]);
+        Ok(())
+    }
+
+    #[test]
+    fn an_update_keeps_its_time_over_tuning() -> Result {
+        let fast = with_goal(&attrs(5, 20, 1000)?, 1)?;
+        let slow = with_goal(&attrs(10, 40, 1000)?, 1)?;
+        let mut schedule = Schedule::new(&fast, 0);
+        schedule.tuned(100, &slow, &fast);
+        assert!(!schedule.due(149).ops_update);
+        assert!(schedule.due(150).ops_update);
+        // One that is late stays late.
+        schedule.tuned(160, &fast, &slow);
+        assert!(schedule.due(160).ops_update);
         Ok(())
     }
 

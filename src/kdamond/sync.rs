@@ -3,8 +3,8 @@
 //! The one way in which kdamonds and their callers share anything: a value behind a mutex, with a
 //! condition to wait for.
 //!
-//! [`super::mailbox`] and [`super::reply`] are written against this type alone, so that a model
-//! checker can put its own in its place and walk through their interleavings.
+//! All that kdamonds and callers share is written against this type, so that a model checker can
+//! put its own in its place and walk through the interleavings.
 //!
 //! No two of these locks are ever held together: they share a lock class, so lockdep reports the
 //! first attempt.

@@ -5,6 +5,7 @@
 //! C header: [`include/linux/kthread.h`](srctree/include/linux/kthread.h)
 
 pub(crate) mod bell;
+pub(crate) mod waits;
 
 use super::sync::Monitor;
 use kernel::{
@@ -50,7 +51,9 @@ unsafe extern "C" fn enter<F: FnOnce() + Send + 'static>(data: *mut c_void) -> c
     *entered.lock() = true;
     entered.notify_all();
     drop(entered);
+    let working = waits::Working::begin();
     body();
+    drop(working);
     0
 }
 
@@ -116,6 +119,7 @@ impl Thread {
 
 impl Drop for Thread {
     fn drop(&mut self) {
+        waits::for_a_kdamond();
         // SAFETY: By the invariants this is a kthread, to which we hold a reference, and that is
         // stopped once. Waits for its end; after that no code of this module runs in it.
         unsafe { bindings::kthread_stop(self.task.as_ptr()) };

@@ -34,6 +34,7 @@ pub mod flags {
 pub trait Allocator {}
 
 /// Memory that is contiguous in the machine.
+#[derive(Debug)]
 pub struct Kmalloc;
 
 /// Memory that may be contiguous in the kernel's address space only.

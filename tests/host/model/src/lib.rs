@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The kdamond's mailbox and loop, as they are in the module, walked through all interleavings of
-//! their threads that a bound on preemptions allows, with the memory orderings of the real ones.
+//! The kdamond's files as they are in the module (mailbox, answers, loop, start and stop, registry),
+//! walked through all interleavings of their threads that a bound on preemptions allows, with the
+//! memory orderings of the real ones.
 //!
-//! - `scenarios`: who does what, and what must hold in the end. A thread that waits for ever is
-//!   found by the checker: nothing can run.
+//! - `scenarios`, `handles`: who does what, and what must hold in the end. A thread that waits for
+//!   ever is found by the checker: nothing can run.
 //! - `variants`: the same files with one mistake each, made by the build script. Each has to be
 //!   refuted by a scenario, else the scenarios are of no use.
 //! - `slot`: the C DAMON's slot for walks, with the race that was discussed on its list.
@@ -29,6 +30,17 @@ mod slot;
 mod tests;
 mod thread;
 mod variants;
+mod world;
+
+use world as trace;
+
+/// Nobody reads these.
+macro_rules! debug {
+    ($($arg:tt)*) => {
+        let _ = format_args!($($arg)*);
+    };
+}
+use debug;
 
 /// What threads share.
 mod sync {
@@ -46,15 +58,25 @@ mod files {
                 self,
                 bell, //
             },
+            world::{
+                Context,
+                Params, //
+            },
         };
 
+        pub(crate) mod handle;
+        #[path = "../../tests/host/model/src/handles.rs"]
+        pub(crate) mod handles;
         pub(crate) mod mailbox;
         pub(crate) mod moment;
+        pub(crate) mod registry;
         pub(crate) mod reply;
+        pub(crate) mod requests;
         pub(crate) mod run;
         #[path = "../../tests/host/model/src/scenarios.rs"]
         pub(crate) mod scenarios;
         pub(crate) mod schedule;
+        pub(crate) mod walk;
     }
 }
 

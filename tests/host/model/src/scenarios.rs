@@ -1,144 +1,76 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Who does what with a kdamond, and what must hold in the end.
-//!
-//! The kdamonds run the loop of the module on a small context of the engine.
+//! Who does what with a mailbox and the loop behind it, and what must hold in the end.
 
 use super::{
     bell,
     mailbox::{
         Inbox,
-        Mailbox,
-        Walk, //
-    },
-    reply::{
-        self,
-        Reply, //
+        Mailbox, //
     },
     run,
+    walk, //
 };
 use crate::{
-    engine::{
-        self,
-        AccessPattern,
-        Action,
-        AddrRange,
-        Attrs,
-        AttrsParams,
-        Events,
-        Micros,
-        MinMax,
-        Operations,
-        Params,
-        Pass,
-        Region,
-        SchemeParams,
-        TargetParams,
-        Tried,
-        Walker, //
-    },
+    engine::Walker,
     primitives::signal,
+    world::{
+        params,
+        Context,
+        Fate,
+        TraceEvents,
+        Wanted,
+        Witness,
+        WORKING, //
+    },
 };
 use kernel::prelude::*;
 use loom::thread::{
     self,
     JoinHandle, //
 };
-use std::sync::{
-    atomic::{
-        AtomicU32,
-        Ordering::Relaxed, //
-    },
-    Arc,
+
+pub(crate) type Callers = Mailbox<Context, dyn Walker>;
+
+/// Whom something can be asked of.
+pub(crate) trait Ask {
+    /// What it may refuse a request with.
+    const REFUSALS: &'static [Error];
+
+    /// Runs `f`, waits for the answer.
+    fn ask<F: FnOnce(&mut Context) -> u32 + Send + 'static>(&self, f: F) -> Result<u32>;
+
+    /// Walks `witness`, waits for its end. The kdamond is given time for that.
+    fn ask_walk(&self, witness: Witness) -> Result<Witness>;
+}
+
+impl Ask for Callers {
+    const REFUSALS: &'static [Error] = &[ECANCELED];
+
+    fn ask<F: FnOnce(&mut Context) -> u32 + Send + 'static>(&self, f: F) -> Result<u32> {
+        self.call(f)
+    }
+
+    fn ask_walk(&self, witness: Witness) -> Result<Witness> {
+        let (request, waiter) = walk::pair(witness)?;
+        self.register_walk(request)?;
+        // Time for a tick from now on.
+        let _ = self.call(|_| bell::wind(2));
+        waiter.wait().inspect_err(|_| self.wake())
+    }
+}
+
+const PAUSED: Wanted = Wanted {
+    pause: true,
+    ..WORKING
 };
-
-/// A memory in which nothing happens.
-pub(crate) struct Quiet;
-
-impl Operations for Quiet {
-    type Space = ();
-
-    fn min_region_sz(&self) -> u64 {
-        1
-    }
-
-    fn ranges(&mut self, (): &()) -> Result<Option<KVec<AddrRange>>> {
-        Ok(None)
-    }
-
-    fn sample(&mut self, (): &(), _: &mut [Region], _: &mut Pass<'_>) {}
-
-    fn is_valid(&self, (): &()) -> bool {
-        true
-    }
-}
-
-/// Nobody listens.
-struct Silence;
-
-impl Events for Silence {
-    fn aggregated_enabled(&self) -> bool {
-        false
-    }
-
-    fn aggregated(&mut self, _: usize, _: usize, _: &Region, _: usize) {}
-}
-
-type Context = engine::Context<Quiet>;
-type Callers = Mailbox<Context, dyn Walker>;
-
-/// Three regions and one scheme for all of them, which is applied at every tick.
-fn params(pause: bool) -> Result<Params<Quiet>> {
-    let mut regions = KVec::new();
-    regions.push(AddrRange { start: 0, end: 3 }, GFP_KERNEL)?;
-    let mut targets = KVec::new();
-    let target = TargetParams {
-        space: (),
-        obsolete: false,
-        regions,
-    };
-    targets.push(target, GFP_KERNEL)?;
-    let mut schemes = KVec::new();
-    let scheme = SchemeParams {
-        pattern: AccessPattern {
-            sz: MinMax {
-                min: 0,
-                max: u64::MAX,
-            },
-            nr_accesses: MinMax {
-                min: 0,
-                max: u32::MAX,
-            },
-            age: MinMax {
-                min: 0,
-                max: u32::MAX,
-            },
-        },
-        action: Action::Stat,
-        apply_interval: Micros(0),
-        max_nr_snapshots: 0,
-    };
-    schemes.push(scheme, GFP_KERNEL)?;
-    Ok(Params {
-        ops: Quiet,
-        attrs: Attrs::try_from(AttrsParams {
-            sample: Micros(1),
-            aggr: Micros(1),
-            min_nr_regions: 3,
-            max_nr_regions: 3,
-            ..AttrsParams::default()
-        })?,
-        pause,
-        targets,
-        schemes,
-    })
-}
 
 /// Starts a kdamond on an opened mailbox.
 fn start(inbox: Inbox<Context, dyn Walker>, pause: bool) -> JoinHandle<()> {
     thread::spawn(move || {
-        let context = Context::new(params(pause).expect("memory"), 0).expect("parameters fit");
-        run::Kdamond::new(context, inbox, Silence).run();
+        let params = params(Wanted { pause, ..WORKING }).expect("memory");
+        let context = Context::new(params, 0).expect("parameters fit");
+        run::Kdamond::new(context, inbox, TraceEvents).run();
     })
 }
 
@@ -149,48 +81,15 @@ fn running(pause: bool) -> (Callers, JoinHandle<()>) {
     (mailbox, start(inbox, pause))
 }
 
-fn join<T>(thread: JoinHandle<T>) -> T {
+pub(crate) fn join<T>(thread: JoinHandle<T>) -> T {
     thread.join().expect("no thread panics")
 }
 
-/// What became of a request.
-#[derive(Clone, Default)]
-struct Fate(Arc<(AtomicU32, AtomicU32)>);
-
-impl Fate {
-    fn times_served(&self) -> u32 {
-        self.0 .0.load(Relaxed)
-    }
-
-    fn times_dropped(&self) -> u32 {
-        self.0 .1.load(Relaxed)
-    }
-
-    fn request(&self) -> Request {
-        Request(self.clone())
-    }
-}
-
-/// What goes with a request, and is dropped with it.
-struct Request(Fate);
-
-impl Request {
-    fn serve(&self) {
-        self.0 .0 .0.fetch_add(1, Relaxed);
-    }
-}
-
-impl Drop for Request {
-    fn drop(&mut self) {
-        self.0 .0 .1.fetch_add(1, Relaxed);
-    }
-}
-
 /// Calls, and checks that what the caller hears is what became of the request.
-fn call(mailbox: &Callers, number: u32) -> Result {
+pub(crate) fn call<A: Ask>(whom: &A, number: u32) -> Result {
     let fate = Fate::default();
     let request = fate.request();
-    let result = mailbox.call(move |_| {
+    let result = whom.ask(move |_| {
         request.serve();
         number
     });
@@ -204,7 +103,7 @@ fn call(mailbox: &Callers, number: u32) -> Result {
             return Err(EINTR);
         }
         Err(error) => {
-            assert!(error == ECANCELED, "a call fails with {error:?}");
+            assert!(A::REFUSALS.contains(&error), "a call fails with {error:?}");
             assert!(fate.times_served() == 0, "cancelled, but served");
         }
     }
@@ -212,71 +111,20 @@ fn call(mailbox: &Callers, number: u32) -> Result {
     result.map(drop)
 }
 
-/// Counts what it is shown.
-struct Witness {
-    number: u32,
-    seen: u32,
-    _request: Request,
-}
-
-impl Walker for Witness {
-    fn visit(&mut self, _: &Tried<'_>) {
-        self.seen += 1;
-        self._request.serve();
-    }
-}
-
-/// As in `src/kdamond.rs`.
-struct WalkRequest {
-    parts: Option<(Witness, Reply<Witness>)>,
-}
-
-impl Walk<dyn Walker> for WalkRequest {
-    fn visitor(&mut self) -> Option<&mut (dyn Walker + 'static)> {
-        self.parts
-            .as_mut()
-            .map(|(walker, _)| walker as &mut (dyn Walker + 'static))
-    }
-
-    fn finish(&mut self) {
-        if let Some((walker, reply)) = self.parts.take() {
-            reply.send(walker);
-        }
-    }
-
-    fn is_abandoned(&self) -> bool {
-        self.parts
-            .as_ref()
-            .is_none_or(|(_, reply)| reply.is_abandoned())
-    }
-}
-
 /// Walks, and checks that what the caller hears is what became of the request.
-fn walk(mailbox: &Callers, number: u32) -> Result {
+pub(crate) fn walk<A: Ask>(whom: &A, number: u32) -> Result {
     let fate = Fate::default();
     let witness = Witness {
         number,
         seen: 0,
-        _request: fate.request(),
+        request: fate.request(),
     };
-    let (reply, waiter) = reply::pair()?;
-    let request: KBox<dyn Walk<dyn Walker>> = KBox::new(
-        WalkRequest {
-            parts: Some((witness, reply)),
-        },
-        GFP_KERNEL,
-    )?;
-    mailbox.register_walk(request)?;
-    // Time for a tick from now on.
-    let _ = mailbox.call(|_| bell::wind(2));
-    let result = waiter.wait().map(|witness| {
+    let result = whom.ask_walk(witness).map(|witness| {
         assert!(witness.number == number, "the answer to another's walk");
         assert!(witness.seen == 3, "not all regions of one interval");
     });
-    match result {
-        // As `Kdamond::walk()` does.
-        Err(EINTR) => mailbox.wake(),
-        _ => assert!(fate.times_dropped() == 1, "ended, but still somewhere"),
+    if result != Err(EINTR) {
+        assert!(fate.times_dropped() == 1, "ended, but still somewhere");
     }
     result
 }
@@ -284,7 +132,7 @@ fn walk(mailbox: &Callers, number: u32) -> Result {
 /// Nobody gets anything of a kdamond that has ended.
 fn ended(mailbox: &Callers) {
     assert!(!mailbox.is_running());
-    assert!(mailbox.stop() == Err(EPERM));
+    assert!(mailbox.stop().1 == Err(EPERM));
     assert!(call(mailbox, 99) == Err(ECANCELED));
     assert!(walk(mailbox, 99) == Err(ECANCELED));
     assert!(mailbox.call_repeatedly(|_| ()) == Err(ECANCELED));
@@ -299,12 +147,13 @@ pub(crate) fn calls_and_stop() {
             thread::spawn(move || call(&mailbox, number))
         })
         .collect();
-    assert!(mailbox.stop() == Ok(()));
-    ended(&mailbox);
+    assert!(mailbox.stop().1 == Ok(()));
+    assert!(call(&mailbox, 3) == Err(ECANCELED));
     for caller in callers {
         let _ = join(caller);
     }
     join(kdamond);
+    ended(&mailbox);
 }
 
 /// Two callers of a kdamond that nobody stops until they are served.
@@ -316,7 +165,7 @@ pub(crate) fn calls_are_served(pause: bool) {
     });
     assert!(call(&mailbox, 2) == Ok(()));
     assert!(join(caller) == Ok(()));
-    assert!(mailbox.stop() == Ok(()));
+    assert!(mailbox.stop().1 == Ok(()));
     join(kdamond);
 }
 
@@ -340,7 +189,7 @@ pub(crate) fn repeats_and_stop() {
             }
         }
     });
-    assert!(mailbox.stop() == Ok(()));
+    assert!(mailbox.stop().1 == Ok(()));
     join(kdamond);
     join(caller);
     assert!(fate.times_dropped() == 1, "not dropped once");
@@ -353,7 +202,7 @@ pub(crate) fn walk_and_stop() {
         let mailbox = mailbox.clone();
         move || walk(&mailbox, 1)
     });
-    assert!(mailbox.stop() == Ok(()));
+    assert!(mailbox.stop().1 == Ok(()));
     ended(&mailbox);
     let result = join(caller);
     assert!(result == Ok(()) || result == Err(ECANCELED));
@@ -367,7 +216,7 @@ pub(crate) fn walk_after_walk(pause: bool) {
     let expected = if pause { Err(ECANCELED) } else { Ok(()) };
     assert!(walk(&mailbox, 1) == expected, "the first walk");
     assert!(walk(&mailbox, 2) == expected, "the second walk");
-    assert!(mailbox.stop() == Ok(()));
+    assert!(mailbox.stop().1 == Ok(()));
     join(kdamond);
 }
 
@@ -384,7 +233,7 @@ pub(crate) fn two_walks() {
         assert!(result == Ok(()) || result == Err(EBUSY), "ended by another");
     }
     assert!(mine == Ok(()) || theirs == Ok(()), "nobody was served");
-    assert!(mailbox.stop() == Ok(()));
+    assert!(mailbox.stop().1 == Ok(()));
     join(kdamond);
 }
 
@@ -395,12 +244,12 @@ pub(crate) fn walk_and_pause() {
         let mailbox = mailbox.clone();
         move || walk(&mailbox, 1)
     });
-    let paused = mailbox.call(|context| context.commit(params(true)?).map(drop));
+    let paused = mailbox.call(|context| context.commit(params(PAUSED)?).map(drop));
     assert!(paused == Ok(Ok(())));
     let result = join(caller);
     assert!(result == Ok(()) || result == Err(ECANCELED));
     assert!(walk(&mailbox, 2) == Err(ECANCELED), "walked while paused");
-    assert!(mailbox.stop() == Ok(()));
+    assert!(mailbox.stop().1 == Ok(()));
     join(kdamond);
 }
 
@@ -418,7 +267,7 @@ pub(crate) fn signals() {
     let result = walk(&mailbox, 3);
     assert!(result == Ok(()) || result == Err(EBUSY));
     join(caller);
-    assert!(mailbox.stop() == Ok(()));
+    assert!(mailbox.stop().1 == Ok(()));
     join(kdamond);
 }
 
@@ -432,13 +281,13 @@ pub(crate) fn call_and_restart() {
             let _ = call(&mailbox, 2);
         }
     });
-    assert!(mailbox.stop() == Ok(()));
+    assert!(mailbox.stop().1 == Ok(()));
     let inbox = mailbox.open().expect("it was stopped");
     // As `Kdamond::start()` does: the earlier thread only has to return.
     join(first);
     let second = start(inbox, false);
     join(caller);
-    assert!(mailbox.stop() == Ok(()));
+    assert!(mailbox.stop().1 == Ok(()));
     join(second);
     assert!(call(&mailbox, 3) == Err(ECANCELED));
 }
@@ -456,13 +305,13 @@ pub(crate) fn walk_and_restart() {
             }
         }
     });
-    assert!(mailbox.stop() == Ok(()));
+    assert!(mailbox.stop().1 == Ok(()));
     let inbox = mailbox.open().expect("it was stopped");
     join(first);
     let second = start(inbox, false);
     join(caller);
     assert!(walk(&mailbox, 3) == Ok(()), "ended by an earlier one's end");
-    assert!(mailbox.stop() == Ok(()));
+    assert!(mailbox.stop().1 == Ok(()));
     join(second);
 }
 
@@ -471,9 +320,9 @@ pub(crate) fn stop_and_restart() {
     let (mailbox, first) = running(false);
     let other = thread::spawn({
         let mailbox = mailbox.clone();
-        move || mailbox.stop()
+        move || mailbox.stop().1
     });
-    let result = mailbox.stop();
+    let (_, result) = mailbox.stop();
     assert!(result == Ok(()) || result == Err(EPERM));
     let inbox = mailbox.open().expect("it was stopped");
     assert!(mailbox.open().is_err_and(|error| error == EBUSY));

@@ -3,7 +3,10 @@
 //! What must hold, and what must be refuted.
 
 use crate::{
-    kdamond::scenarios,
+    kdamond::{
+        handles,
+        scenarios, //
+    },
     slot,
     variants, //
 };
@@ -14,7 +17,11 @@ use std::{
     sync::{
         atomic::{
             AtomicU64,
-            Ordering::Relaxed, //
+            AtomicUsize,
+            Ordering::{
+                AcqRel,
+                Relaxed, //
+            }, //
         },
         Arc,
     },
@@ -24,16 +31,62 @@ use std::{
 /// Set in a process that is to be refuted.
 const REFUTE: &str = "MODEL_REFUTE";
 
+/// How many preemptions a mistake may take to show.
+const TO_REFUTE: usize = 3;
+
+/// As many threads as the checker can have.
+const THREADS: usize = 5;
+
 /// Says something even if the test passes.
 fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// Runs `scenario` with all interleavings of at most `preemptions` preemptions, or of as many as
-/// `LOOM_MAX_PREEMPTIONS` says. Returns their number in `count`, even if it fails.
-fn explore(preemptions: usize, count: &Arc<AtomicU64>, scenario: fn()) -> usize {
+/// What all tests of this process have done so far.
+struct Total {
+    interleavings: AtomicU64,
+    held: AtomicUsize,
+    refuted: AtomicUsize,
+    threads: AtomicUsize,
+    preemptions: AtomicUsize,
+    tests: AtomicUsize,
+}
+
+static TOTAL: Total = Total {
+    interleavings: AtomicU64::new(0),
+    held: AtomicUsize::new(0),
+    refuted: AtomicUsize::new(0),
+    threads: AtomicUsize::new(0),
+    preemptions: AtomicUsize::new(0),
+    tests: AtomicUsize::new(0),
+};
+
+impl Total {
+    /// A test has passed. The last one of all says what they have done together.
+    fn passed(&self) {
+        let all = HOLD.len() + REFUTED.len();
+        if self.tests.fetch_add(1, AcqRel) + 1 < all {
+            return;
+        }
+        say(&format!(
+            "model: {} scenarios hold in {} interleavings, threads <= {}, preemptions <= {}; \
+             {} broken variants refuted",
+            self.held.load(Relaxed),
+            self.interleavings.load(Relaxed),
+            self.threads.load(Relaxed),
+            self.preemptions.load(Relaxed),
+            self.refuted.load(Relaxed),
+        ));
+    }
+}
+
+/// Runs `scenario` with all interleavings of at most `threads` threads with at most `preemptions`
+/// preemptions, or as many as `LOOM_MAX_PREEMPTIONS` says. Returns the latter. Counts them in
+/// `count`, even if it fails.
+fn explore(threads: usize, preemptions: usize, count: &Arc<AtomicU64>, scenario: fn()) -> usize {
     let mut model = loom::model::Builder::new();
     model.preemption_bound = model.preemption_bound.or(Some(preemptions));
+    model.max_threads = threads;
     model.max_branches = 100_000;
     let bound = model.preemption_bound.unwrap_or(preemptions);
     let count = count.clone();
@@ -45,15 +98,21 @@ fn explore(preemptions: usize, count: &Arc<AtomicU64>, scenario: fn()) -> usize 
 }
 
 /// The scenario must hold.
-fn holds(name: &str, preemptions: usize, scenario: fn()) {
+fn holds(name: &str, threads: usize, preemptions: usize, scenario: fn()) {
     let count = Arc::default();
     let start = Instant::now();
-    let preemptions = explore(preemptions, &count, scenario);
+    let preemptions = explore(threads, preemptions, &count, scenario);
+    let count = count.load(Relaxed);
     say(&format!(
-        "model {name}: holds in all {} interleavings, preemptions <= {preemptions}, {:.1} s",
-        count.load(Relaxed),
+        "model {name}: holds in all {count} interleavings, threads <= {threads}, \
+         preemptions <= {preemptions}, {:.1} s",
         start.elapsed().as_secs_f32(),
     ));
+    TOTAL.held.fetch_add(1, Relaxed);
+    TOTAL.interleavings.fetch_add(count, Relaxed);
+    TOTAL.threads.fetch_max(threads, Relaxed);
+    TOTAL.preemptions.fetch_max(preemptions, Relaxed);
+    TOTAL.passed();
 }
 
 /// The scenario must fail, saying `how`.
@@ -67,7 +126,11 @@ fn refuted(test: &str, how: &str, scenario: fn()) {
             let count = count.clone();
             move |info| say(&format!("failed in #{}: {info}", count.load(Relaxed)))
         }));
-        explore(3, &count, scenario);
+        // With as few preemptions as it takes, which is found soonest.
+        for preemptions in 0..=TO_REFUTE {
+            say(&format!("preemptions <= {preemptions}"));
+            explore(THREADS, preemptions, &count, scenario);
+        }
         return;
     }
     let output = Command::new(env::current_exe().expect("this is a program"))
@@ -82,43 +145,72 @@ fn refuted(test: &str, how: &str, scenario: fn()) {
     );
     let found = text.split("failed in #").nth(1).unwrap_or("?");
     let found = found.split(':').next().unwrap_or("?");
+    let tries = text.matches("preemptions <= ").count();
     say(&format!(
-        "model {test}: refuted ({how}) by interleaving {found}"
+        "model {test}: refuted ({how}) by interleaving {found}, preemptions <= {}",
+        tries.saturating_sub(1)
     ));
+    TOTAL.refuted.fetch_add(1, Relaxed);
+    TOTAL.passed();
 }
 
 macro_rules! hold {
-    ($($test:ident: $preemptions:literal, $scenario:expr;)*) => {$(
-        #[test]
+    ($($test:ident: $threads:literal, $preemptions:literal, $scenario:expr;)*) => {
+        const HOLD: &[&str] = &[$(stringify!($test)),*];
+
+        $(#[test]
         fn $test() {
-            holds(stringify!($test), $preemptions, || $scenario);
-        }
-    )*};
+            holds(stringify!($test), $threads, $preemptions, || $scenario);
+        })*
+    };
 }
 
+// Threads and preemptions.
 hold! {
-    calls_and_stop: 2, scenarios::calls_and_stop();
-    calls_are_served: 2, scenarios::calls_are_served(false);
-    calls_are_served_while_paused: 2, scenarios::calls_are_served(true);
-    repeats_and_stop: 2, scenarios::repeats_and_stop();
-    walk_and_stop: 2, scenarios::walk_and_stop();
-    walk_after_walk: 2, scenarios::walk_after_walk(false);
-    walk_after_walk_while_paused: 2, scenarios::walk_after_walk(true);
-    two_walks: 2, scenarios::two_walks();
-    walk_and_pause: 2, scenarios::walk_and_pause();
-    signals: 2, scenarios::signals();
-    call_and_restart: 2, scenarios::call_and_restart();
-    walk_and_restart: 1, scenarios::walk_and_restart();
-    stop_and_restart: 2, scenarios::stop_and_restart();
+    calls_and_stop: 4, 2, scenarios::calls_and_stop();
+    calls_are_served: 3, 2, scenarios::calls_are_served(false);
+    calls_are_served_while_paused: 3, 2, scenarios::calls_are_served(true);
+    repeats_and_stop: 3, 2, scenarios::repeats_and_stop();
+    walk_and_stop: 3, 2, scenarios::walk_and_stop();
+    walk_after_walk: 2, 2, scenarios::walk_after_walk(false);
+    walk_after_walk_while_paused: 2, 2, scenarios::walk_after_walk(true);
+    two_walks: 3, 2, scenarios::two_walks();
+    walk_and_pause: 3, 2, scenarios::walk_and_pause();
+    signals: 3, 2, scenarios::signals();
+    call_and_restart: 4, 2, scenarios::call_and_restart();
+    walk_and_restart: 4, 1, scenarios::walk_and_restart();
+    stop_and_restart: 4, 2, scenarios::stop_and_restart();
+
+    two_starts: 3, 3, handles::two_starts();
+    start_and_stop: 3, 3, handles::start_and_stop(false);
+    start_and_stop_again: 4, 2, handles::start_and_stop(true);
+    two_stops: 3, 3, handles::two_stops();
+    stops_and_restart: 4, 2, handles::stops_and_restart();
+    kdamond_called_and_restarted: 4, 1, handles::call_and_restart();
+    kdamond_walked_and_restarted: 4, 1, handles::walk_and_restart();
+    kdamond_repeats_and_restarts: 4, 2, handles::repeat_and_restart();
+    ends_by_itself: 3, 2, handles::ends_by_itself();
+    restarted_at_its_end: 3, 3, handles::restarted_at_its_end();
+    ends_and_restart: 4, 3, handles::ends_and_restart();
+    start_fails_without_thread: 4, 2, handles::start_fails(true);
+    start_fails_without_context: 4, 2, handles::start_fails(false);
+    unload_with_users: 4, 1, handles::unload_with_users();
+    dropped_by_the_last_user: 3, 3, handles::dropped_by_the_last_user();
+    dropped_while_asked: 3, 2, handles::dropped_while_asked();
+    numbers: 3, 2, handles::numbers();
+    number_is_free: 3, 3, handles::number_is_free();
+    walk_is_abandoned: 3, 2, handles::walk_is_abandoned();
 }
 
 macro_rules! refute {
-    ($($test:ident: $how:literal, $scenario:expr;)*) => {$(
-        #[test]
+    ($($test:ident: $how:literal, $scenario:expr;)*) => {
+        const REFUTED: &[&str] = &[$(stringify!($test)),*];
+
+        $(#[test]
         fn $test() {
             refuted(stringify!($test), $how, || $scenario);
-        }
-    )*};
+        })*
+    };
 }
 
 refute! {
@@ -143,4 +235,37 @@ refute! {
     walk_left_in_a_pause: "deadlock",
         variants::walk_left_in_a_pause::scenarios::walk_after_walk(true);
     repeat_kept: "not dropped once", variants::repeat_kept::scenarios::repeats_and_stop();
+
+    abandoned_in_silence: "deadlock", variants::abandoned_in_silence::handles::walk_is_abandoned();
+    abandoned_before_the_look: "deadlock",
+        variants::abandoned_before_the_look::handles::walk_is_abandoned();
+    opened_twice: "deadlock", variants::opened_twice::handles::two_starts();
+    started_unannounced: "stopped, but still there",
+        variants::started_unannounced::handles::start_and_stop(false);
+    restarted_without_waiting: "the earlier one is there",
+        variants::restarted_without_waiting::handles::restarted_at_its_end();
+    failed_start_kept: "deadlock", variants::failed_start_kept::handles::start_fails(true);
+    left_open: "deadlock", variants::left_open::handles::start_fails(false);
+    stopped_without_waiting: "stopped, but still there",
+        variants::stopped_without_waiting::handles::two_stops();
+    left_to_the_other: "stopped, but still there",
+        variants::left_to_the_other::handles::two_stops();
+    ended_without_waiting: "stopped, but still there",
+        variants::ended_without_waiting::handles::ends_by_itself();
+    any_thread_waited_for: "deadlock",
+        variants::any_thread_waited_for::handles::stops_and_restart();
+    dropped_without_stop: "deadlock",
+        variants::dropped_without_stop::handles::dropped_while_asked();
+    dropped_without_waiting: "runs on in a module that is gone",
+        variants::dropped_without_waiting::handles::dropped_while_asked();
+    number_free_too_early: "has another's number",
+        variants::number_free_too_early::handles::number_is_free();
+    not_counted: "the first one is still there", variants::not_counted::handles::numbers();
+}
+
+/// No mistake is forgotten: each variant has a scenario that refutes it.
+#[test]
+fn each_variant_is_refuted() {
+    // One of those that are refuted is no variant of the module.
+    assert_eq!(REFUTED.len(), variants::COUNT + 1);
 }

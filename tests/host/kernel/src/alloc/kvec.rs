@@ -35,6 +35,10 @@ pub type KVVec<T> = Vec<T, KVmalloc>;
 /// There is no room for the element.
 pub struct PushError<T>(pub T);
 
+/// There is no such element.
+#[derive(Debug)]
+pub struct RemoveError;
+
 impl<T> core::fmt::Debug for PushError<T> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str("Not enough capacity")
@@ -115,6 +119,19 @@ impl<T, A: Allocator> Vec<T, A> {
         }
         self.elements.push(value);
         Ok(())
+    }
+
+    /// Takes out the element at index `at`.
+    pub fn remove(&mut self, at: usize) -> Result<T, RemoveError> {
+        if at >= self.len() {
+            return Err(RemoveError);
+        }
+        Ok(self.elements.remove(at))
+    }
+
+    /// Takes out all elements.
+    pub fn drain_all(&mut self) -> std::vec::Drain<'_, T> {
+        self.elements.drain(..)
     }
 
     /// Drops all elements from index `len` on.
