@@ -5,7 +5,9 @@
  *
  * Sorted alphabetically.
  */
+#include <linux/hugetlb.h>
 #include <linux/kprobes.h>
+#include <linux/rmap.h>
 
 #include "debugfs/file.h"
 #include "mm/helpers.h"

@@ -6,21 +6,42 @@
 //! kernel crate's `MmWithUser`, whose existence proves that the page tables are there. A [`Cursor`]
 //! reads accessed bits in them, and [`areas`] lists what is mapped.
 //!
+//! Physical memory is a matter of [`Folio`]s, to each of which one holds a reference, and of the
+//! [`ReverseMap`], which finds the accessed bits of all that maps a folio.
+//!
 //! Nearly all unsafe code of the module lives below this file.
 
 mod areas;
 pub(crate) mod debugfs;
+mod folio;
 pub(crate) mod log;
+mod memcg;
+mod notifiers;
 mod page_table;
 mod pid;
+mod probe_filter;
+mod rmap;
 pub(crate) mod symbols;
 pub(crate) mod tracepoints;
 
 pub(crate) use areas::areas;
+pub(crate) use folio::{
+    Folio,
+    FolioId,
+    HAS_IDLE_FLAG, //
+};
+pub(crate) use memcg::memcg_id;
 pub(crate) use page_table::{
     Cursor,
     Entry,
-    FolioId,
     Forgotten, //
 };
 pub use pid::Pid;
+pub(crate) use rmap::ReverseMap;
+
+/// Lets other threads run if it is their turn. To be called without any lock.
+pub(crate) fn give_way() {
+    // SAFETY: This is a thread of its own, which may sleep.
+    unsafe { crate::bindings::damon_rs_helper_cond_resched() };
+}
+pub(crate) use probe_filter::FolioAttributes;

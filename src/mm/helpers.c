@@ -3,17 +3,81 @@
  * The functions that helpers.h declares. Each is a single expression: whatever decides something is in Rust.
  */
 
+#include <linux/cgroup.h>
+#include <linux/hugetlb.h>
+#include <linux/memcontrol.h>
+#include <linux/memory_hotplug.h>
 #include <linux/mm.h>
 #include <linux/mmap_lock.h>
 #include <linux/mmu_notifier.h>
 #include <linux/page-flags.h>
 #include <linux/page_idle.h>
+#include <linux/pagemap.h>
 #include <linux/pgtable.h>
 #include <linux/pid.h>
+#include <linux/rmap.h>
 #include <linux/sched.h>
 #include <linux/spinlock.h>
 
 #include "helpers.h"
+
+spinlock_t *damon_rs_helper_huge_pte_lockptr(struct vm_area_struct *vma, pte_t *pte)
+{
+	return huge_pte_lockptr(hstate_vma(vma), vma->vm_mm, pte);
+}
+
+bool damon_rs_helper_is_vm_hugetlb_page(struct vm_area_struct *vma)
+{
+	return is_vm_hugetlb_page(vma);
+}
+
+unsigned int damon_rs_helper_vma_huge_page_shift(struct vm_area_struct *vma)
+{
+	return huge_page_shift(hstate_vma(vma));
+}
+
+struct page *damon_rs_helper_pfn_to_online_page(unsigned long pfn)
+{
+	return pfn_to_online_page(pfn);
+}
+
+/* folio_raw_mapping() of mm/internal.h: the pointer without the flags in its lowest bits. */
+bool damon_rs_helper_folio_is_mapped(struct folio *folio)
+{
+	return folio_mapped(folio) && ((unsigned long)READ_ONCE(folio->mapping) & ~FOLIO_MAPPING_FLAGS);
+}
+
+void damon_rs_helper_folio_put(struct folio *folio)
+{
+	folio_put(folio);
+}
+
+bool damon_rs_helper_folio_try_get(struct folio *folio)
+{
+	return folio_try_get(folio);
+}
+
+#ifdef CONFIG_MEMCG
+u64 damon_rs_helper_folio_memcg_id(struct folio *folio)
+{
+	return mem_cgroup_id(folio_memcg_check(folio));
+}
+
+u64 damon_rs_helper_mem_cgroup_id(struct mem_cgroup *memcg)
+{
+	return mem_cgroup_id(memcg);
+}
+
+bool damon_rs_helper_mem_cgroup_online(struct mem_cgroup *memcg)
+{
+	return mem_cgroup_online(memcg);
+}
+
+int damon_rs_helper_mem_cgroup_path(struct mem_cgroup *memcg, char *buf, size_t size)
+{
+	return cgroup_path(memcg->css.cgroup, buf, size);
+}
+#endif
 
 void damon_rs_helper_vma_iter_init(struct vma_iterator *vmi, struct mm_struct *mm, unsigned long addr)
 {
@@ -67,6 +131,11 @@ bool damon_rs_helper_mm_has_notifiers(struct mm_struct *mm)
 	return mm_has_notifiers(mm);
 }
 
+struct folio *damon_rs_helper_page_folio(struct page *page)
+{
+	return page_folio(page);
+}
+
 void damon_rs_helper_folio_set_idle(struct folio *folio)
 {
 	folio_set_idle(folio);
@@ -75,6 +144,21 @@ void damon_rs_helper_folio_set_idle(struct folio *folio)
 void damon_rs_helper_folio_set_young(struct folio *folio)
 {
 	folio_set_young(folio);
+}
+
+bool damon_rs_helper_folio_test_hugetlb(struct folio *folio)
+{
+	return folio_test_hugetlb(folio);
+}
+
+bool damon_rs_helper_folio_trylock(struct folio *folio)
+{
+	return folio_trylock(folio);
+}
+
+bool damon_rs_helper_folio_test_anon(struct folio *folio)
+{
+	return folio_test_anon(folio);
 }
 
 bool damon_rs_helper_p4d_none(p4d_t p4d)
@@ -125,6 +209,24 @@ bool damon_rs_helper_test_and_clear_young(unsigned long *entry)
 struct pid *damon_rs_helper_get_pid(struct pid *pid)
 {
 	return get_pid(pid);
+}
+
+/* What DEFINE_FOLIO_VMA_WALK() makes. */
+void damon_rs_helper_folio_vma_walk(struct page_vma_mapped_walk *walk, struct folio *folio, struct vm_area_struct *vma,
+				    unsigned long addr)
+{
+	*walk = (struct page_vma_mapped_walk) {
+		.pfn = folio_pfn(folio),
+		.nr_pages = folio_nr_pages(folio),
+		.pgoff = folio_pgoff(folio),
+		.vma = vma,
+		.address = addr,
+	};
+}
+
+void damon_rs_helper_page_vma_mapped_walk_done(struct page_vma_mapped_walk *walk)
+{
+	page_vma_mapped_walk_done(walk);
 }
 
 void damon_rs_helper_cond_resched(void)

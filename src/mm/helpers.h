@@ -8,10 +8,31 @@
 #ifndef DAMON_RS_MM_HELPERS_H
 #define DAMON_RS_MM_HELPERS_H
 
+#include <linux/memcontrol.h>
 #include <linux/mm.h>
 #include <linux/pid.h>
+#include <linux/rmap.h>
+
+/* linux/hugetlb.h */
+spinlock_t *damon_rs_helper_huge_pte_lockptr(struct vm_area_struct *vma, pte_t *pte);
+bool damon_rs_helper_is_vm_hugetlb_page(struct vm_area_struct *vma);
+unsigned int damon_rs_helper_vma_huge_page_shift(struct vm_area_struct *vma);
+
+/* linux/memory_hotplug.h */
+struct page *damon_rs_helper_pfn_to_online_page(unsigned long pfn);
+
+/* linux/memcontrol.h, linux/cgroup.h */
+#ifdef CONFIG_MEMCG
+u64 damon_rs_helper_folio_memcg_id(struct folio *folio);
+u64 damon_rs_helper_mem_cgroup_id(struct mem_cgroup *memcg);
+bool damon_rs_helper_mem_cgroup_online(struct mem_cgroup *memcg);
+int damon_rs_helper_mem_cgroup_path(struct mem_cgroup *memcg, char *buf, size_t size);
+#endif
 
 /* linux/mm.h */
+bool damon_rs_helper_folio_is_mapped(struct folio *folio);
+void damon_rs_helper_folio_put(struct folio *folio);
+bool damon_rs_helper_folio_try_get(struct folio *folio);
 void damon_rs_helper_vma_iter_init(struct vma_iterator *vmi, struct mm_struct *mm, unsigned long addr);
 struct vm_area_struct *damon_rs_helper_vma_next(struct vma_iterator *vmi);
 struct folio *damon_rs_helper_pmd_folio(pmd_t pmd);
@@ -30,8 +51,14 @@ bool damon_rs_helper_vma_start_read_locked(struct vm_area_struct *vma);
 bool damon_rs_helper_mm_has_notifiers(struct mm_struct *mm);
 
 /* linux/page-flags.h, linux/page_idle.h */
+struct folio *damon_rs_helper_page_folio(struct page *page);
 void damon_rs_helper_folio_set_idle(struct folio *folio);
 void damon_rs_helper_folio_set_young(struct folio *folio);
+bool damon_rs_helper_folio_test_hugetlb(struct folio *folio);
+bool damon_rs_helper_folio_test_anon(struct folio *folio);
+
+/* linux/pagemap.h */
+bool damon_rs_helper_folio_trylock(struct folio *folio);
 
 /* linux/pgtable.h */
 bool damon_rs_helper_p4d_none(p4d_t p4d);
@@ -46,6 +73,11 @@ bool damon_rs_helper_test_and_clear_young(unsigned long *entry);
 
 /* linux/pid.h */
 struct pid *damon_rs_helper_get_pid(struct pid *pid);
+
+/* linux/rmap.h */
+void damon_rs_helper_folio_vma_walk(struct page_vma_mapped_walk *walk, struct folio *folio, struct vm_area_struct *vma,
+				    unsigned long addr);
+void damon_rs_helper_page_vma_mapped_walk_done(struct page_vma_mapped_walk *walk);
 
 /* linux/sched.h */
 void damon_rs_helper_cond_resched(void);

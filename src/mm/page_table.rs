@@ -15,8 +15,8 @@
 //!
 //! What is seen of an entry follows the rules of the C DAMON: it must be present and map a folio
 //! that belongs to the process, so that the zero pages, device memory without folios and anything
-//! swapped out count as not accessed. Areas of `VM_PFNMAP` are not looked into. Neither are, for
-//! now, those of hugetlbfs, and mappings as big as a PUD.
+//! swapped out count as not accessed. Areas of `VM_PFNMAP` are not looked into, and neither are
+//! mappings as big as a PUD outside of hugetlbfs.
 //!
 //! C headers: [`include/linux/pgtable.h`](srctree/include/linux/pgtable.h),
 //! [`include/linux/mmap_lock.h`](srctree/include/linux/mmap_lock.h)
@@ -28,23 +28,26 @@ use crate::bindings;
 mod area;
 mod directory;
 mod entry;
+mod hugetlb;
 mod leaf;
 mod span;
+mod word;
 
-use area::Area;
-use directory::Directory;
-use entry::{
-    Leaf,
-    Notifiers, //
+use super::notifiers::Notifiers;
+use area::{
+    Area,
+    AreaKind, //
 };
+use directory::Directory;
+use entry::Leaf;
 use leaf::LeafTable;
 use span::Span;
 
 pub(crate) use entry::{
     Entry,
-    FolioId,
     Forgotten, //
 };
+pub(super) use word::EntryWord;
 
 /// A place in the page table of an address space, which it keeps locked.
 ///
@@ -106,10 +109,11 @@ impl<'mm> Cursor<'mm> {
             LeafTable::Absent => return None,
             LeafTable::Ptes { ptes, .. } => Leaf::pte(*ptes, addr),
             LeafTable::Pmd { pmd, .. } => Leaf::pmd(*pmd, addr),
+            LeafTable::HugeTlb { entry, shift, .. } => Leaf::hugetlb(*entry, addr, *shift),
         };
         // SAFETY: `addr` is in `span`, so this is its entry in a table that is locked as long as
         // `table` stays as it is, and that is as long as the cursor is borrowed.
-        unsafe { Entry::new(leaf, self.mm, &self.notifiers) }
+        unsafe { Entry::new(leaf, &self.notifiers) }
     }
 
     /// Goes to another table.
@@ -121,7 +125,9 @@ impl<'mm> Cursor<'mm> {
             self.leave_area();
             match Area::lock(self.mm, addr) {
                 Ok(area) => {
-                    self.notifiers = Notifiers::of(self.mm, &area);
+                    // SAFETY: The mm has users. The area is locked, and the notifiers are forgotten
+                    // when another one is.
+                    self.notifiers = unsafe { Notifiers::of(self.mm.as_raw()) };
                     self.area = Some(area);
                 }
                 Err(hole) => {
@@ -133,9 +139,19 @@ impl<'mm> Cursor<'mm> {
         let Some(area) = &self.area else {
             return;
         };
-        if !area.is_walkable() {
-            self.span = area.span();
-            return;
+        match area.kind() {
+            AreaKind::Usual => {}
+            AreaKind::HugeTlb { shift } => {
+                // SAFETY: The area is one of this mm, and the table is left before the area is.
+                self.table = unsafe { LeafTable::lock_hugetlb(self.mm, area, addr, shift) };
+                // INVARIANT: The entry is that of all these addresses.
+                self.span = Span::block(addr, shift).intersection(area.span());
+                return;
+            }
+            AreaKind::Foreign => {
+                self.span = area.span();
+                return;
+            }
         }
         if !self.directory.span().contains(addr) {
             // SAFETY: The address is in the area, and the directory is forgotten when the area is
@@ -177,7 +193,7 @@ impl<'mm> Cursor<'mm> {
             self.leave_area();
             // SAFETY: No lock is held any longer.
             unsafe { bindings::damon_rs_helper_cond_resched() };
-        } else if self.table.is_absent() || self.table.is_contended() {
+        } else if self.table.is_brief() || self.table.is_contended() {
             self.leave_table();
         }
     }

@@ -32,6 +32,7 @@ use kernel::{
 
 mod kallsyms;
 
+use crate::bindings;
 use kallsyms::Kallsyms;
 
 /// A variable of the kernel.
@@ -79,10 +80,10 @@ macro_rules! features {
             const _: () = {
                 $(
                     // The declaration in the header has this very type.
-                    const _: unsafe extern "C" fn($($arg_type),*) $(-> $ret)? = c::$fn;
+                    const _: unsafe extern "C" fn($($arg_type),*) $(-> $ret)? = declared::$fn;
                 )*
                 $(
-                    const _: fn() -> *mut $static_type = || &raw mut c::$static;
+                    const _: fn() -> *mut $static_type = || &raw mut declared::$static;
                 )*
             };
 
@@ -148,10 +149,27 @@ macro_rules! features {
     };
 }
 
+/// What the kernel's headers declare: the bindings of the kernel crate, and ours.
+mod declared {
+    pub(super) use crate::bindings::*;
+    pub(super) use kernel::bindings::*;
+}
+
 features! {
     /// The place of the module's directory in sysfs, `/sys/kernel/mm`.
     MmDirectory(mm_directory, "the directory in /sys/kernel/mm") {
         static mm_kobj: *mut c::kobject;
+    }
+
+    /// Memory control groups, to find one by its path.
+    #[cfg(CONFIG_MEMCG)]
+    Memcgs(memcgs, "finding memory control groups") {
+        fn mem_cgroup_iter(
+            root: *mut c::mem_cgroup,
+            prev: *mut c::mem_cgroup,
+            reclaim: *mut c::mem_cgroup_reclaim_cookie
+        ) -> *mut c::mem_cgroup;
+        fn mem_cgroup_iter_break(root: *mut c::mem_cgroup, prev: *mut c::mem_cgroup);
     }
 
     /// Accesses that do not go through the process's own page table, above all those of virtual
@@ -160,6 +178,24 @@ features! {
     SecondaryMmus(secondary_mmus, "seeing accesses by virtual machines") {
         fn __mmu_notifier_clear_young(mm: *mut c::mm_struct, start: c_ulong, end: c_ulong) -> bool;
         fn __mmu_notifier_test_young(mm: *mut c::mm_struct, address: c_ulong) -> bool;
+    }
+
+    /// From memory to what maps it.
+    ReverseMapping(reverse_mapping, "monitoring of physical addresses (paddr)") {
+        fn rmap_walk(folio: *mut c::folio, control: *mut bindings::rmap_walk_control);
+        fn page_vma_mapped_walk(walk: *mut bindings::page_vma_mapped_walk) -> bool;
+        fn folio_lock_anon_vma_read(
+            folio: *const c::folio,
+            control: *mut bindings::rmap_walk_control
+        ) -> *mut c::anon_vma;
+    }
+
+    /// The page tables of hugetlbfs.
+    #[cfg(CONFIG_HUGETLB_PAGE)]
+    HugeTlb(hugetlb, "seeing accesses to hugetlb memory by virtual address") {
+        fn hugetlb_vma_lock_read(vma: *mut c::vm_area_struct);
+        fn hugetlb_vma_unlock_read(vma: *mut c::vm_area_struct);
+        fn huge_pte_offset(mm: *mut c::mm_struct, addr: c_ulong, size: c_ulong) -> *mut c::pte_t;
     }
 }
 

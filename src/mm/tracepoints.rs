@@ -15,6 +15,12 @@ pub(crate) fn aggregated_enabled() -> bool {
     unsafe { bindings::damon_rs_trace_aggregated_enabled() }
 }
 
+/// Emits `damon_monitor_intervals_tune`, if somebody listens.
+pub(crate) fn tuned(sample_us: usize) {
+    // SAFETY: May be called in any context.
+    unsafe { bindings::damon_rs_trace_tuned(sample_us) };
+}
+
 /// Emits both events for a region, as far as somebody listens.
 pub(crate) fn aggregated(target: u32, nr_regions: u32, nr_probes: u32, region: &TraceRegion) {
     // SAFETY: May be called in any context. The region is only read, and only during the call; more

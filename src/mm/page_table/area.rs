@@ -28,6 +28,17 @@ use kernel::{
 use super::Span;
 use crate::bindings;
 
+/// What the page table of an area is like.
+#[derive(Clone, Copy)]
+pub(super) enum AreaKind {
+    /// The usual kind, with folios behind.
+    Usual,
+    /// Of hugetlbfs, whose pages have all `1 << shift` bytes.
+    HugeTlb { shift: u32 },
+    /// Something else than user memory.
+    Foreign,
+}
+
 /// A locked area.
 ///
 /// Nobody may wait for the lock of an address space, thus for another area, while holding this.
@@ -40,7 +51,7 @@ use crate::bindings;
 pub(super) struct Area<'mm> {
     vma: NonNull<c::vm_area_struct>,
     span: Span,
-    walkable: bool,
+    kind: AreaKind,
     _mm: PhantomData<&'mm MmWithUser>,
     /// Locks are released by the thread that took them.
     _thread: NotThreadSafe,
@@ -55,11 +66,21 @@ impl<'mm> Area<'mm> {
         let vma = lock(mm, addr)?;
         // SAFETY: The area is locked.
         let area = unsafe { VmaRef::from_raw(vma.as_ptr()) };
+        let kind = if area.flags() & flags::PFNMAP != 0 {
+            AreaKind::Foreign
+        } else if area.flags() & flags::HUGETLB != 0 {
+            AreaKind::HugeTlb {
+                // SAFETY: This is an area of hugetlbfs, and locked.
+                shift: unsafe { bindings::damon_rs_helper_vma_huge_page_shift(vma.as_ptr()) },
+            }
+        } else {
+            AreaKind::Usual
+        };
         // INVARIANT: The area was found in the tree and locked, both by `lock`, and `mm` has users.
         Ok(Self {
             vma,
             span: Span::up_to(area.start(), area.end()),
-            walkable: area.flags() & (flags::PFNMAP | flags::HUGETLB) == 0,
+            kind,
             _mm: PhantomData,
             _thread: NotThreadSafe,
         })
@@ -70,9 +91,14 @@ impl<'mm> Area<'mm> {
         self.span
     }
 
-    /// Whether its page table is of the usual kind, with folios behind.
-    pub(super) fn is_walkable(&self) -> bool {
-        self.walkable
+    /// What its page table is like.
+    pub(super) fn kind(&self) -> AreaKind {
+        self.kind
+    }
+
+    /// The area itself.
+    pub(super) fn as_ptr(&self) -> NonNull<c::vm_area_struct> {
+        self.vma
     }
 }
 

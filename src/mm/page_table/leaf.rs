@@ -11,9 +11,13 @@ use kernel::{
     sync::rcu, //
 };
 
-use super::entry::{
-    PRESENT,
-    PSE, //
+use super::{
+    hugetlb::TablesLock,
+    word::{
+        PRESENT,
+        PSE, //
+    },
+    Area, //
 };
 use crate::bindings;
 
@@ -31,6 +35,14 @@ pub(super) enum LeafTable {
     Ptes { ptes: *mut c::pte_t, lock: Lock },
     /// The PMD entry itself maps memory: a transparent huge page.
     Pmd { pmd: *mut c::pmd_t, lock: Lock },
+    /// An entry for a page of hugetlbfs, of `1 << shift` bytes.
+    HugeTlb {
+        entry: *mut usize,
+        shift: u32,
+        /// Declared before that of the tables because it is dropped in this order.
+        lock: Lock,
+        _tables: TablesLock,
+    },
 }
 
 /// A locked spinlock of the page table.
@@ -97,9 +109,42 @@ impl LeafTable {
         }
     }
 
-    /// Whether there is nothing, and nothing is locked.
-    pub(super) fn is_absent(&self) -> bool {
-        matches!(self, Self::Absent)
+    /// Locks the entry of an address in an area of hugetlbfs whose pages have `1 << shift` bytes.
+    ///
+    /// Sleeps until whoever changes the area's tables is done.
+    ///
+    /// # Safety
+    ///
+    /// The area must be one of `mm`, and the result must not outlive its lock.
+    pub(super) unsafe fn lock_hugetlb(
+        mm: &MmWithUser,
+        area: &Area<'_>,
+        addr: usize,
+        shift: u32,
+    ) -> Self {
+        // SAFETY: The caller promises that the area stays locked. That it is one of hugetlbfs shows
+        // in its having a size of pages.
+        let Some(tables) = (unsafe { TablesLock::new(area.as_ptr()) }) else {
+            return Self::Absent;
+        };
+        let Some((entry, spinlock)) = tables.entry(mm, addr, shift) else {
+            return Self::Absent;
+        };
+        // INVARIANT: With the area and its tables locked the entry stays in place, and it is changed
+        // under the spinlock.
+        Self::HugeTlb {
+            entry,
+            shift,
+            // SAFETY: The spinlock is that of a table that stays in place.
+            lock: unsafe { Lock::new(spinlock, rcu::read_lock()) },
+            _tables: tables,
+        }
+    }
+
+    /// Whether it is of a kind that is not worth keeping for addresses that are not at hand: there
+    /// is nothing, or what keeps it may be wanted by somebody and does not tell.
+    pub(super) fn is_brief(&self) -> bool {
+        matches!(self, Self::Absent | Self::HugeTlb { .. })
     }
 
     /// Whether another thread waits for the lock.
@@ -107,7 +152,7 @@ impl LeafTable {
         match self {
             Self::Absent => false,
             // SAFETY: The spinlock is valid by the type invariants.
-            Self::Ptes { lock, .. } | Self::Pmd { lock, .. } => unsafe {
+            Self::Ptes { lock, .. } | Self::Pmd { lock, .. } | Self::HugeTlb { lock, .. } => unsafe {
                 bindings::damon_rs_helper_spin_is_contended(lock.spinlock)
             },
         }
@@ -146,7 +191,7 @@ enum Kind {
 impl Kind {
     fn of(value: c::pmd_t) -> Self {
         if value.pmd & PSE != 0 {
-            // Transparent, for areas of hugetlbfs are not walked.
+            // Transparent, for areas of hugetlbfs are not walked this way.
             if cfg!(CONFIG_TRANSPARENT_HUGEPAGE) {
                 Self::Huge
             } else {

@@ -32,7 +32,7 @@ impl Span {
 
     /// The aligned block of `1 << shift` bytes around an address.
     pub(super) const fn block(addr: usize, shift: u32) -> Self {
-        let mask = !(usize::MAX << shift);
+        let mask = !usize::MAX.wrapping_shl(shift);
         Self::new(addr & !mask, addr | mask)
     }
 

@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The reverse mapping: from a folio to all entries of page tables that map it.
+//!
+//! Whether a folio was accessed is told by the accessed bits of all its mappings, by the secondary
+//! MMUs of their address spaces, and by its flag *idle* ([`folio`](super::folio)). What is not
+//! mapped has the flag alone.
+//!
+//! A walk needs the folio's lock, which keeps it in its file or anonymous mapping, and holds the
+//! lock of that mapping, which keeps areas in it and their page tables. The folio's lock is never
+//! waited for: who holds it may be waiting for the disk, or reclaiming the folio.
+//!
+//! C header: [`include/linux/rmap.h`](srctree/include/linux/rmap.h)
+
+use core::{
+    ffi::c_void,
+    marker::PhantomData, //
+};
+
+use kernel::{
+    bindings as c,
+    ffi::c_ulong,
+    page::PAGE_SIZE, //
+};
+
+use super::{
+    folio::{
+        set_idle,
+        set_young,
+        Folio,
+        LockedFolio, //
+    },
+    notifiers::Notifiers,
+    page_table::EntryWord,
+    symbols, //
+};
+use crate::bindings;
+
+/// The kernel's functions for the reverse mapping.
+#[derive(Clone, Copy)]
+pub(crate) struct ReverseMap(&'static symbols::ReverseMapping);
+
+impl ReverseMap {
+    /// `None` if this kernel does not let us have them.
+    pub(crate) fn get() -> Option<Self> {
+        symbols::reverse_mapping().map(Self)
+    }
+
+    /// Whether there was an access to any part of a folio since [`mkold`](Self::mkold). `None` if
+    /// it cannot be told now, because somebody else has the folio locked.
+    ///
+    /// May sleep, until who changes the folio's mappings is done.
+    pub(crate) fn young(self, folio: &Folio) -> Option<bool> {
+        if !folio.flags().idle() {
+            return Some(true);
+        }
+        if !folio.is_mapped() {
+            return Some(false);
+        }
+        let locked = folio.try_lock()?;
+        let mut search = Search { found: false };
+        let complete = self.walk(&locked, &mut search);
+        (complete || search.found).then_some(search.found)
+    }
+
+    /// Forgets past accesses to a folio, and tells whether there were any. `None` if some may not
+    /// be forgotten, because somebody else has the folio locked.
+    ///
+    /// Reclaim is told of them by the folio's flag *young*. The TLB is not flushed, as for a
+    /// process's own page table.
+    ///
+    /// May sleep, until who changes the folio's mappings is done.
+    pub(crate) fn mkold(self, folio: &Folio) -> Option<bool> {
+        if !folio.is_mapped() {
+            let idle = folio.flags().idle();
+            if !idle {
+                // SAFETY: We have a reference to the folio.
+                unsafe { set_idle(folio.as_ptr()) };
+            }
+            return Some(!idle);
+        }
+        let locked = folio.try_lock()?;
+        let mut clearing = Clearing {
+            found: false,
+            any: false,
+        };
+        let complete = self.walk(&locked, &mut clearing);
+        let mut accessed = clearing.found;
+        if clearing.any && !folio.flags().idle() {
+            accessed = true;
+            // SAFETY: We have a reference to the folio.
+            unsafe { set_idle(folio.as_ptr()) };
+        }
+        complete.then_some(accessed)
+    }
+
+    /// Shows all mappings of a folio to a visitor, until that has seen enough. `false` if some were
+    /// left out because of a lock that must not be waited for.
+    fn walk<V: Visitor>(self, locked: &LockedFolio<'_>, visitor: &mut V) -> bool {
+        let folio = locked.folio();
+        let mut walk = Walk {
+            calls: self.0,
+            visitor,
+        };
+        let mut control = bindings::rmap_walk_control {
+            arg: core::ptr::from_mut(&mut walk).cast(),
+            // hugetlb takes the lock of a file's mappings first, and then those of its folios.
+            // Everything else takes them as we do here.
+            try_lock: folio.is_hugetlb(),
+            contended: false,
+            rmap_one: Some(Walk::<V>::one),
+            done: None,
+            // Others than the default function, this does not rely on `mmap_lock`.
+            anon_lock: Some(self.0.folio_lock_anon_vma_read),
+            invalid_vma: None,
+        };
+        // SAFETY: The folio is user memory, referenced and locked. `one` is called back with a
+        // pointer to `walk`, before this returns. We are in a thread that may sleep, and hold no
+        // lock but the folio's.
+        unsafe { (self.0.rmap_walk)(folio.as_ptr(), &mut control) };
+        !control.contended
+    }
+}
+
+/// What is done with each mapping of a folio.
+trait Visitor {
+    /// Returns whether to go on.
+    fn visit(&mut self, mapping: &Mapping<'_>) -> bool;
+}
+
+/// Looks for an access.
+struct Search {
+    found: bool,
+}
+
+impl Visitor for Search {
+    #[inline]
+    fn visit(&mut self, mapping: &Mapping<'_>) -> bool {
+        self.found = mapping.young();
+        !self.found
+    }
+}
+
+/// Forgets accesses.
+struct Clearing {
+    /// Whether there were any.
+    found: bool,
+    /// Whether there is a mapping.
+    any: bool,
+}
+
+impl Visitor for Clearing {
+    #[inline]
+    fn visit(&mut self, mapping: &Mapping<'_>) -> bool {
+        self.found |= mapping.mkold();
+        self.any = true;
+        true
+    }
+}
+
+/// A mapping of a folio, or of one of its pages.
+///
+/// # Invariants
+///
+/// `folio` is referenced, and mapped by `entry`, whose lock is held as long as this value exists.
+/// The memory may be a device's that the processor cannot reach; the entry is not present then.
+struct Mapping<'a> {
+    folio: *mut c::folio,
+    entry: EntryWord,
+    start: usize,
+    size: usize,
+    notifiers: &'a Notifiers,
+}
+
+impl Mapping<'_> {
+    /// Whether there was an access through it.
+    #[inline]
+    fn young(&self) -> bool {
+        (self.entry.is_present() && self.entry.accessed()) || self.notifiers.test_young(self.start)
+    }
+
+    /// Forgets accesses through it, after telling reclaim, and returns whether there were any.
+    #[inline]
+    fn mkold(&self) -> bool {
+        let accessed = self.entry.is_present() && self.entry.test_and_clear_accessed();
+        let accessed = self.notifiers.clear_young(self.start, self.size) || accessed;
+        if accessed {
+            // Under the lock of the entry: reclaim, which looks for both, finds one of them.
+            // SAFETY: The folio is referenced by the type invariants.
+            unsafe { set_young(self.folio) };
+        }
+        accessed
+    }
+}
+
+/// What the kernel hands back to us for each area that maps a folio.
+struct Walk<'a, V> {
+    calls: &'static symbols::ReverseMapping,
+    visitor: &'a mut V,
+}
+
+impl<V: Visitor> Walk<'_, V> {
+    /// Visits all mappings of a folio in an area; `addr` is where it begins, or would. Returns
+    /// whether to go on with other areas.
+    ///
+    /// # Safety
+    ///
+    /// To be called by `rmap_walk` only, with a pointer to a `Walk`.
+    unsafe extern "C" fn one(
+        folio: *mut c::folio,
+        vma: *mut c::vm_area_struct,
+        addr: c_ulong,
+        arg: *mut c_void,
+    ) -> bool {
+        // SAFETY: This is the pointer that was handed to `rmap_walk`, to a value that nobody else
+        // uses meanwhile.
+        let walk = unsafe { &mut *arg.cast::<Self>() };
+        // SAFETY: The area is there as long as the lock of the reverse mapping is held, that is
+        // until we return. The address space of an area never changes, and exists as long as it has
+        // areas.
+        let mm = unsafe { (*vma).vm_mm };
+        // SAFETY: As above; and nobody adds the first notifier while the lock is held.
+        let notifiers = unsafe { Notifiers::of(mm) };
+        // SAFETY: The folio is referenced, and the area there, as long as the place is used.
+        let mut place = unsafe { Place::new(walk.calls, folio, vma, addr) };
+        while let Some((entry, start, size)) = place.next() {
+            let mapping = Mapping {
+                folio,
+                entry,
+                start,
+                size,
+                notifiers: &notifiers,
+            };
+            if !walk.visitor.visit(&mapping) {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+/// A place in the part of a page table that maps a folio.
+///
+/// # Invariants
+///
+/// `walk` is as `page_vma_mapped_walk` has left it, or as that wants it at the beginning. If
+/// `found`, it is at an entry that maps the folio, whose lock we own.
+struct Place<'a> {
+    calls: &'static symbols::ReverseMapping,
+    walk: bindings::page_vma_mapped_walk,
+    found: bool,
+    _area: PhantomData<&'a ()>,
+}
+
+impl Place<'_> {
+    /// # Safety
+    ///
+    /// The folio must be referenced, locked and user memory; the area must be in its reverse
+    /// mapping, and the lock of that held. All this as long as the result lives.
+    #[inline]
+    unsafe fn new(
+        calls: &'static symbols::ReverseMapping,
+        folio: *mut c::folio,
+        vma: *mut c::vm_area_struct,
+        addr: usize,
+    ) -> Self {
+        let mut walk = bindings::page_vma_mapped_walk::default();
+        // SAFETY: The caller promises that both are valid.
+        unsafe { bindings::damon_rs_helper_folio_vma_walk(&mut walk, folio, vma, addr) };
+        // INVARIANT: This is how C code sets it up.
+        Self {
+            calls,
+            walk,
+            found: false,
+            _area: PhantomData,
+        }
+    }
+
+    /// The next entry that maps the folio or a page of it: what it says, the first address that it
+    /// maps and how much. The last one must not be used any more.
+    #[inline]
+    fn next(&mut self) -> Option<(EntryWord, usize, usize)> {
+        // SAFETY: By the type invariants the walk may go on.
+        self.found = unsafe { (self.calls.page_vma_mapped_walk)(&mut self.walk) };
+        if !self.found {
+            return None;
+        }
+        let bytes = |pages: usize| pages.saturating_mul(PAGE_SIZE);
+        let (entry, size): (*mut usize, usize) = if self.walk.pte.is_null() {
+            (self.walk.pmd.cast(), 1 << c::PMD_SHIFT)
+        // SAFETY: The area is valid by the type invariants.
+        } else if unsafe { bindings::damon_rs_helper_is_vm_hugetlb_page(self.walk.vma) } {
+            (self.walk.pte.cast(), bytes(self.walk.nr_pages))
+        } else {
+            (self.walk.pte.cast(), PAGE_SIZE)
+        };
+        // SAFETY: By the type invariants it is the entry of a table that is locked until we go on
+        // or are dropped, and before that the caller lets go of the result.
+        let entry = unsafe { EntryWord::read(entry) };
+        Some((entry, self.walk.address, size))
+    }
+}
+
+impl Drop for Place<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.found {
+            // SAFETY: By the type invariants the walk is at an entry, thus not done.
+            unsafe { bindings::damon_rs_helper_page_vma_mapped_walk_done(&mut self.walk) };
+        }
+    }
+}
