@@ -14,17 +14,24 @@ use crate::{
         AddrRange,
         Applied,
         Operations,
+        PageAttributes,
         Pass,
         Region,
         SchemeParams, //
     },
-    mm::Pid, //
+    mm::{
+        FolioAttributes,
+        Pid,
+        HAS_IDLE_FLAG, //
+    }, //
 };
 
+mod paddr;
 mod remembered;
 mod three_regions;
 mod vaddr;
 
+use paddr::Paddr;
 use vaddr::{
     Ranges,
     Vaddr, //
@@ -44,7 +51,9 @@ pub enum OpsId {
 impl OpsId {
     /// Those that can be used, in the order in which they are listed to users.
     pub fn available() -> impl Iterator<Item = OpsId> {
-        [OpsId::Vaddr, OpsId::Fvaddr].into_iter()
+        [OpsId::Vaddr, OpsId::Fvaddr, OpsId::Paddr]
+            .into_iter()
+            .filter(|id| *id != OpsId::Paddr || Paddr::is_available())
     }
 
     /// The name in `avail_operations` and `operations`.
@@ -62,23 +71,28 @@ impl OpsId {
 pub enum Space {
     /// What a process has mapped.
     Process(Pid),
+    /// The memory of the machine.
+    Physical,
 }
 
 /// Operations of the kind that the user chose.
 pub enum AnyOps {
     /// For [`OpsId::Vaddr`] and [`OpsId::Fvaddr`].
     Vaddr(Vaddr),
+    /// For [`OpsId::Paddr`].
+    Paddr(Paddr),
 }
 
 impl AnyOps {
     /// Makes operations ready for use. Physical addresses are counted in `addr_unit`; virtual ones
     /// always in bytes.
+    ///
+    /// Fails with `EINVAL` if they are not [available](OpsId::available).
     pub fn new(id: OpsId, addr_unit: u64) -> Result<Self> {
-        let _ = addr_unit;
         match id {
             OpsId::Vaddr => Ok(Self::Vaddr(Vaddr::new(Ranges::Mapped))),
             OpsId::Fvaddr => Ok(Self::Vaddr(Vaddr::new(Ranges::Fixed))),
-            OpsId::Paddr => Err(EINVAL),
+            OpsId::Paddr => Ok(Self::Paddr(Paddr::new(addr_unit)?)),
         }
     }
 
@@ -86,34 +100,61 @@ impl AnyOps {
     pub fn id(&self) -> OpsId {
         match self {
             Self::Vaddr(vaddr) => vaddr.id(),
+            Self::Paddr(_) => OpsId::Paddr,
         }
     }
 }
 
+impl PageAttributes for FolioAttributes<'_> {
+    fn is_anon(&self) -> bool {
+        self.is_anon()
+    }
+
+    fn memcg(&self) -> Option<u64> {
+        self.memcg()
+    }
+}
+
+/// The space of a target is always one of the kind that its operations are for. Where the types
+/// allow for others, those are memory that does not exist.
 impl Operations for AnyOps {
     type Space = Space;
 
     fn min_region_sz(&self) -> u64 {
         match self {
             Self::Vaddr(vaddr) => vaddr.min_region_sz(),
+            Self::Paddr(paddr) => paddr.min_region_sz(),
         }
     }
 
     fn ranges(&mut self, space: &Space) -> Result<Option<KVec<AddrRange>>> {
         match (self, space) {
             (Self::Vaddr(vaddr), Space::Process(pid)) => vaddr.ranges(pid),
+            (Self::Paddr(paddr), Space::Physical) => paddr.ranges(&()),
+            _ => Err(EINVAL),
         }
     }
 
     fn sample(&mut self, space: &Space, regions: &mut [Region], pass: &mut Pass<'_>) {
         match (self, space) {
             (Self::Vaddr(vaddr), Space::Process(pid)) => vaddr.sample(pid, regions, pass),
+            (Self::Paddr(paddr), Space::Physical) => paddr.sample(&(), regions, pass),
+            _ => {}
         }
     }
 
     fn is_valid(&self, space: &Space) -> bool {
         match (self, space) {
             (Self::Vaddr(vaddr), Space::Process(pid)) => vaddr.is_valid(pid),
+            (Self::Paddr(paddr), Space::Physical) => paddr.is_valid(&()),
+            _ => false,
+        }
+    }
+
+    fn outlives_targets(&self) -> bool {
+        match self {
+            Self::Vaddr(vaddr) => vaddr.outlives_targets(),
+            Self::Paddr(paddr) => paddr.outlives_targets(),
         }
     }
 
@@ -122,18 +163,32 @@ impl Operations for AnyOps {
             (Self::Vaddr(new), Space::Process(pid), Self::Vaddr(old), Space::Process(old_pid)) => {
                 new.same_space(pid, old, old_pid)
             }
+            (Self::Paddr(new), Space::Physical, Self::Paddr(old), Space::Physical) => {
+                new.same_space(&(), old, &())
+            }
+            _ => false,
         }
     }
 
     fn supports(&self, action: Action) -> bool {
         match self {
             Self::Vaddr(vaddr) => vaddr.supports(action),
+            Self::Paddr(paddr) => paddr.supports(action),
         }
     }
 
     fn apply(&mut self, space: &Space, region: &Region, scheme: &SchemeParams) -> Applied {
         match (self, space) {
             (Self::Vaddr(vaddr), Space::Process(pid)) => vaddr.apply(pid, region, scheme),
+            (Self::Paddr(paddr), Space::Physical) => paddr.apply(&(), region, scheme),
+            _ => Applied::default(),
         }
     }
+}
+
+/// Says in the log what this kernel lets be monitored, and how.
+pub fn announce() {
+    let paddr = if Paddr::is_available() { " paddr" } else { "" };
+    let flag = if HAS_IDLE_FLAG { "with" } else { "without" };
+    pr_info!("operations vaddr fvaddr{paddr}; {flag} the idle flag of pages\n");
 }

@@ -7,6 +7,7 @@
 //! nothing is mapped are not accessed.
 
 use kernel::{
+    mm::MmWithUser,
     page::PAGE_SIZE,
     prelude::*, //
 };
@@ -27,6 +28,7 @@ use crate::{
         areas,
         Cursor,
         Entry,
+        FolioAttributes,
         Pid, //
     }, //
 };
@@ -93,35 +95,11 @@ impl Operations for Vaddr {
     }
 
     fn sample(&mut self, pid: &Pid, regions: &mut [Region], pass: &mut Pass<'_>) {
-        let Some(mm) = pid.mm() else {
-            if pass.checks() {
-                for region in regions {
-                    pass.record(region, false);
-                }
-            }
-            return;
-        };
-        let mut cursor = Cursor::new(&mm);
-        let mut remembered = Remembered::nothing();
-        for batch in regions.chunks_mut(BATCH) {
-            for region in batch {
-                if pass.checks() {
-                    if let Some(addr) = region.sample() {
-                        // CAST: Both have 64 bits.
-                        let entry = cursor.at(addr as usize);
-                        let accessed = entry.is_some_and(|entry| accessed(&entry, &remembered));
-                        pass.record(region, accessed);
-                    }
-                }
-                if pass.prepares() {
-                    // CAST: Both have 64 bits.
-                    let addr = pass.pick(region) as usize;
-                    if let Some(entry) = cursor.at(addr) {
-                        prepare(&entry, &mut remembered);
-                    }
-                }
-            }
-            cursor.relax();
+        // Most have no probes, and shall not be asked about them at every region.
+        match (pid.mm(), pass.probes()) {
+            (Some(mm), false) => look_at::<false>(&mm, regions, pass),
+            (Some(mm), true) => look_at::<true>(&mm, regions, pass),
+            (None, _) => see_nothing(regions, pass),
         }
     }
 
@@ -131,6 +109,52 @@ impl Operations for Vaddr {
 
     fn same_space(&self, pid: &Pid, _old: &Self, old_pid: &Pid) -> bool {
         pid == old_pid
+    }
+}
+
+/// A pass over an address space. `PROBES` is what [`Pass::probes`] says.
+fn look_at<const PROBES: bool>(mm: &MmWithUser, regions: &mut [Region], pass: &mut Pass<'_>) {
+    let mut cursor = Cursor::new(mm);
+    let mut remembered = Remembered::nothing();
+    for batch in regions.chunks_mut(BATCH) {
+        for region in batch {
+            if PROBES || pass.checks() {
+                if let Some(addr) = region.sample() {
+                    // CAST: Both have 64 bits.
+                    let entry = cursor.at(addr as usize);
+                    if PROBES {
+                        pass.probe(region, entry.as_ref().map(Entry::attributes).as_ref());
+                    }
+                    if pass.checks() {
+                        let accessed = entry.is_some_and(|entry| accessed(&entry, &remembered));
+                        pass.record(region, accessed);
+                    }
+                }
+            }
+            if pass.prepares() {
+                // CAST: Both have 64 bits.
+                let addr = pass.pick(region) as usize;
+                if let Some(entry) = cursor.at(addr) {
+                    prepare(&entry, &mut remembered);
+                }
+            }
+        }
+        cursor.relax();
+    }
+}
+
+/// A pass over an address space that is gone.
+fn see_nothing(regions: &mut [Region], pass: &mut Pass<'_>) {
+    for region in regions {
+        if region.sample().is_none() {
+            continue;
+        }
+        if pass.probes() {
+            pass.probe(region, None::<&FolioAttributes<'_>>);
+        }
+        if pass.checks() {
+            pass.record(region, false);
+        }
     }
 }
 
