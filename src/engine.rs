@@ -21,15 +21,20 @@ mod context;
 mod events;
 #[cfg(any(test, CONFIG_KUNIT = "y"))]
 mod fake;
+mod feedback;
+mod latest;
 mod num;
 mod operations;
 mod params;
+mod probe;
 mod rand;
 mod rate;
 mod region;
 mod regions;
 mod scheme;
+mod tune;
 mod walk;
+mod window;
 
 pub use self::{
     attrs::{
@@ -52,6 +57,15 @@ pub use self::{
     params::{
         Params,
         TargetParams, //
+    },
+    probe::{
+        Attribute,
+        PageAttributes,
+        Probe,
+        ProbeFilter,
+        ProbeHits,
+        Probes,
+        MAX_PROBES, //
     },
     rand::Rng,
     region::{

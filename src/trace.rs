@@ -8,6 +8,7 @@
 use crate::{
     engine::{
         Events,
+        Micros,
         Region, //
     },
     mm::tracepoints::{
@@ -24,8 +25,8 @@ fn saturate(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
 
-/// An address as the trace events hold it. The module is built for 64-bit machines.
-fn address(address: u64) -> usize {
+/// A 64-bit number as the trace events hold it. The module is built for 64-bit machines.
+fn long(address: u64) -> usize {
     usize::try_from(address).unwrap_or(usize::MAX)
 }
 
@@ -40,12 +41,16 @@ impl Events for TraceEvents {
             saturate(nr_regions),
             saturate(nr_probes),
             &TraceRegion {
-                start: address(region.start()),
-                end: address(region.end()),
+                start: long(region.start()),
+                end: long(region.end()),
                 nr_accesses: region.nr_accesses(),
                 age: region.age(),
                 probe_hits: *region.probe_hits(),
             },
         );
+    }
+
+    fn tuned(&mut self, sample: Micros) {
+        tracepoints::tuned(long(sample.0));
     }
 }

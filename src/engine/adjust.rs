@@ -8,38 +8,78 @@ use super::{
         div_wide,
         Grain, //
     },
+    probe::Probes,
     rand::Rng,
     region::Region,
     regions::{
         Cut,
-        Regions, //
+        Regions,
+        MAX_REGIONS, //
     },
 };
 use kernel::prelude::*;
 
-impl Regions {
-    /// Ends the regions' aggregation interval: the rate becomes exact, ages are counted.
-    pub(crate) fn settle(&mut self, threshold: u32) {
-        for region in self.as_mut_slice() {
-            region.settle_rate();
-            region.count_age(threshold);
+/// What tells regions apart.
+#[derive(Clone, Copy)]
+pub(crate) enum Measure<'a> {
+    /// Their accesses.
+    Accesses,
+    /// The weights of their hits.
+    Weights(&'a Probes),
+}
+
+impl<'a> Measure<'a> {
+    /// What is to be looked at with these probes.
+    pub(crate) fn of(probes: &'a Probes) -> Self {
+        match probes.are_weighted() {
+            false => Self::Accesses,
+            true => Self::Weights(probes),
         }
     }
 
-    /// The most accesses of a region in this interval.
-    pub(crate) fn max_nr_accesses(&self) -> u32 {
-        self.as_slice()
-            .iter()
-            .map(Region::nr_accesses)
-            .max()
-            .unwrap_or(0)
+    fn now(self, region: &Region) -> u32 {
+        match self {
+            Self::Accesses => region.nr_accesses(),
+            Self::Weights(probes) => probes.weigh(region.probe_hits()),
+        }
     }
 
-    /// Merges regions that touch, whose accesses differ by no more than `threshold`, and that are
-    /// together no larger than `size_limit`.
-    pub(crate) fn merge(&mut self, threshold: u32, size_limit: u64) {
+    fn last(self, region: &Region) -> u32 {
+        match self {
+            Self::Accesses => region.last_nr_accesses(),
+            Self::Weights(probes) => probes.weigh(region.last_probe_hits()),
+        }
+    }
+
+    /// The most that there can be in an aggregation interval with `max_nr_accesses` samples.
+    pub(crate) fn limit(self, max_nr_accesses: u32) -> u32 {
+        match self {
+            Self::Accesses => max_nr_accesses,
+            Self::Weights(probes) => probes.max_weight(),
+        }
+    }
+}
+
+impl Regions {
+    /// Ends the regions' aggregation interval: the rate becomes exact, ages are counted.
+    pub(crate) fn settle(&mut self, measure: Measure<'_>, threshold: u32) {
+        for region in self.as_mut_slice() {
+            region.settle_rate();
+            region.count_age(measure.now(region), measure.last(region), threshold);
+        }
+    }
+
+    /// The most of a region in this interval.
+    pub(crate) fn most(&self, measure: Measure<'_>) -> u32 {
+        let regions = self.as_slice().iter();
+        regions.map(|region| measure.now(region)).max().unwrap_or(0)
+    }
+
+    /// Merges regions that touch, that differ by no more than `threshold`, and that are together
+    /// no larger than `size_limit`.
+    pub(crate) fn merge(&mut self, measure: Measure<'_>, threshold: u32, size_limit: u64) {
         self.coalesce(|left, right| {
-            let alike = left.nr_accesses().abs_diff(right.nr_accesses()) <= threshold;
+            let alike = measure.now(left).abs_diff(measure.now(right)) <= threshold;
             let merges = alike
                 && left
                     .joined_size(right)
@@ -137,10 +177,13 @@ impl Cut for Split {
     }
 }
 
-/// How large a region may be so that there are at least `min_regions` regions in `total`: a
-/// multiple of `grain` that is not zero.
+/// How large a region may be so that there are at least `min_regions` regions in `total`, and no
+/// more than [`MAX_REGIONS`]: a multiple of `grain` that is not zero.
 pub(crate) fn size_limit(total: u128, min_regions: usize, grain: Grain) -> u64 {
-    let limit = div_wide(total, count(min_regions)).max(grain.size());
+    const MOST: u64 = count(MAX_REGIONS);
+    let limit = div_wide(total, count(min_regions))
+        .max(div_wide(total.saturating_add(u128::from(MOST - 1)), MOST))
+        .max(grain.size());
     grain.up(limit).unwrap_or(grain.down(u64::MAX))
 }
 
@@ -148,6 +191,8 @@ pub(crate) fn size_limit(total: u128, min_regions: usize, grain: Grain) -> u64 {
 mod tests {
     use super::{
         super::{
+            probe::tests::weights,
+            rate::Window,
             region::tests::region,
             regions::tests::{
                 are_at,
@@ -171,7 +216,7 @@ mod tests {
             region(184, 230, 2, 0, 0)?,
             region(230, 10_170, 5, 0, 0)?,
         ])?;
-        regions.merge(9, 9999);
+        regions.merge(Measure::Accesses, 9, 9999);
         assert!(are_at(
             &regions,
             &[
@@ -183,6 +228,32 @@ mod tests {
                 (230, 10_170)
             ]
         ));
+        Ok(())
+    }
+
+    #[test]
+    fn merges_by_the_weights_of_hits() -> Result {
+        let mut list = [region(0, 10, 20, 0, 0)?, region(10, 20, 0, 0, 0)?];
+        let mut regions = regions(&list)?;
+        // Without a weight it is accesses that count, and these differ.
+        let unweighted = weights(&[0])?;
+        regions.merge(Measure::of(&unweighted), 9, 9999);
+        assert!(are_at(&regions, &[(0, 10), (10, 20)]));
+        // Hits do not.
+        let weighted = weights(&[1, 100])?;
+        regions.merge(Measure::of(&weighted), 0, 9999);
+        assert!(are_at(&regions, &[(0, 20)]));
+        // A hit of the second probe is worth a hundred of the first.
+        if let Some(left) = list.first_mut() {
+            left.count_hit(&Window::new(20), 1);
+        }
+        let mut regions = super::super::regions::tests::regions(&list)?;
+        assert_eq!(regions.most(Measure::of(&weighted)), 100);
+        regions.merge(Measure::of(&weighted), 99, 9999);
+        assert!(are_at(&regions, &[(0, 10), (10, 20)]));
+        regions.settle(Measure::of(&weighted), 100);
+        let ages = regions.as_slice().iter().map(Region::age);
+        assert!(ages.eq([0, 1]));
         Ok(())
     }
 
@@ -265,6 +336,8 @@ mod tests {
         assert_eq!(limited(10, 2, 2)?, (6, 2));
         // and not below it.
         assert_eq!(limited(10, 2, 10)?, (2, 5));
+        // The largest number of regions is not passed by rounding down.
+        assert_eq!(limited((1 << 33) - 1, 1, MAX_REGIONS)?, (8192, MAX_REGIONS));
         Ok(())
     }
 }

@@ -49,6 +49,7 @@ impl<O: Operations> Context<O> {
             return false;
         }
         let size_limit = self.max_region_size();
+        let (left_bp, nr_probes) = (self.left_bp(), self.settings.probes.len());
         let ops = &mut self.settings.ops;
         for (index, target) in (0..usize::MAX).zip(&mut self.targets) {
             if !ops.is_valid(&target.space) {
@@ -64,10 +65,12 @@ impl<O: Operations> Context<O> {
                         let applied = try_action(ops, space, region, scheme);
                         if let Some(walker) = walker.as_deref_mut().filter(|_| !scheme.state.walked)
                         {
+                            let hits = region.recent_probe_hits(left_bp);
                             walker.visit(&Tried {
                                 target: index,
                                 scheme: scheme_index,
                                 region,
+                                probe_hits: hits.get(..nr_probes).unwrap_or(&[]),
                                 sz_filter_passed: applied.filter_passed,
                             });
                         }
@@ -125,6 +128,7 @@ fn try_action<O: Operations>(
 mod tests {
     use super::{
         super::{
+            adjust::Measure,
             attrs::Micros,
             fake::{
                 params,
@@ -286,7 +290,7 @@ mod tests {
             first.params.action = Action::LruPrio;
         }
         for target in &mut context.targets {
-            target.regions.settle(0);
+            target.regions.settle(Measure::Accesses, 0);
         }
         sample(&mut context, 2);
         context.apply_schemes(&mut Deaf, None);

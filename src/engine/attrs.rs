@@ -5,6 +5,7 @@
 use super::{
     num::{
         length,
+        mul_div,
         narrow, //
     },
     rate::Window,
@@ -141,6 +142,45 @@ impl Attrs {
         self.params.ops_update
     }
 
+    /// Aim of the intervals' auto-tuning, if it is on.
+    pub fn goal(&self) -> Option<&IntervalsGoal> {
+        Some(&self.params.goal).filter(|goal| goal.aggrs != 0)
+    }
+
+    /// Number of sampling intervals between two times of tuning, if it is on.
+    pub fn tuning_samples(&self) -> Option<u64> {
+        self.goal()
+            .map(|goal| goal.aggrs.saturating_mul(self.aggr_samples()))
+    }
+
+    /// The same attributes, with a sampling interval that is as near to `sample` as the goal admits
+    /// and an aggregation interval of as many samples as before.
+    ///
+    /// The sampling interval is never shorter than a microsecond: nothing in proportion to zero
+    /// would lead away from it.
+    pub(crate) fn tuned(&self, sample: Micros) -> Self {
+        let mut params = self.params;
+        let goal = &params.goal;
+        params.sample = sample
+            .min(goal.max_sample_us)
+            .max(goal.min_sample_us)
+            .max(Micros(1));
+        let samples = self.aggr_samples().max(1);
+        params.aggr = Micros(params.sample.0.saturating_mul(samples));
+        // INVARIANT: The goal has not changed and admits what is in its limits, the one with a
+        // limit of zero one microsecond too; and `samples` is not zero.
+        Self {
+            params,
+            window: Window::new(narrow(params.aggr.in_units_of(params.sample))),
+        }
+    }
+
+    /// How many sampling intervals of these attributes the time of `n` intervals of `old` is.
+    pub fn convert_samples(&self, n: u64, old: &Self) -> u64 {
+        let unit = |attrs: &Self| attrs.sample().0.max(1);
+        mul_div(n, unit(old), unit(self))
+    }
+
     /// Number of sampling intervals in an aggregation interval. May be zero.
     pub fn aggr_samples(&self) -> u64 {
         self.params.aggr.in_units_of(self.params.sample)
@@ -227,6 +267,52 @@ mod tests {
         })?;
         assert_eq!(attrs.aggr_samples(), 0);
         assert_eq!(attrs.max_nr_accesses(), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn tuning_keeps_to_the_limits_and_to_the_number_of_samples() -> Result {
+        let goal = IntervalsGoal {
+            access_bp: 400,
+            aggrs: 3,
+            min_sample_us: Micros(1000),
+            max_sample_us: Micros(8000),
+        };
+        let attrs = with(|p| p.goal = goal)?;
+        assert_eq!(attrs.tuning_samples(), Some(60));
+        let intervals = |sample| {
+            let tuned = attrs.tuned(Micros(sample));
+            (tuned.sample().0, tuned.aggr().0, tuned.aggr_samples())
+        };
+        assert_eq!(intervals(6000), (6000, 120_000, 20));
+        assert_eq!(intervals(999), (1000, 20_000, 20));
+        assert_eq!(intervals(u64::MAX), (8000, 160_000, 20));
+        assert_eq!(with(|_| ())?.tuning_samples(), None);
+        Ok(())
+    }
+
+    #[test]
+    fn tuning_leads_away_from_an_interval_of_zero() -> Result {
+        let attrs = with(|p| {
+            p.sample = Micros(0);
+            p.aggr = Micros(0);
+            p.goal.aggrs = 1;
+            p.goal.max_sample_us = Micros(10);
+        })?;
+        let tuned = attrs.tuned(Micros(0));
+        assert_eq!((tuned.sample().0, tuned.aggr().0), (1, 1));
+        Ok(())
+    }
+
+    #[test]
+    fn converts_times_between_sampling_intervals() -> Result {
+        let fast = with(|p| p.sample = Micros(10))?;
+        let slow = with(|p| p.sample = Micros(25))?;
+        assert_eq!(slow.convert_samples(100, &fast), 40);
+        assert_eq!(fast.convert_samples(40, &slow), 100);
+        assert_eq!(fast.convert_samples(u64::MAX, &slow), u64::MAX);
+        let none = with(|p| p.sample = Micros(0))?;
+        assert_eq!(none.convert_samples(4, &slow), 100);
         Ok(())
     }
 

@@ -21,6 +21,7 @@ use super::{
     },
     regions::{
         check_ranges,
+        joined,
         Regions, //
     },
     scheme::Scheme, //
@@ -31,7 +32,7 @@ use kernel::prelude::*;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Committed {
     /// Whether the attributes are others now. An aggregation interval has begun in this case, and
-    /// so has the time until the next operations update.
+    /// so has the time until the next operations update and tuning.
     pub attrs_changed: bool,
 }
 
@@ -53,8 +54,9 @@ impl<O: Operations> Context<O> {
     /// with ranges keeps those in them. Counts and ages are converted to new intervals. Regions
     /// that are added or lose their sample by a move have none to be checked.
     ///
-    /// `EINVAL` if the operations' region size is no power of two, a target's ranges cannot be, or
-    /// an obsolete target matches none; `ENOMEM` without memory. Either way nothing has changed.
+    /// `EINVAL` if the operations' region size is no power of two, a target's ranges cannot be, the
+    /// probes have weights that the attributes do not go with, or an obsolete target matches none;
+    /// `ENOMEM` without memory. Either way nothing has changed.
     pub fn commit(&mut self, params: Params<O>) -> Result<Committed> {
         let plan = self.plan(&params)?;
         Ok(self.carry_out(plan, params))
@@ -62,6 +64,7 @@ impl<O: Operations> Context<O> {
 
     fn plan(&self, params: &Params<O>) -> Result<Plan<O::Space>> {
         let grain = Grain::try_from(params.ops.min_region_sz())?;
+        params.probes.check(&params.attrs)?;
         let kept = || params.targets.iter().filter(|target| !target.obsolete);
         let nr_kept = kept().fold(0, |n: usize, _| n.saturating_add(1));
         let capacity = capacity(&params.attrs, nr_kept);
@@ -85,7 +88,8 @@ impl<O: Operations> Context<O> {
                 regions.align(grain);
             }
             if !wanted.regions.is_empty() {
-                regions.set_ranges(&wanted.regions, grain)?;
+                // What touches becomes one range, in which regions can stay as they are.
+                regions.set_ranges(&joined(&wanted.regions, grain)?, grain)?;
             }
             all_regions.push_within_capacity(regions)?;
         }
@@ -102,6 +106,7 @@ impl<O: Operations> Context<O> {
         let Params {
             ops,
             attrs,
+            probes,
             pause,
             targets: wanted_targets,
             schemes: wanted_schemes,
@@ -126,6 +131,10 @@ impl<O: Operations> Context<O> {
             let _ = schemes.push_within_capacity(scheme);
         }
 
+        let running_probes = &self.settings.probes;
+        let changed_probes = probes.differ_from(running_probes);
+        // A sample without weights is prepared, one with weights is only a place.
+        let changed_mode = probes.are_weighted() != running_probes.are_weighted();
         let mut regions = regions.into_iter();
         let mut running = self.targets.iter();
         for TargetParams {
@@ -139,12 +148,17 @@ impl<O: Operations> Context<O> {
             let Some(mut regions) = regions.next() else {
                 break;
             };
+            regions.forget_hits(&changed_probes);
             let same_space = current
                 .is_some_and(|target| ops.same_space(&space, &self.settings.ops, &target.space));
-            if !same_space {
+            if !same_space || changed_mode {
                 regions.forget_samples();
             }
-            let _ = targets.push_within_capacity(Target { space, regions });
+            let _ = targets.push_within_capacity(Target {
+                space,
+                regions,
+                aggregated: same_space && current.is_some_and(|target| target.aggregated),
+            });
         }
 
         let old_attrs = self.settings.attrs;
@@ -154,6 +168,7 @@ impl<O: Operations> Context<O> {
             ops,
             grain,
             attrs,
+            probes,
             pause,
         };
         let attrs_changed = old_attrs != attrs;
@@ -165,6 +180,16 @@ impl<O: Operations> Context<O> {
 
     /// Adapts what was learned to attributes that were `old`.
     fn adapt(&mut self, old: &Attrs) {
+        self.rescale(old);
+        self.progress.begun = self.progress.begun.wrapping_add(1);
+        self.progress.in_window = 0;
+        for scheme in &mut self.schemes {
+            scheme.schedule(&self.settings.attrs, self.progress.passed);
+        }
+    }
+
+    /// Converts what was counted with `old` attributes to the ones of now.
+    pub(crate) fn rescale(&mut self, old: &Attrs) {
         let new = &self.settings.attrs;
         // There is no ratio to an interval of zero; counts are taken as they are then.
         let zero = |attrs: &Attrs| attrs.sample().0 == 0 || attrs.aggr().0 == 0;
@@ -177,9 +202,6 @@ impl<O: Operations> Context<O> {
                 }
                 region.limit_rate(&window);
             }
-        }
-        for scheme in &mut self.schemes {
-            scheme.schedule(new, self.progress.passed);
         }
     }
 }
@@ -198,6 +220,7 @@ mod tests {
                 Deaf,
                 Fake, //
             },
+            probe,
             regions::tests::are_at,
             scheme::{
                 AccessPattern,
@@ -250,6 +273,8 @@ mod tests {
     fn a_target_keeps_its_regions_unless_told_others() -> Result {
         assert!(becomes(&[(3, 8), (8, 10)], &[(4, 6)], &[(4, 6)])?);
         assert!(becomes(&[(3, 8), (8, 10)], &[], &[(3, 8), (8, 10)])?);
+        // Where ranges touch is no boundary for what is in both.
+        assert!(becomes(&[(3, 10)], &[(0, 5), (5, 10)], &[(0, 10)])?);
         Ok(())
     }
 
@@ -391,6 +416,43 @@ mod tests {
         let mut context = hot(20)?;
         context.commit(with_intervals(params(&[&[]], 1)?, 0, 7)?)?;
         assert_eq!(counts(&context), Some((7, 0)));
+        Ok(())
+    }
+
+    #[test]
+    fn hits_outlive_a_commit_that_asks_the_same() -> Result {
+        let with = |weights: &[u32]| -> Result<Params<Fake>> {
+            let mut params = params(&[&[(0, 100)]], 1)?;
+            params.probes = probe::tests::weights(weights)?;
+            Ok(params)
+        };
+        let hits = |context: &Context<Fake>| {
+            let region = context.targets().first()?.regions().first()?;
+            Some((*region.probe_hits(), *region.last_probe_hits()))
+        };
+        let mut context = Context::new(with(&[0, 0])?, 0)?;
+        context.prepare();
+        for _ in 0..20 {
+            context.check_and_prepare();
+        }
+        context.aggregate(&mut Deaf);
+        context.check_and_prepare();
+        assert_eq!(hits(&context), Some(([1, 1, 0, 0], [20, 20, 0, 0])));
+        // A probe goes, and a weight comes: what was a sample is none any more.
+        context.commit(with(&[7])?)?;
+        assert_eq!(hits(&context), Some(([1, 0, 0, 0], [20, 0, 0, 0])));
+        let sampled = |context: &Context<Fake>| {
+            let target = context.targets().first()?;
+            Some(target.regions().first()?.sample().is_some())
+        };
+        assert_eq!(sampled(&context), Some(false));
+        context.check_and_prepare();
+        assert_eq!(hits(&context), Some(([2, 0, 0, 0], [20, 0, 0, 0])));
+        assert_eq!(counts(&context), Some((0, 0)));
+        assert_eq!(sampled(&context), Some(false));
+        // Weights that could not be summed up are refused.
+        assert_eq!(context.commit(with(&[u32::MAX])?), Err(EINVAL));
+        assert!(context.probes().are_weighted());
         Ok(())
     }
 

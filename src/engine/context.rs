@@ -14,7 +14,6 @@
 use super::{
     adjust::size_limit,
     attrs::Attrs,
-    events::Events,
     num::Grain,
     operations::{
         Operations,
@@ -25,6 +24,7 @@ use super::{
         Params,
         TargetParams, //
     },
+    probe::Probes,
     rand::Rng,
     region::Region,
     regions::Regions,
@@ -39,6 +39,8 @@ const RESERVED_REGIONS: usize = 1 << 16;
 pub struct Target<S> {
     pub(crate) space: S,
     pub(crate) regions: Regions,
+    /// Whether the regions were there at the end of an aggregation interval.
+    pub(crate) aggregated: bool,
 }
 
 impl<S> Target<S> {
@@ -59,6 +61,7 @@ pub(crate) struct Settings<O> {
     /// What regions are aligned to: the operations' smallest region, checked.
     pub(crate) grain: Grain,
     pub(crate) attrs: Attrs,
+    pub(crate) probes: Probes,
     pub(crate) pause: bool,
 }
 
@@ -66,13 +69,17 @@ pub(crate) struct Settings<O> {
 pub(crate) struct Progress {
     /// Sampling intervals since the start. Time spent paused is not among them.
     pub(crate) passed: u64,
+    /// Commits that have begun an aggregation interval.
+    pub(crate) begun: u64,
+    /// Those of the aggregation interval so far.
+    pub(crate) in_window: u64,
     /// Whether the interval's counts are merged but not yet aggregated, and so are complete.
     pub(crate) merged: bool,
     /// How large a region may become by merging.
-    size_limit: u64,
+    pub(crate) size_limit: u64,
     /// Number of regions when they were last split. The C DAMON has one for all its contexts,
     /// and one context's splits there depend on another's.
-    last_nr_regions: usize,
+    pub(crate) last_nr_regions: usize,
     pub(crate) rng: Rng,
 }
 
@@ -95,17 +102,20 @@ pub(crate) fn capacity(attrs: &Attrs, nr_targets: usize) -> usize {
 impl<O: Operations> Context<O> {
     /// A context that has not seen anything yet. Random numbers follow from `seed`.
     ///
-    /// `EINVAL` if the operations' region size is no power of two or a target's ranges cannot be;
-    /// `ENOMEM` without memory. Whether a target is obsolete is asked in commits alone.
+    /// `EINVAL` if the operations' region size is no power of two, a target's ranges cannot be or
+    /// the probes have weights that the attributes do not go with; `ENOMEM` without memory. Whether
+    /// a target is obsolete is asked in commits alone.
     pub fn new(params: Params<O>, seed: u64) -> Result<Self> {
         let Params {
             ops,
             attrs,
+            probes,
             pause,
             targets: wanted,
             schemes: wanted_schemes,
         } = params;
         let grain = Grain::try_from(ops.min_region_sz())?;
+        probes.check(&attrs)?;
 
         let capacity = capacity(&attrs, wanted.len());
         let mut targets = KVec::with_capacity(wanted.len(), GFP_KERNEL)?;
@@ -117,7 +127,11 @@ impl<O: Operations> Context<O> {
         {
             let mut regions = Regions::with_capacity(capacity)?;
             regions.set_ranges(&ranges, grain)?;
-            targets.push_within_capacity(Target { space, regions })?;
+            targets.push_within_capacity(Target {
+                space,
+                regions,
+                aggregated: false,
+            })?;
         }
 
         let mut schemes = KVec::with_capacity(wanted_schemes.len(), GFP_KERNEL)?;
@@ -130,12 +144,15 @@ impl<O: Operations> Context<O> {
                 ops,
                 grain,
                 attrs,
+                probes,
                 pause,
             },
             targets,
             schemes,
             progress: Progress {
                 passed: 0,
+                begun: 0,
+                in_window: 0,
                 merged: false,
                 size_limit: 0,
                 last_nr_regions: 0,
@@ -160,6 +177,12 @@ impl<O: Operations> Context<O> {
         self.progress.passed
     }
 
+    /// Number of commits so far that have begun an aggregation interval, which all with other
+    /// attributes do. The time until the next operations update and tuning begins with it.
+    pub fn begun_intervals(&self) -> u64 {
+        self.progress.begun
+    }
+
     /// The targets.
     pub fn targets(&self) -> &[Target<O::Space>] {
         &self.targets
@@ -168,6 +191,11 @@ impl<O: Operations> Context<O> {
     /// The schemes.
     pub fn schemes(&self) -> &[Scheme] {
         &self.schemes
+    }
+
+    /// What is probed for.
+    pub fn probes(&self) -> &Probes {
+        &self.settings.probes
     }
 
     /// What the targets' address space can do.
@@ -182,12 +210,12 @@ impl<O: Operations> Context<O> {
         })
     }
 
-    /// Whether any target still exists.
+    /// Whether there is something to monitor: a target that still exists, or operations whose
+    /// targets do not end.
     pub fn any_target_valid(&self) -> bool {
         let ops = &self.settings.ops;
-        self.targets
-            .iter()
-            .any(|target| ops.is_valid(&target.space))
+        let mut targets = self.targets.iter();
+        ops.outlives_targets() || targets.any(|target| ops.is_valid(&target.space))
     }
 
     /// Gives regions to targets that the user has set none for, and makes regions small enough for
@@ -225,7 +253,7 @@ impl<O: Operations> Context<O> {
         size_limit(total, attrs.min_regions(), *grain)
     }
 
-    fn apply_min_nr_regions(&mut self) {
+    pub(crate) fn apply_min_nr_regions(&mut self) {
         let limit = self.max_region_size();
         self.progress.size_limit = limit;
         for target in &mut self.targets {
@@ -235,11 +263,42 @@ impl<O: Operations> Context<O> {
     }
 
     fn sample(&mut self, kind: PassKind) {
-        let Settings { ops, attrs, .. } = &mut self.settings;
-        let mut pass = Pass::new(kind, attrs.window(), &mut self.progress.rng);
+        if self.settings.probes.are_weighted() {
+            return self.sample_attributes(kind);
+        }
+        let Settings {
+            ops, attrs, probes, ..
+        } = &mut self.settings;
+        let mut pass = Pass::new(kind, attrs.window(), probes, &mut self.progress.rng);
         for target in &mut self.targets {
             ops.sample(&target.space, target.regions.as_mut_slice(), &mut pass);
         }
+    }
+
+    /// As [`Self::sample`] where accesses are of no interest: there is nothing to prepare, and where
+    /// to look is decided when it is done.
+    fn sample_attributes(&mut self, kind: PassKind) {
+        if kind == PassKind::Prepare {
+            return;
+        }
+        let Settings {
+            ops, attrs, probes, ..
+        } = &mut self.settings;
+        let rng = &mut self.progress.rng;
+        for target in &mut self.targets {
+            for region in target.regions.as_mut_slice() {
+                region.prepare(rng.range(region.start(), region.end()));
+            }
+            let mut pass = Pass::new(PassKind::Probe, attrs.window(), probes, rng);
+            ops.sample(&target.space, target.regions.as_mut_slice(), &mut pass);
+        }
+    }
+
+    /// Counts a sampling interval that has passed.
+    fn pass(&mut self) {
+        let progress = &mut self.progress;
+        progress.passed = progress.passed.saturating_add(1);
+        progress.in_window = progress.in_window.saturating_add(1);
     }
 
     /// Prepares a sample of each region. Samples that were not checked are dropped: that is how
@@ -253,87 +312,15 @@ impl<O: Operations> Context<O> {
 
     /// Checks the prepared samples. A sampling interval has passed.
     pub fn check(&mut self) {
-        self.progress.passed = self.progress.passed.saturating_add(1);
+        self.pass();
         self.sample(PassKind::Check);
     }
 
     /// Checks the prepared samples and prepares the next, in one pass. A sampling interval has
     /// passed.
     pub fn check_and_prepare(&mut self) {
-        self.progress.passed = self.progress.passed.saturating_add(1);
+        self.pass();
         self.sample(PassKind::CheckAndPrepare);
-    }
-
-    /// Ends an aggregation interval: counts ages, merges regions that are accessed alike.
-    ///
-    /// While there are more regions than the upper limit allows, merges again, with a coarser idea
-    /// of "alike" each time.
-    pub fn merge(&mut self) {
-        let most = self
-            .targets
-            .iter()
-            .map(|target| target.regions.max_nr_accesses())
-            .max()
-            .unwrap_or(0);
-        let mut threshold = most / 10;
-        for target in &mut self.targets {
-            target.regions.settle(threshold);
-        }
-
-        let max_threshold = self.settings.attrs.max_nr_accesses();
-        loop {
-            for target in &mut self.targets {
-                target.regions.merge(threshold, self.progress.size_limit);
-            }
-            if self.nr_regions() <= self.settings.attrs.max_regions() || threshold >= max_threshold
-            {
-                break;
-            }
-            threshold = if threshold < max_threshold / 2 {
-                threshold.saturating_mul(2).max(1)
-            } else {
-                max_threshold
-            };
-        }
-
-        self.apply_min_nr_regions();
-        self.progress.merged = true;
-    }
-
-    /// Tells the interval's results and starts the next.
-    pub fn aggregate(&mut self, events: &mut dyn Events) {
-        let traced = events.aggregated_enabled();
-        for (index, target) in (0..usize::MAX).zip(&mut self.targets) {
-            let nr_regions = target.regions.len();
-            for region in target.regions.as_mut_slice() {
-                if traced {
-                    events.aggregated(index, nr_regions, region, 0);
-                }
-                region.aggregate();
-            }
-        }
-        self.progress.merged = false;
-    }
-
-    /// Splits regions at random, if there is room for as many again below the upper limit.
-    ///
-    /// In two usually. In three where the last split was all merged away again and there is plenty
-    /// of room: maybe a region's middle is what differs.
-    pub fn split(&mut self) {
-        let nr_regions = self.nr_regions();
-        let max = self.settings.attrs.max_regions();
-        if nr_regions > max / 2 {
-            return;
-        }
-        let stuck = self.progress.last_nr_regions == nr_regions && nr_regions < max / 3;
-        let pieces = if stuck { 3 } else { 2 };
-        for target in &mut self.targets {
-            // Without memory for more regions monitoring goes on with those that there are.
-            let _ = target
-                .regions
-                .split(pieces, self.settings.grain, &mut self.progress.rng);
-        }
-        self.progress.last_nr_regions = nr_regions;
     }
 }
 
@@ -464,43 +451,6 @@ mod tests {
         context.prepare();
         context.check();
         assert!(nr_accesses_are(&context, 1, 1));
-        Ok(())
-    }
-
-    #[test]
-    fn merges_down_to_the_upper_limit() -> Result {
-        let mut params = params(&[&[(0, 3999)]], 1)?;
-        params.attrs = Attrs::try_from(AttrsParams {
-            min_nr_regions: 3,
-            max_nr_regions: 6,
-            ..AttrsParams::default()
-        })?;
-        let mut context = Context::new(params, 0)?;
-        context.start();
-        for target in &mut context.targets {
-            target.regions.limit_size(500)?;
-            for (region, hits) in target.regions.as_mut_slice().iter_mut().zip(0..20) {
-                for n in 0..hits {
-                    region.prepare(region.start());
-                    region.record(&context.settings.attrs.window(), n < hits);
-                }
-            }
-        }
-        assert_eq!(context.nr_regions(), 9);
-        context.merge();
-        assert!(context.nr_regions() <= 6);
-        Ok(())
-    }
-
-    #[test]
-    fn splits_below_half_of_the_upper_limit() -> Result {
-        let mut context = Context::new(params(&[&[(0, 1 << 30)]], 4096)?, 0)?;
-        context.start();
-        for _ in 0..12 {
-            context.split();
-        }
-        assert!(context.nr_regions() > 500);
-        assert!(context.nr_regions() <= 1000);
         Ok(())
     }
 }

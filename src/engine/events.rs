@@ -2,7 +2,10 @@
 
 //! Where trace events go.
 
-use super::region::Region;
+use super::{
+    attrs::Micros,
+    region::Region, //
+};
 
 /// A sink of trace events.
 pub trait Events {
@@ -12,4 +15,7 @@ pub trait Events {
     /// The results of an aggregation interval for one of the `nr_regions` regions of a target,
     /// named by its index.
     fn aggregated(&mut self, target: usize, nr_regions: usize, region: &Region, nr_probes: usize);
+
+    /// The sampling interval that tuning has come to, another than before or not.
+    fn tuned(&mut self, sample: Micros);
 }

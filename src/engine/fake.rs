@@ -5,7 +5,8 @@
 use super::{
     attrs::{
         Attrs,
-        AttrsParams, //
+        AttrsParams,
+        Micros, //
     },
     events::Events,
     operations::{
@@ -15,6 +16,10 @@ use super::{
     params::{
         Params,
         TargetParams, //
+    },
+    probe::{
+        PageAttributes,
+        Probes, //
     },
     region::{
         AddrRange,
@@ -48,6 +53,9 @@ impl Operations for Fake {
 
     fn sample(&mut self, hot: &bool, regions: &mut [Region], pass: &mut Pass<'_>) {
         for region in regions {
+            if pass.probes() && region.sample().is_some() {
+                pass.probe(region, Some(&FakePage));
+            }
             if pass.checks() {
                 pass.record(region, *hot);
             }
@@ -66,6 +74,19 @@ impl Operations for Fake {
     }
 }
 
+/// A page of the memory: anonymous, and in no group.
+struct FakePage;
+
+impl PageAttributes for FakePage {
+    fn is_anon(&self) -> bool {
+        true
+    }
+
+    fn memcg(&self) -> Option<u64> {
+        None
+    }
+}
+
 /// A sink without a listener.
 pub(crate) struct Deaf;
 
@@ -75,6 +96,8 @@ impl Events for Deaf {
     }
 
     fn aggregated(&mut self, _: usize, _: usize, _: &Region, _: usize) {}
+
+    fn tuned(&mut self, _: Micros) {}
 }
 
 /// Parameters for targets with the given ranges, the odd ones hot, and one region size.
@@ -99,6 +122,7 @@ pub(crate) fn params(targets: &[&[(u64, u64)]], min_region_sz: u64) -> Result<Pa
             covers: None,
         },
         attrs: Attrs::try_from(AttrsParams::default())?,
+        probes: Probes::default(),
         pause: false,
         targets: list,
         schemes: KVec::new(),

@@ -3,6 +3,10 @@
 //! What an address space has to be able to do to be monitored.
 
 use super::{
+    probe::{
+        PageAttributes,
+        Probes, //
+    },
     rand::Rng,
     rate::Window,
     region::{
@@ -43,14 +47,22 @@ pub trait Operations {
     /// error leaves the target's regions as they are.
     fn ranges(&mut self, space: &Self::Space) -> Result<Option<KVec<AddrRange>>>;
 
-    /// Passes over all regions of a target: looks at the sample that was prepared, if
-    /// [`Pass::checks`], then prepares a new one, if [`Pass::prepares`].
+    /// Passes over all regions of a target, in this order at each: if it has a sample
+    /// ([`Region::sample`]), shows the page of that to [`Pass::probe`] if [`Pass::probes`], and
+    /// looks whether it was accessed and tells [`Pass::record`] if [`Pass::checks`]; then prepares a
+    /// new one, if [`Pass::prepares`].
     ///
-    /// Allocates nothing. A region without a prepared sample is not to be checked.
+    /// Allocates nothing. A region without a sample is not to be looked at.
     fn sample(&mut self, space: &Self::Space, regions: &mut [Region], pass: &mut Pass<'_>);
 
     /// Whether the target still exists.
     fn is_valid(&self, space: &Self::Space) -> bool;
+
+    /// Whether monitoring goes on whatever becomes of its targets, even without any: they are no
+    /// processes, which end.
+    fn outlives_targets(&self) -> bool {
+        false
+    }
 
     /// Whether an address of `space` names the same memory as it did of `old_space` when `old`
     /// were the operations.
@@ -79,6 +91,7 @@ pub trait Operations {
 pub struct Pass<'a> {
     kind: PassKind,
     window: Window,
+    probes: &'a Probes,
     rng: &'a mut Rng,
 }
 
@@ -88,11 +101,23 @@ pub(crate) enum PassKind {
     Check,
     Prepare,
     CheckAndPrepare,
+    /// For data attributes only. Samples are where the engine has put them.
+    Probe,
 }
 
 impl<'a> Pass<'a> {
-    pub(crate) fn new(kind: PassKind, window: Window, rng: &'a mut Rng) -> Self {
-        Self { kind, window, rng }
+    pub(crate) fn new(
+        kind: PassKind,
+        window: Window,
+        probes: &'a Probes,
+        rng: &'a mut Rng,
+    ) -> Self {
+        Self {
+            kind,
+            window,
+            probes,
+            rng,
+        }
     }
 }
 
@@ -100,13 +125,28 @@ impl Pass<'_> {
     /// Whether prepared samples are to be checked.
     #[inline]
     pub fn checks(&self) -> bool {
-        self.kind != PassKind::Prepare
+        matches!(self.kind, PassKind::Check | PassKind::CheckAndPrepare)
     }
 
     /// Whether new samples are to be prepared.
     #[inline]
     pub fn prepares(&self) -> bool {
-        self.kind != PassKind::Check
+        matches!(self.kind, PassKind::Prepare | PassKind::CheckAndPrepare)
+    }
+
+    /// Whether the pages of samples are to be probed for data attributes. The same for all regions
+    /// of a pass, and never if there are no probes.
+    #[inline]
+    pub fn probes(&self) -> bool {
+        !self.probes.is_empty() && self.kind != PassKind::Prepare
+    }
+
+    /// Asks the probes about the page of a region's sample, `None` if there is none.
+    pub fn probe<P: PageAttributes>(&mut self, region: &mut Region, page: Option<&P>) {
+        self.probes.look_at(&self.window, region, page);
+        if self.kind == PassKind::Probe {
+            region.forget_sample();
+        }
     }
 
     /// Counts the outcome of a region's sample, and uses the sample up. Without a prepared sample

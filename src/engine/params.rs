@@ -5,6 +5,7 @@
 use super::{
     attrs::Attrs,
     operations::Operations,
+    probe::Probes,
     region::AddrRange,
     scheme::SchemeParams, //
 };
@@ -26,6 +27,8 @@ pub struct Params<O: Operations> {
     pub ops: O,
     /// Monitoring attributes.
     pub attrs: Attrs,
+    /// Data attributes to probe for. A commit matches them with the running ones by position.
+    pub probes: Probes,
     /// Whether monitoring is to stand still.
     pub pause: bool,
     /// The targets. A commit matches them with the running ones by position.

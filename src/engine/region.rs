@@ -2,12 +2,13 @@
 
 //! A region: adjacent memory that is assumed to be accessed alike.
 
+mod rescale;
+
 use super::{
-    attrs::Attrs,
-    num::{
-        average,
-        mul_div,
-        narrow, //
+    num::average,
+    probe::{
+        ProbeHits,
+        MAX_PROBES, //
     },
     rate::{
         to_bp,
@@ -16,9 +17,6 @@ use super::{
     },
 };
 use kernel::prelude::*;
-
-/// Number of data attributes that can be probed for.
-pub(crate) const MAX_PROBES: usize = 4;
 
 /// The addresses in `[start, end)`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,7 +35,7 @@ pub struct AddrRange {
 /// # Invariants
 ///
 /// - `start < end`.
-/// - While `prepared`, `sampling_addr` is in the region.
+/// - `sampling_addr` is in the region or [`NO_SAMPLE`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Region {
     start: u64,
@@ -47,9 +45,12 @@ pub struct Region {
     nr_accesses_bp: u32,
     last_nr_accesses: u32,
     age: u32,
-    probe_hits: [u8; MAX_PROBES],
-    prepared: bool,
+    probe_hits: ProbeHits,
+    last_probe_hits: ProbeHits,
 }
+
+/// Stands for no sample: as a region's end is behind it, this address is in none.
+const NO_SAMPLE: u64 = u64::MAX;
 
 const _: () = ::core::assert!(size_of::<Region>() <= 48);
 
@@ -59,13 +60,13 @@ impl Region {
         (start < end).then_some(Self {
             start,
             end,
-            sampling_addr: start,
+            sampling_addr: NO_SAMPLE,
             nr_accesses: 0,
             nr_accesses_bp: 0,
             last_nr_accesses: 0,
             age: 0,
             probe_hits: [0; MAX_PROBES],
-            prepared: false,
+            last_probe_hits: [0; MAX_PROBES],
         })
     }
 
@@ -112,25 +113,44 @@ impl Region {
         self.age
     }
 
-    /// Positive samples of each data attribute probe.
+    /// Hits of each data attribute probe since the last aggregation.
     #[inline]
-    pub fn probe_hits(&self) -> &[u8; MAX_PROBES] {
+    pub fn probe_hits(&self) -> &ProbeHits {
         &self.probe_hits
+    }
+
+    /// Hits of each data attribute probe in the interval before the last aggregation.
+    #[inline]
+    pub fn last_probe_hits(&self) -> &ProbeHits {
+        &self.last_probe_hits
+    }
+
+    /// Hits of each data attribute probe within the last aggregation interval's time, of which
+    /// `left_bp` (in basis points) lies before the last aggregation.
+    ///
+    /// As with the access rate, the interval before is taken for an even one.
+    pub(crate) fn recent_probe_hits(&self, left_bp: u32) -> ProbeHits {
+        let mut hits = self.probe_hits;
+        for (hits, last) in hits.iter_mut().zip(self.last_probe_hits) {
+            let rest = u32::from(last).saturating_mul(left_bp.min(HIT)) / HIT;
+            *hits = hits.saturating_add(u8::try_from(rest).unwrap_or(u8::MAX));
+        }
+        hits
     }
 
     /// Address of the sample that was prepared, if one was.
     #[inline]
     pub fn sample(&self) -> Option<u64> {
-        self.prepared.then_some(self.sampling_addr)
+        (self.sampling_addr != NO_SAMPLE).then_some(self.sampling_addr)
     }
 
     /// Counts the outcome of the sample that was prepared; nothing if none was.
     #[inline]
     pub(crate) fn record(&mut self, window: &Window, accessed: bool) {
-        if !self.prepared {
+        if self.sampling_addr == NO_SAMPLE {
             return;
         }
-        self.prepared = false;
+        self.sampling_addr = NO_SAMPLE;
         self.nr_accesses_bp =
             window.slide(self.nr_accesses_bp, to_bp(self.last_nr_accesses), accessed);
         if accessed && self.nr_accesses < window.samples() {
@@ -142,13 +162,30 @@ impl Region {
     #[inline]
     pub(crate) fn prepare(&mut self, addr: u64) {
         self.sampling_addr = addr;
-        self.prepared = true;
+    }
+
+    /// Counts a hit of a data attribute probe, as far as there can be more in a window.
+    #[inline]
+    pub(crate) fn count_hit(&mut self, window: &Window, probe: usize) {
+        if let Some(hits) = self.probe_hits.get_mut(probe) {
+            if u32::from(*hits) < window.samples() {
+                *hits = hits.saturating_add(1);
+            }
+        }
+    }
+
+    /// Forgets the hits of the probes that are named by `which`.
+    pub(crate) fn forget_hits(&mut self, which: &[bool; MAX_PROBES]) {
+        let both = self.probe_hits.iter_mut().zip(&mut self.last_probe_hits);
+        for ((hits, last), _) in both.zip(which).filter(|(_, forget)| **forget) {
+            (*hits, *last) = (0, 0);
+        }
     }
 
     /// Forgets the prepared sample.
     #[inline]
     pub(crate) fn forget_sample(&mut self) {
-        self.prepared = false;
+        self.sampling_addr = NO_SAMPLE;
     }
 
     fn contains(&self, addr: u64) -> bool {
@@ -161,7 +198,9 @@ impl Region {
         if start < end {
             self.start = start;
             self.end = end;
-            self.prepared &= self.contains(self.sampling_addr);
+            if !self.contains(self.sampling_addr) {
+                self.sampling_addr = NO_SAMPLE;
+            }
         }
     }
 
@@ -207,6 +246,8 @@ impl Region {
         self.age == other.age
             && self.last_nr_accesses == other.last_nr_accesses
             && self.nr_accesses == other.nr_accesses
+            && self.last_probe_hits == other.last_probe_hits
+            && self.probe_hits == other.probe_hits
     }
 
     /// Makes the moving sum exact at the end of an aggregation interval.
@@ -217,10 +258,10 @@ impl Region {
         self.nr_accesses_bp = to_bp(self.nr_accesses);
     }
 
-    /// Counts an aggregation interval's age, or starts from zero if accesses have changed by more
-    /// than `threshold`, or from none to some or back.
-    pub(crate) fn count_age(&mut self, threshold: u32) {
-        let (now, last) = (self.nr_accesses, self.last_nr_accesses);
+    /// Counts an aggregation interval's age, or starts from zero if what regions are compared by
+    /// was `last` in the one before and has changed by more than `threshold`, or from none to some
+    /// or back.
+    pub(crate) fn count_age(&mut self, now: u32, last: u32, threshold: u32) {
         self.age = if now.abs_diff(last) > threshold || (now == 0) != (last == 0) {
             0
         } else {
@@ -238,55 +279,24 @@ impl Region {
         self.settle_rate();
         self.last_nr_accesses = self.nr_accesses;
         self.nr_accesses = 0;
+        self.last_probe_hits = self.probe_hits;
         self.probe_hits = [0; MAX_PROBES];
     }
 
-    /// Converts what was counted with `old` intervals to `new` ones.
-    ///
-    /// `complete` tells that an aggregation interval's counts are all there. Otherwise the ones so
-    /// far are given up, since the interval that they belong to is.
-    pub(crate) fn rescale(&mut self, old: &Attrs, new: &Attrs, complete: bool) {
-        let convert = |accesses: u32| {
-            let ratio_bp = mul_div(
-                u64::from(accesses),
-                u64::from(HIT),
-                u64::from(old.max_nr_accesses()),
-            );
-            narrow(mul_div(
-                ratio_bp,
-                u64::from(new.max_nr_accesses()),
-                u64::from(HIT),
-            ))
-        };
-        if complete {
-            self.nr_accesses = convert(self.nr_accesses);
-            self.nr_accesses_bp = to_bp(self.nr_accesses);
-        } else {
-            self.last_nr_accesses = convert(self.last_nr_accesses);
-            self.nr_accesses_bp = to_bp(self.last_nr_accesses);
-            self.nr_accesses = 0;
+    /// The region as it was at the last aggregation, when the interval's counts were complete.
+    pub(crate) fn as_aggregated(&self) -> Self {
+        Self {
+            nr_accesses: self.last_nr_accesses,
+            nr_accesses_bp: to_bp(self.last_nr_accesses),
+            probe_hits: self.last_probe_hits,
+            ..*self
         }
-        self.age = narrow(mul_div(u64::from(self.age), old.aggr().0, new.aggr().0));
-    }
-
-    /// Cuts counts down to what fits into an interval of `window`.
-    pub(crate) fn limit_rate(&mut self, window: &Window) {
-        let max = window.samples();
-        self.nr_accesses = self.nr_accesses.min(max);
-        self.last_nr_accesses = self.last_nr_accesses.min(max);
-        self.nr_accesses_bp = self.nr_accesses_bp.min(to_bp(max));
     }
 }
 
 #[kunit_tests(damon_rs_region)]
 pub(super) mod tests {
-    use super::{
-        super::attrs::{
-            AttrsParams,
-            Micros, //
-        },
-        *, //
-    };
+    use super::*;
 
     /// A region with known counts, for the tests of this layer.
     pub(crate) fn region(
@@ -302,14 +312,6 @@ pub(super) mod tests {
         region.last_nr_accesses = last_nr_accesses;
         region.age = age;
         Ok(region)
-    }
-
-    fn intervals(sample: u64, aggr: u64) -> Result<Attrs> {
-        Attrs::try_from(AttrsParams {
-            sample: Micros(sample),
-            aggr: Micros(aggr),
-            ..AttrsParams::default()
-        })
     }
 
     #[test]
@@ -373,17 +375,17 @@ pub(super) mod tests {
 
     #[test]
     fn ages_while_accesses_stay_alike() -> Result {
-        let mut aged = region(0, 1, 12, 10, 5)?;
-        aged.count_age(2);
+        let mut aged = region(0, 1, 0, 0, 5)?;
+        aged.count_age(12, 10, 2);
         assert_eq!(aged.age(), 6);
-        aged.count_age(1);
+        aged.count_age(12, 10, 1);
         assert_eq!(aged.age(), 0);
         // From none to one is a change, however small.
-        let mut woken = region(0, 1, 1, 0, 5)?;
-        woken.count_age(2);
+        let mut woken = region(0, 1, 0, 0, 5)?;
+        woken.count_age(1, 0, 2);
         assert_eq!(woken.age(), 0);
         let mut cold = region(0, 1, 0, 0, u32::MAX)?;
-        cold.count_age(0);
+        cold.count_age(0, 0, 0);
         assert_eq!(cold.age(), u32::MAX);
         Ok(())
     }
@@ -421,39 +423,58 @@ pub(super) mod tests {
         Ok(())
     }
 
+    fn with_hits(mut region: Region, hits: ProbeHits, last: ProbeHits) -> Region {
+        region.probe_hits = hits;
+        region.last_probe_hits = last;
+        region
+    }
+
     #[test]
-    fn rescales_results_to_new_intervals() -> Result {
-        let old = intervals(10, 1000)?;
-        let mut region = region(3, 7, 15, 0, 20)?;
-        region.rescale(&old, &intervals(100, 10_000)?, true);
-        assert_eq!(region.nr_accesses(), 15);
-        assert_eq!(region.age(), 2);
-        region.rescale(&old, &intervals(1, 1000)?, true);
-        assert_eq!(region.nr_accesses(), 150);
-        assert_eq!(region.age(), 2);
-        region.rescale(&old, &intervals(1, 100)?, true);
-        assert_eq!(region.nr_accesses(), 150);
-        assert_eq!(region.age(), 20);
+    fn hits_are_split_merged_and_aggregated() -> Result {
+        let mut left = with_hits(region(0, 300, 0, 0, 0)?, [9, 0, 255, 1], [7, 6, 5, 4]);
+        let right = left.split_off(100).ok_or(EINVAL)?;
+        assert_eq!(right.probe_hits(), left.probe_hits());
+        assert_eq!(right.last_probe_hits(), left.last_probe_hits());
+        left.merge(&with_hits(right, [0, 3, 255, 1], [0; 4]));
+        assert_eq!(*left.probe_hits(), [3, 2, 255, 1]);
+        left.aggregate();
+        assert_eq!(*left.probe_hits(), [0; 4]);
+        assert_eq!(*left.last_probe_hits(), [3, 2, 255, 1]);
+        left.forget_hits(&[true, false, false, true]);
+        assert_eq!(*left.last_probe_hits(), [0, 2, 255, 0]);
         Ok(())
     }
 
     #[test]
-    fn rescaling_gives_up_an_incomplete_interval() -> Result {
-        let mut region = region(3, 7, 4, 50, 20)?;
-        region.rescale(&intervals(10, 1000)?, &intervals(100, 1000)?, false);
-        assert_eq!(region.nr_accesses(), 0);
-        assert_eq!(region.last_nr_accesses(), 5);
-        assert_eq!(region.nr_accesses_bp(), 50_000);
-        assert_eq!(region.age(), 20);
+    fn hits_of_the_last_interval_count_in_part() -> Result {
+        let region = with_hits(region(0, 1, 0, 0, 0)?, [1, 0, 200, 0], [20, 3, 200, 255]);
+        assert_eq!(region.recent_probe_hits(0), [1, 0, 200, 0]);
+        assert_eq!(region.recent_probe_hits(5000), [11, 1, 255, 127]);
+        assert_eq!(region.recent_probe_hits(u32::MAX), [21, 3, 255, 255]);
         Ok(())
     }
 
     #[test]
-    fn a_ratio_in_a_huge_window_is_none() -> Result {
-        let huge = intervals(10, (1 << 32) * 10)?;
-        let mut region = region(3, 7, 123, 0, 0)?;
-        region.rescale(&huge, &intervals(10, 1000)?, true);
-        assert_eq!(region.nr_accesses(), 0);
+    fn shows_the_last_aggregation() -> Result {
+        let mut region = with_hits(region(0, 1, 12, 0, 3)?, [5; 4], [0; 4]);
+        let aggregated = region;
+        region.aggregate();
+        region.nr_accesses = 7;
+        assert_eq!(
+            region.as_aggregated().nr_accesses(),
+            aggregated.nr_accesses()
+        );
+        assert_eq!(region.as_aggregated().nr_accesses_bp(), 120_000);
+        assert_eq!(region.as_aggregated().probe_hits(), aggregated.probe_hits());
+        Ok(())
+    }
+
+    #[test]
+    fn no_address_of_a_region_means_no_sample() -> Result {
+        let mut last = region(u64::MAX - 1, u64::MAX, 0, 0, 0)?;
+        assert_eq!(last.sample(), None);
+        last.prepare(u64::MAX - 1);
+        assert_eq!(last.sample(), Some(u64::MAX - 1));
         Ok(())
     }
 }

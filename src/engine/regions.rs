@@ -2,12 +2,17 @@
 
 //! The regions of a target.
 
+mod ranges;
+
+pub(crate) use ranges::{
+    check_ranges,
+    joined, //
+};
+
 use super::{
     num::Grain,
-    region::{
-        AddrRange,
-        Region, //
-    },
+    probe::MAX_PROBES,
+    region::Region, //
 };
 use kernel::prelude::*;
 
@@ -85,6 +90,13 @@ impl Regions {
     pub(crate) fn forget_samples(&mut self) {
         for region in self.as_mut_slice() {
             region.forget_sample();
+        }
+    }
+
+    /// Forgets the hits of the probes that are named by `which`.
+    pub(crate) fn forget_hits(&mut self, which: &[bool; MAX_PROBES]) {
+        for region in self.as_mut_slice() {
+            region.forget_hits(which);
         }
     }
 
@@ -197,48 +209,6 @@ impl Regions {
         }
         self.list.truncate(kept);
     }
-
-    /// Makes the regions cover `ranges`, which are widened to multiples of `grain`, and nothing
-    /// else.
-    ///
-    /// Regions that are in none of the ranges go away, regions at the ends of a range are resized,
-    /// gaps become new regions:
-    ///
-    /// ```text
-    /// before: [4,    16)        [24,    32)
-    /// range:     [8,                28)
-    /// after:     [8, 16)[16, 24)[24, 28)
-    /// ```
-    ///
-    /// A region in two ranges stays in the first; the second starts with a new one. `EINVAL` for
-    /// ranges that are empty, overlap or are not sorted, `ENOMEM` without memory; either way the
-    /// regions are as they were.
-    pub(crate) fn set_ranges(&mut self, ranges: &[AddrRange], grain: Grain) -> Result {
-        check_ranges(ranges, grain)?;
-
-        let mut len: usize = 0;
-        let mut changed = false;
-        let mut old = self.as_slice().iter();
-        fit(self.as_slice(), ranges, grain, |region| {
-            len = len.saturating_add(1);
-            changed |= old.next() != Some(&region);
-        });
-        // The usual outcome of a periodic update: nothing to do, nothing to allocate.
-        if !changed && old.next().is_none() {
-            return Ok(());
-        }
-
-        let mut fitted = Self::with_capacity(len.max(self.list.capacity()))?;
-        let mut result = Ok(());
-        fit(self.as_slice(), ranges, grain, |region| {
-            if result.is_ok() {
-                result = fitted.push(region);
-            }
-        });
-        result?;
-        *self = fitted;
-        Ok(())
-    }
 }
 
 /// Cuts the next piece off `rest`.
@@ -252,65 +222,6 @@ fn put_before(list: &mut [Region], to: &mut usize, region: Region) {
     *to = to.saturating_sub(1);
     if let Some(place) = list.get_mut(*to) {
         *place = region;
-    }
-}
-
-/// `range` with its ends on multiples of `grain`; `EINVAL` if there is nothing in it.
-fn widen(range: &AddrRange, grain: Grain) -> Result<AddrRange> {
-    let start = grain.down(range.start);
-    let end = grain.up(range.end).ok_or(EINVAL)?;
-    if start < end {
-        Ok(AddrRange { start, end })
-    } else {
-        Err(EINVAL)
-    }
-}
-
-/// Checks that `ranges` can be what a target covers; `EINVAL` if not.
-pub(crate) fn check_ranges(ranges: &[AddrRange], grain: Grain) -> Result {
-    let mut covered = 0;
-    for range in ranges {
-        let range = widen(range, grain)?;
-        if range.start < covered {
-            return Err(EINVAL);
-        }
-        covered = range.end;
-    }
-    Ok(())
-}
-
-/// Hands the regions that cover `ranges` to `emit` in ascending order, those of `old` where they
-/// can stay. The ranges have passed [`check_ranges`].
-fn fit(old: &[Region], ranges: &[AddrRange], grain: Grain, mut emit: impl FnMut(Region)) {
-    let mut old = old.iter().copied().peekable();
-    for range in ranges.iter().flat_map(|range| widen(range, grain)) {
-        while old.next_if(|region| region.end() <= range.start).is_some() {}
-
-        let mut last: Option<Region> = None;
-        while let Some(mut region) = old.next_if(|region| region.start() < range.end) {
-            match last {
-                None => region.resize(range.start, region.end()),
-                Some(left) => {
-                    emit(left);
-                    if let Some(gap) = Region::new(left.end(), region.start()) {
-                        emit(gap);
-                    }
-                }
-            }
-            last = Some(region);
-        }
-
-        match last {
-            None => {
-                if let Some(region) = Region::new(range.start, range.end) {
-                    emit(region);
-                }
-            }
-            Some(mut region) => {
-                region.resize(region.start(), range.end);
-                emit(region);
-            }
-        }
     }
 }
 
@@ -343,90 +254,6 @@ pub(super) mod tests {
             .iter()
             .map(|region| (region.start(), region.end()))
             .eq(places.iter().copied())
-    }
-
-    fn set(regions: &mut Regions, ranges: &[(u64, u64)], grain: u64) -> Result {
-        let mut list = KVec::with_capacity(ranges.len(), GFP_KERNEL)?;
-        for &(start, end) in ranges {
-            list.push(AddrRange { start, end }, GFP_KERNEL)?;
-        }
-        regions.set_ranges(&list, Grain::try_from(grain)?)
-    }
-
-    fn becomes(
-        before: &[(u64, u64)],
-        ranges: &[(u64, u64)],
-        grain: u64,
-        after: &[(u64, u64)],
-    ) -> Result<bool> {
-        let mut regions = places(before)?;
-        set(&mut regions, ranges, grain)?;
-        Ok(are_at(&regions, after))
-    }
-
-    #[test]
-    fn covers_new_ranges() -> Result {
-        // The first regions of a target.
-        assert!(becomes(&[], &[(5, 15), (15, 25)], 1, &[(5, 15), (15, 25)])?);
-        // What is in no range goes away.
-        assert!(becomes(&[(4, 16), (24, 32)], &[(18, 23)], 1, &[(18, 23)])?);
-        // Gaps are filled.
-        assert!(becomes(
-            &[(4, 16), (24, 32)],
-            &[(8, 28)],
-            1,
-            &[(8, 16), (16, 24), (24, 28)]
-        )?);
-        // A range can be appended.
-        assert!(becomes(
-            &[(0, 4), (4, 17)],
-            &[(0, 15), (25, 40)],
-            1,
-            &[(0, 4), (4, 15), (25, 40)]
-        )?);
-        // A range can be inserted.
-        assert!(becomes(
-            &[(0, 4), (42, 52)],
-            &[(0, 15), (25, 40), (44, 50)],
-            1,
-            &[(0, 15), (25, 40), (44, 50)]
-        )?);
-        Ok(())
-    }
-
-    #[test]
-    fn a_region_in_two_ranges_stays_in_the_first() -> Result {
-        assert!(becomes(
-            &[(0, 100)],
-            &[(0, 10), (20, 30)],
-            1,
-            &[(0, 10), (20, 30)]
-        )?);
-        assert!(becomes(
-            &[(0, 100), (100, 200)],
-            &[(0, 10), (20, 150)],
-            1,
-            &[(0, 10), (20, 150)]
-        )?);
-        Ok(())
-    }
-
-    #[test]
-    fn ranges_are_widened_to_the_grain() -> Result {
-        assert!(becomes(&[], &[(5, 9), (17, 18)], 8, &[(0, 16), (16, 24)])?);
-        Ok(())
-    }
-
-    #[test]
-    fn refuses_ranges_that_cannot_be() -> Result {
-        let mut regions = places(&[(0, 8)])?;
-        assert_eq!(set(&mut regions, &[(8, 8)], 8), Err(EINVAL));
-        assert_eq!(set(&mut regions, &[(16, 8)], 8), Err(EINVAL));
-        assert_eq!(set(&mut regions, &[(0, 9), (12, 20)], 8), Err(EINVAL));
-        assert_eq!(set(&mut regions, &[(8, 16), (0, 8)], 8), Err(EINVAL));
-        assert_eq!(set(&mut regions, &[(0, u64::MAX)], 8), Err(EINVAL));
-        assert!(are_at(&regions, &[(0, 8)]));
-        Ok(())
     }
 
     #[test]

@@ -108,6 +108,20 @@ pub struct SchemeParams {
     pub max_nr_snapshots: u64,
 }
 
+impl SchemeParams {
+    /// Whether the scheme does nothing but show what matches its pattern.
+    pub(crate) fn only_shows(&self) -> bool {
+        // What else a scheme can be asked for has to be thought about here.
+        let Self {
+            pattern: _,
+            action,
+            apply_interval: _,
+            max_nr_snapshots: _,
+        } = self;
+        *action == Action::Stat
+    }
+}
+
 /// What a scheme has done so far.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Stat {
@@ -188,6 +202,17 @@ impl Scheme {
             interval => interval,
         };
         self.state.next_apply = passed.saturating_add(interval.in_units_of(attrs.sample()));
+    }
+
+    /// Keeps the time at which the scheme is due, as the sampling interval changes from `old`
+    /// attributes when `passed` intervals have passed. One that comes with the aggregation
+    /// interval is planned anew.
+    pub(crate) fn reschedule(&mut self, attrs: &Attrs, old: &Attrs, passed: u64) {
+        if self.params.apply_interval == Micros(0) {
+            return self.schedule(attrs, passed);
+        }
+        let left = self.state.next_apply.saturating_sub(passed);
+        self.state.next_apply = passed.saturating_add(attrs.convert_samples(left, old));
     }
 
     /// Whether the scheme is due after `passed` sampling intervals.

@@ -12,6 +12,8 @@ pub struct Tried<'a> {
     pub scheme: usize,
     /// The region.
     pub region: &'a Region,
+    /// Hits of each of the context's probes within the last aggregation interval's time.
+    pub probe_hits: &'a [u8],
     /// Bytes of it that passed the filters that the operations look at.
     pub sz_filter_passed: u64,
 }

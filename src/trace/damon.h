@@ -50,6 +50,23 @@ TRACE_EVENT(damon_aggregated,
 		  __entry->nr_accesses, __entry->age)
 );
 
+TRACE_EVENT(damon_monitor_intervals_tune,
+
+	TP_PROTO(unsigned long sample_us),
+
+	TP_ARGS(sample_us),
+
+	TP_STRUCT__entry(
+		__field(unsigned long, sample_us)
+	),
+
+	TP_fast_assign(
+		__entry->sample_us = sample_us;
+	),
+
+	TP_printk("sample_us=%lu", __entry->sample_us)
+);
+
 TRACE_EVENT_CONDITION(damon_region_aggregated,
 
 	TP_PROTO(unsigned int target_id, const struct damon_rs_trace_region *r,

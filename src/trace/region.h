@@ -18,5 +18,6 @@ bool damon_rs_trace_aggregated_enabled(void);
 void damon_rs_trace_aggregated(unsigned int target_id, unsigned int nr_regions,
 			       unsigned int nr_probes,
 			       const struct damon_rs_trace_region *r);
+void damon_rs_trace_tuned(unsigned long sample_us);
 
 #endif /* _DAMON_RS_TRACE_REGION_H */

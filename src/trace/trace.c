@@ -16,6 +16,11 @@ bool damon_rs_trace_aggregated_enabled(void)
 		trace_damon_region_aggregated_enabled();
 }
 
+void damon_rs_trace_tuned(unsigned long sample_us)
+{
+	trace_damon_monitor_intervals_tune(sample_us);
+}
+
 void damon_rs_trace_aggregated(unsigned int target_id, unsigned int nr_regions,
 			       unsigned int nr_probes,
 			       const struct damon_rs_trace_region *r)

@@ -4,6 +4,7 @@
 
 mod accuracy;
 mod commit;
+mod counters;
 mod limits;
 mod memory;
 mod ranges;
@@ -29,9 +30,10 @@ fn picture(context: &Context<Memory>) -> String {
         .map(|scheme| (scheme.params(), scheme.stat()))
         .collect();
     format!(
-        "{:?} {:?} {} {} {targets:?} {schemes:?}",
+        "{:?} {:?} {:?} {} {} {targets:?} {schemes:?}",
         context.ops(),
         context.attrs(),
+        context.probes(),
         context.paused(),
         context.passed(),
     )
@@ -72,6 +74,11 @@ fn check_invariants(context: &Context<Memory>) {
         assert!(region.last_nr_accesses() <= max, "{region:?} above {max}");
         assert!(
             region.nr_accesses_bp() <= max.saturating_mul(10_000),
+            "{region:?} above {max}"
+        );
+        let hits = region.probe_hits().iter().chain(region.last_probe_hits());
+        assert!(
+            hits.into_iter().all(|hits| u32::from(*hits) <= max),
             "{region:?} above {max}"
         );
         if let Some(addr) = region.sample() {

@@ -2,6 +2,8 @@
 
 //! The kdamond's loop on a clock that the tests move: what happens when, and what does not.
 
+mod tuning;
+
 use crate::{
     engine::{
         AccessPattern,
@@ -11,11 +13,13 @@ use crate::{
         AttrsParams,
         Context,
         Events,
+        IntervalsGoal,
         Micros,
         MinMax,
         Operations,
         Params,
         Pass,
+        Probes,
         Region,
         SchemeParams,
         TargetParams,
@@ -113,6 +117,10 @@ impl Events for Log {
     fn aggregated(&mut self, _: usize, _: usize, _: &Region, _: usize) {
         self.note("aggregated");
     }
+
+    fn tuned(&mut self, _: Micros) {
+        self.note("tuned");
+    }
 }
 
 /// A walk that says what becomes of it.
@@ -153,12 +161,19 @@ struct Wanted {
     pause: bool,
     end: u64,
     sample: u64,
+    goal: IntervalsGoal,
 }
 
 const WANTED: Wanted = Wanted {
     pause: false,
     end: 3,
     sample: 10,
+    goal: IntervalsGoal {
+        access_bp: 0,
+        aggrs: 0,
+        min_sample_us: Micros(0),
+        max_sample_us: Micros(0),
+    },
 };
 
 fn params(log: &Log, wanted: Wanted) -> Result<Params<Busy>> {
@@ -200,10 +215,12 @@ fn params(log: &Log, wanted: Wanted) -> Result<Params<Busy>> {
             sample: Micros(wanted.sample),
             aggr: Micros(40),
             ops_update: Micros(40),
+            goal: wanted.goal,
             min_nr_regions: 3,
             max_nr_regions: 3,
             ..AttrsParams::default()
         })?,
+        probes: Probes::default(),
         pause: wanted.pause,
         targets,
         schemes,
@@ -378,7 +395,7 @@ fn a_paused_kdamond_stops() -> Result {
         pause: true,
         ..WANTED
     })?;
-    world.mailbox.stop()?;
+    world.mailbox.stop().1?;
     assert!(!world.mailbox.is_running());
     Ok(())
 }
@@ -414,6 +431,125 @@ fn new_intervals_are_a_new_window() -> Result {
     let _ = world.log.take();
     world.pass(1);
     assert_eq!(world.log.take(), ["check and prepare"]);
+    world.pass(1);
+    assert!(world.log.take().contains(&"aggregated"));
+    Ok(())
+}
+
+/// A repeating call that commits `wanted` at its turn `turn`, counted from one.
+fn commit_at(world: &World, turn: u32, wanted: Wanted) -> Result {
+    let log = world.log.clone();
+    let mut turns = 0;
+    world.mailbox.call_repeatedly(move |context| {
+        turns += 1;
+        if turns == turn {
+            let params = params(&log, wanted).expect("there is memory");
+            let committed = context.commit(params).map(drop);
+            log.note(if committed.is_ok() {
+                "committed"
+            } else {
+                "refused"
+            });
+        }
+    })
+}
+
+/// After how many ticks from now the window ends.
+fn ticks_to_the_end(world: &World) -> usize {
+    for ticks in 1..100 {
+        let _ = world.log.take();
+        world.pass(1);
+        if world.log.take().contains(&"aggregated") {
+            return ticks;
+        }
+    }
+    0
+}
+
+#[test]
+fn new_intervals_of_a_repeating_call_are_a_new_window() -> Result {
+    // Two samples a window, where there were four.
+    let wanted = Wanted {
+        sample: 20,
+        ..WANTED
+    };
+    // In the middle of a window, and at its end.
+    for turn in [1, 4] {
+        let world = World::new(WANTED)?;
+        commit_at(&world, turn, wanted)?;
+        let _ = world.bell.settled();
+        world.pass(turn);
+        let log = world.log.take();
+        assert!(log.contains(&"committed"), "{log:?}");
+        assert_eq!(log.contains(&"aggregated"), turn == 4);
+        assert_eq!(ticks_to_the_end(&world), 2, "after turn {turn}");
+        assert_eq!(ticks_to_the_end(&world), 2);
+    }
+    // And longer windows: eight samples.
+    for turn in [1, 4] {
+        let world = World::new(WANTED)?;
+        commit_at(
+            &world,
+            turn,
+            Wanted {
+                sample: 5,
+                ..WANTED
+            },
+        )?;
+        let _ = world.bell.settled();
+        world.pass(turn);
+        assert_eq!(ticks_to_the_end(&world), 8, "after turn {turn}");
+        assert_eq!(ticks_to_the_end(&world), 8);
+    }
+    Ok(())
+}
+
+#[test]
+fn the_count_of_samples_may_come_to_its_end() -> Result {
+    let world = World::new(WANTED)?;
+    world
+        .mailbox
+        .call(|context| context.progress.passed = u64::MAX - 10)?;
+    // Plans are made anew, from there on: two samples are an aggregation.
+    world.commit(Wanted {
+        sample: 20,
+        ..WANTED
+    })?;
+    let _ = world.log.take();
+    world.pass(9);
+    let aggregated = |log: &[&str]| log.iter().filter(|what| **what == "aggregated").count();
+    assert_eq!(aggregated(&world.log.take()), 3 * 4);
+    // Nobody is to live that long. Who does has an aggregation in each sample.
+    world.pass(30);
+    assert!(aggregated(&world.log.take()) > 0);
+    assert_eq!(world.picture()?.0, u64::MAX);
+    world.walk()?;
+    world.pass(1);
+    assert!(world.log.take().contains(&"walked"));
+    Ok(())
+}
+
+#[test]
+fn a_window_that_two_commits_began_is_new() -> Result {
+    let world = World::new(WANTED)?;
+    world.pass(3);
+    let other = params(
+        &world.log,
+        Wanted {
+            sample: 20,
+            ..WANTED
+        },
+    )?;
+    let same = params(&world.log, WANTED)?;
+    // The second takes the first back before anything happens; the counts are gone all the same.
+    world.mailbox.call(|context| {
+        context.commit(other)?;
+        context.commit(same).map(drop)
+    })??;
+    assert_eq!(world.nr_accesses()?, [0; 3]);
+    let _ = world.log.take();
+    world.pass(3);
+    assert!(!world.log.take().contains(&"aggregated"));
     world.pass(1);
     assert!(world.log.take().contains(&"aggregated"));
     Ok(())

@@ -27,6 +27,7 @@ fn hot_area(start: u64, seed: u64) -> (f64, f64) {
             hot,
         },
         attrs: AttrsParams::default(),
+        probes: Vec::new(),
         pause: false,
         targets: vec![(0, false, Vec::new())],
         schemes: Vec::new(),

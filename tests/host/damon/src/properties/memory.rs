@@ -5,13 +5,16 @@
 use crate::engine::{
     AddrRange,
     Events,
+    Micros,
     Operations,
+    PageAttributes,
     Pass,
     Region,
     Tried,
     Walker, //
 };
 use kernel::prelude::*;
+use std::collections::HashMap;
 
 /// A memory of which we know how it is accessed.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,9 +41,16 @@ impl Operations for Memory {
 
     fn sample(&mut self, _space: &u32, regions: &mut [Region], pass: &mut Pass<'_>) {
         for region in regions {
-            if let Some(addr) = region.sample().filter(|_| pass.checks()) {
+            if let Some(addr) = region.sample() {
                 assert!((region.start()..region.end()).contains(&addr));
-                pass.record(region, (self.hot.0..self.hot.1).contains(&addr));
+                if pass.probes() {
+                    // Every third grain is a hole.
+                    let page = Page(addr / self.grain);
+                    pass.probe(region, Some(&page).filter(|page| page.0 % 3 != 0));
+                }
+                if pass.checks() {
+                    pass.record(region, (self.hot.0..self.hot.1).contains(&addr));
+                }
             }
             if pass.prepares() {
                 let addr = pass.pick(region);
@@ -55,6 +65,19 @@ impl Operations for Memory {
 
     fn same_space(&self, space: &u32, _old: &Self, old_space: &u32) -> bool {
         space == old_space
+    }
+}
+
+/// What is at an address: anonymous memory or a file's, of one of four groups.
+struct Page(u64);
+
+impl PageAttributes for Page {
+    fn is_anon(&self) -> bool {
+        self.0 % 2 == 0
+    }
+
+    fn memcg(&self) -> Option<u64> {
+        Some(self.0 % 4).filter(|memcg| *memcg != 0)
     }
 }
 
@@ -76,10 +99,13 @@ impl Events for Counter {
         true
     }
 
-    fn aggregated(&mut self, _target: usize, nr_regions: usize, _: &Region, _nr_probes: usize) {
+    fn aggregated(&mut self, _target: usize, nr_regions: usize, _: &Region, nr_probes: usize) {
         assert!(nr_regions > 0);
+        assert!(nr_probes <= 4);
         self.0 += 1;
     }
+
+    fn tuned(&mut self, _: Micros) {}
 }
 
 /// Counts what a walk sees.
@@ -89,5 +115,15 @@ pub(crate) struct Visits(pub(crate) usize);
 impl Walker for Visits {
     fn visit(&mut self, _tried: &Tried<'_>) {
         self.0 += 1;
+    }
+}
+
+/// Number of addresses that each scheme was shown.
+#[derive(Default)]
+pub(crate) struct Shown(pub(crate) HashMap<usize, u128>);
+
+impl Walker for Shown {
+    fn visit(&mut self, tried: &Tried<'_>) {
+        *self.0.entry(tried.scheme).or_default() += u128::from(tried.region.size());
     }
 }

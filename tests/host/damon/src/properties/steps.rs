@@ -6,6 +6,7 @@ use super::{
     check_invariants,
     memory::{
         Counter,
+        Shown,
         Visits, //
     },
     picture,
@@ -16,7 +17,11 @@ use super::{
     },
     total_size, //
 };
-use crate::engine::Context;
+use crate::engine::{
+    Attribute,
+    Context,
+    Operations, //
+};
 use kernel::inject::with_failure;
 use proptest::prelude::{
     prop_assert,
@@ -37,6 +42,8 @@ enum Step {
     Split,
     Update,
     Apply { walk: bool },
+    Tune,
+    ShowLatest,
     Commit(Box<Wanted>),
 }
 
@@ -50,6 +57,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::Split),
         1 => Just(Step::Update),
         1 => proptest::bool::ANY.prop_map(|walk| Step::Apply { walk }),
+        1 => Just(Step::Tune),
+        1 => Just(Step::ShowLatest),
         1 => good_wanted().prop_map(|wanted| Step::Commit(Box::new(wanted))),
     ]
 }
@@ -69,9 +78,27 @@ fn take(context: &mut Context<super::Memory>, step: &Step) {
         Step::Apply { walk: true } => {
             context.apply_schemes(&mut Counter::default(), Some(&mut Visits::default()));
         }
+        Step::Tune => context.tune(&mut Counter::default()),
+        Step::ShowLatest => show_latest(context),
         Step::Commit(wanted) => {
             let _ = wanted.params().and_then(|params| context.commit(params));
         }
+    }
+}
+
+/// What is shown covers what there is, of targets that have not ceased to exist.
+fn show_latest(context: &Context<super::Memory>) {
+    let mut shown = Shown::default();
+    if context.show_latest(&mut shown) {
+        let targets = context.targets().iter();
+        let valid = targets.filter(|target| context.ops().is_valid(target.space()));
+        let regions = valid.flat_map(|target| target.regions());
+        let size: u128 = regions.map(|region| u128::from(region.size())).sum();
+        for scheme in 0..context.schemes().len() {
+            assert!(shown.0.get(&scheme).copied().unwrap_or(0) <= size);
+        }
+    } else {
+        assert!(shown.0.is_empty());
     }
 }
 
@@ -92,7 +119,12 @@ proptest! {
             take(&mut context, step);
             check_invariants(&context);
             match step {
-                Step::Prepare | Step::Check | Step::CheckAndPrepare | Step::Aggregate => {
+                Step::Prepare
+                | Step::Check
+                | Step::CheckAndPrepare
+                | Step::Aggregate
+                | Step::Tune
+                | Step::ShowLatest => {
                     prop_assert_eq!(context.nr_regions(), nr_regions);
                     prop_assert_eq!(total_size(&context), size);
                 }
@@ -212,6 +244,7 @@ fn steady_state_does_not_allocate() {
             hot: (1 << 24, 1 << 25),
         },
         attrs: crate::engine::AttrsParams::default(),
+        probes: vec![(0, vec![(Attribute::Anon, true, true)]), (0, Vec::new())],
         pause: false,
         targets: vec![(0, false, vec![(0, 1 << 28)])],
         schemes: Vec::new(),

@@ -9,12 +9,16 @@ use super::memory::{
 use crate::engine::{
     AccessPattern,
     Action,
+    Attribute,
     Attrs,
     AttrsParams,
     IntervalsGoal,
     Micros,
     MinMax,
     Params,
+    Probe,
+    ProbeFilter,
+    Probes,
     SchemeParams,
     TargetParams, //
 };
@@ -73,15 +77,33 @@ pub(super) fn any_attrs() -> impl Strategy<Value = AttrsParams> {
 
 /// Attributes like those that people use.
 pub(super) fn usual_attrs() -> impl Strategy<Value = AttrsParams> {
-    (0u64..5000, 0u64..30, 3u64..20, 0u64..60).prop_map(|(sample, samples, min, more)| {
-        AttrsParams {
+    let goal = (0u64..3, 0u64..2000, 0u64..5000, 0u64..9000);
+    (0u64..5000, 0u64..30, 3u64..20, 0u64..60, goal).prop_map(
+        |(sample, samples, min, more, (aggrs, access_bp, shorter, longer))| AttrsParams {
             sample: Micros(sample),
             aggr: Micros(sample * samples.max(1) + samples),
+            goal: IntervalsGoal {
+                access_bp,
+                aggrs,
+                min_sample_us: Micros(sample.saturating_sub(shorter)),
+                max_sample_us: Micros(sample + longer),
+            },
             min_nr_regions: min,
             max_nr_regions: min + more,
             ..AttrsParams::default()
-        }
-    })
+        },
+    )
+}
+
+/// A probe as the engine wants it: its weight, and filters of it.
+pub(super) type WantedProbe = (u32, Vec<(Attribute, bool, bool)>);
+
+/// Any probes. Most have no weight.
+pub(super) fn any_probes() -> impl Strategy<Value = Vec<WantedProbe>> {
+    let attribute = prop_oneof![Just(Attribute::Anon), (0u64..5).prop_map(Attribute::Memcg)];
+    let filters = proptest::collection::vec((attribute, any::<bool>(), any::<bool>()), 0..3);
+    let weight = prop_oneof![4 => Just(0), 1 => 0u32..100, 1 => small_number()];
+    proptest::collection::vec((weight, filters), 0..=4)
 }
 
 /// Ranges that can be, within `0..4096`.
@@ -140,6 +162,7 @@ pub(super) type WantedTarget = (u32, bool, Vec<(u64, u64)>);
 pub(super) struct Wanted {
     pub(super) ops: Memory,
     pub(super) attrs: AttrsParams,
+    pub(super) probes: Vec<WantedProbe>,
     pub(super) pause: bool,
     pub(super) targets: Vec<WantedTarget>,
     pub(super) schemes: Vec<SchemeParams>,
@@ -161,9 +184,24 @@ impl Wanted {
         for scheme in &self.schemes {
             schemes.push(scheme.clone(), GFP_KERNEL)?;
         }
+        let mut probes = KVec::new();
+        for (weight, list) in &self.probes {
+            let mut filters = KVec::new();
+            for &(attribute, matching, allow) in list {
+                let filter = ProbeFilter {
+                    attribute,
+                    matching,
+                    allow,
+                };
+                filters.push(filter, GFP_KERNEL)?;
+            }
+            let weight = *weight;
+            probes.push(Probe { weight, filters }, GFP_KERNEL)?;
+        }
         Ok(Params {
             ops: self.ops.clone(),
             attrs: Attrs::try_from(self.attrs)?,
+            probes: Probes::try_from(probes)?,
             pause: self.pause,
             targets,
             schemes,
@@ -174,6 +212,7 @@ impl Wanted {
 fn wanted(
     grain: impl Strategy<Value = u64>,
     attrs: impl Strategy<Value = AttrsParams>,
+    probes: impl Strategy<Value = Vec<WantedProbe>>,
     ranges: impl Strategy<Value = Vec<(u64, u64)>>,
     covers: impl Strategy<Value = Vec<(u64, u64)>>,
     obsolete: impl Strategy<Value = bool>,
@@ -186,10 +225,11 @@ fn wanted(
     });
     let targets = proptest::collection::vec((0u32..5, obsolete, ranges), 0..4);
     let schemes = proptest::collection::vec(scheme(), 0..3);
-    (ops, attrs, any::<bool>(), targets, schemes).prop_map(
-        |(ops, attrs, pause, targets, schemes)| Wanted {
+    (ops, attrs, probes, any::<bool>(), targets, schemes).prop_map(
+        |(ops, attrs, probes, pause, targets, schemes)| Wanted {
             ops,
             attrs,
+            probes,
             pause,
             targets,
             schemes,
@@ -202,7 +242,14 @@ pub(super) fn any_wanted() -> impl Strategy<Value = Wanted> {
     let power = (0u32..64).prop_map(|shift| 1 << shift);
     let grain = prop_oneof![3 => Just(1u64), 3 => Just(4096), 3 => power, 1 => number()];
     let obsolete = proptest::bool::weighted(0.1);
-    wanted(grain, any_attrs(), any_ranges(), any_ranges(), obsolete)
+    wanted(
+        grain,
+        any_attrs(),
+        any_probes(),
+        any_ranges(),
+        any_ranges(),
+        obsolete,
+    )
 }
 
 /// Parameters that a context takes.
@@ -211,6 +258,11 @@ pub(super) fn good_wanted() -> impl Strategy<Value = Wanted> {
     wanted(
         grain,
         usual_attrs(),
+        // At most 60 samples in an aggregation interval: any small weight will do.
+        any_probes().prop_map(|mut probes| {
+            probes.iter_mut().for_each(|probe| probe.0 %= 100);
+            probes
+        }),
         good_ranges(),
         good_ranges(),
         Just(false),

@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The results of the last aggregation interval, shown at once.
+//!
+//! A walk along the application of schemes takes until each of them was due. If all that they do is
+//! to show what matches their patterns, what the walk would have seen at the last aggregation says
+//! the same and is still there: accesses and hits of the last interval are kept for the moving sums,
+//! and ages do not change in between. What has changed since are the regions themselves, which were
+//! split after the aggregation. Their pieces still have the same results, by which they are put
+//! together again; so they are when two regions that were apart have the same, which is then no
+//! loss.
+
+use super::{
+    context::{
+        Context,
+        Target, //
+    },
+    operations::Operations,
+    region::Region,
+    scheme::Scheme,
+    walk::{
+        Tried,
+        Walker, //
+    },
+};
+use kernel::prelude::*;
+
+/// The regions of a target as they were at the last aggregation.
+struct Aggregated<'a> {
+    regions: core::slice::Iter<'a, Region>,
+    next: Option<Region>,
+    /// How large a region may be.
+    size_limit: u64,
+}
+
+impl<'a> Aggregated<'a> {
+    fn new(regions: &'a [Region], size_limit: u64) -> Self {
+        let mut regions = regions.iter();
+        let next = regions.next().map(Region::as_aggregated);
+        Self {
+            regions,
+            next,
+            size_limit,
+        }
+    }
+}
+
+impl Iterator for Aggregated<'_> {
+    type Item = Region;
+
+    fn next(&mut self) -> Option<Region> {
+        let mut region = self.next.take()?;
+        for right in self.regions.by_ref() {
+            let right = right.as_aggregated();
+            let fits = region.joined_size(&right);
+            if !region.is_like(&right) || fits.is_none_or(|size| size > self.size_limit) {
+                self.next = Some(right);
+                break;
+            }
+            region.extend(&right);
+        }
+        Some(region)
+    }
+}
+
+impl<O: Operations> Context<O> {
+    /// Shows `walker` each region that each scheme would have been tried on at the last
+    /// aggregation. `false` if nothing was shown, as only a walk along the application of schemes
+    /// can tell.
+    ///
+    /// That is so while paused, without a scheme, if a scheme does more than to show what matches
+    /// its pattern or does so more often than there is an aggregation, and until all targets have
+    /// seen an aggregation. Statistics of the schemes do not change by it.
+    pub fn show_latest(&self, walker: &mut dyn Walker) -> bool {
+        if !self.has_latest() {
+            return false;
+        }
+        let nr_probes = self.settings.probes.len();
+        for (index, target) in (0..usize::MAX).zip(&self.targets) {
+            if !self.settings.ops.is_valid(&target.space) {
+                continue;
+            }
+            for region in Aggregated::new(target.regions(), self.progress.size_limit) {
+                for (scheme_index, scheme) in (0..usize::MAX).zip(&self.schemes) {
+                    if scheme.is_resting() || !scheme.params().pattern.matches(&region) {
+                        continue;
+                    }
+                    walker.visit(&Tried {
+                        target: index,
+                        scheme: scheme_index,
+                        region: &region,
+                        probe_hits: region.probe_hits().get(..nr_probes).unwrap_or(&[]),
+                        sz_filter_passed: 0,
+                    });
+                }
+            }
+        }
+        true
+    }
+
+    fn has_latest(&self) -> bool {
+        let aggr = self.settings.attrs.aggr();
+        let shows = |scheme: &Scheme| {
+            let interval = scheme.params().apply_interval;
+            scheme.params().only_shows() && (interval.0 == 0 || interval >= aggr)
+        };
+        let seen = |target: &Target<O::Space>| target.aggregated;
+        !self.paused()
+            && !self.schemes.is_empty()
+            && self.schemes.iter().all(shows)
+            && self.targets.iter().all(seen)
+    }
+}
+
+#[kunit_tests(damon_rs_latest)]
+mod tests {
+    use super::{
+        super::{
+            attrs::Micros,
+            fake::{
+                params,
+                with_scheme,
+                Deaf,
+                Fake, //
+            },
+            num::count,
+            region::tests::region,
+            scheme::{
+                AccessPattern,
+                Action,
+                MinMax,
+                SchemeParams, //
+            }, //
+        },
+        *, //
+    };
+
+    const ALL: MinMax<u32> = MinMax {
+        min: 0,
+        max: u32::MAX,
+    };
+
+    fn scheme(nr_accesses: MinMax<u32>, apply_interval: Micros) -> SchemeParams {
+        SchemeParams {
+            pattern: AccessPattern {
+                sz: MinMax {
+                    min: 0,
+                    max: u64::MAX,
+                },
+                nr_accesses,
+                age: ALL,
+            },
+            action: Action::Stat,
+            apply_interval,
+            max_nr_snapshots: 0,
+        }
+    }
+
+    /// What was shown: target, scheme, first and last address, accesses and age.
+    type Shown = (usize, usize, u64, u64, u32, u32);
+
+    #[derive(Default)]
+    struct Seen(KVec<Shown>);
+
+    impl Walker for Seen {
+        fn visit(&mut self, tried: &Tried<'_>) {
+            let region = tried.region;
+            let shown = (
+                tried.target,
+                tried.scheme,
+                region.start(),
+                region.end(),
+                region.nr_accesses_bp() / 10_000,
+                region.age(),
+            );
+            let _ = self.0.push(shown, GFP_KERNEL);
+        }
+    }
+
+    impl Seen {
+        fn is(&self, list: &[Shown]) -> bool {
+            self.0.iter().eq(list)
+        }
+    }
+
+    /// A cold and a hot target with a scheme for all and one for hot memory.
+    fn context() -> Result<Context<Fake>> {
+        let params = params(&[&[(0, 100)], &[(0, 100)]], 1)?;
+        let hot = MinMax { min: 5, max: 20 };
+        let params = with_scheme(params, scheme(ALL, Micros(0)))?;
+        let params = with_scheme(params, scheme(hot, Micros::from_secs(10)))?;
+        let mut context = Context::new(params, 0)?;
+        context.start();
+        context.prepare();
+        Ok(context)
+    }
+
+    fn aggregate(context: &mut Context<Fake>) {
+        for _ in 0..20 {
+            context.check_and_prepare();
+        }
+        context.merge();
+        context.aggregate(&mut Deaf);
+        context.split();
+        context.prepare();
+    }
+
+    fn shown(context: &Context<Fake>) -> Result<Seen> {
+        let mut seen = Seen::default();
+        match context.show_latest(&mut seen) {
+            true => Ok(seen),
+            false => Err(EINVAL),
+        }
+    }
+
+    #[test]
+    fn shows_what_a_walk_has_seen_at_the_last_aggregation() -> Result {
+        let mut context = context()?;
+        aggregate(&mut context);
+        aggregate(&mut context);
+        // The same again, looked at right when it is complete.
+        for _ in 0..20 {
+            context.check_and_prepare();
+        }
+        context.merge();
+        let mut walk = Seen::default();
+        context.begin_walk();
+        context.apply_schemes(&mut Deaf, Some(&mut walk));
+        let first = walk.0.iter().copied().filter(|shown| shown.1 == 0);
+
+        context.aggregate(&mut Deaf);
+        context.split();
+        // Whatever is seen of the next interval changes nothing.
+        for _ in 0..7 {
+            context.check_and_prepare();
+        }
+        let seen = shown(&context)?;
+        assert!(seen
+            .0
+            .iter()
+            .copied()
+            .filter(|shown| shown.1 == 0)
+            .eq(first));
+        // The second scheme is not due for long, and shows the hot one.
+        let mut second = seen.0.iter().filter(|shown| shown.1 == 1);
+        assert!(second.all(|(target, _, _, _, accesses, _)| (*target, *accesses) == (1, 20)));
+        let covered = seen.0.iter().filter(|shown| shown.1 == 1);
+        assert_eq!(covered.map(|shown| shown.3 - shown.2).sum::<u64>(), 100);
+        // Nothing was counted.
+        let stats = context
+            .schemes()
+            .iter()
+            .map(|scheme| scheme.stat().nr_tried);
+        assert!(stats.eq([count(walk.0.len()), 0]));
+        Ok(())
+    }
+
+    #[test]
+    fn puts_pieces_together() -> Result {
+        let list = [
+            region(0, 10, 0, 4, 2)?,
+            region(10, 20, 3, 4, 2)?,
+            region(20, 30, 0, 4, 3)?,
+            region(40, 50, 0, 4, 3)?,
+            region(50, 60, 0, 5, 3)?,
+            region(60, 75, 0, 5, 3)?,
+        ];
+        let aggregated = Aggregated::new(&list, 24);
+        let places = aggregated.map(|region| (region.start(), region.end(), region.nr_accesses()));
+        assert!(places.eq([
+            (0, 20, 4),
+            (20, 30, 4),
+            (40, 50, 4),
+            (50, 60, 5),
+            (60, 75, 5)
+        ]));
+        assert!(Aggregated::new(&[], 24).next().is_none());
+        Ok(())
+    }
+
+    #[test]
+    fn a_walk_is_needed_before_the_first_aggregation() -> Result {
+        let mut context = context()?;
+        assert!(shown(&context).is_err());
+        aggregate(&mut context);
+        assert!(shown(&context).is_ok());
+        // A target that comes later has not seen one either.
+        let more = params(&[&[], &[], &[(0, 50)]], 1)?;
+        context.commit(with_scheme(more, scheme(ALL, Micros(0)))?)?;
+        assert!(shown(&context).is_err());
+        aggregate(&mut context);
+        assert!(shown(&context).is_ok());
+        Ok(())
+    }
+
+    #[test]
+    fn a_walk_is_needed_for_whatever_is_not_plain() -> Result {
+        let with = |scheme: Option<SchemeParams>, pause| -> Result<bool> {
+            let mut context = context()?;
+            aggregate(&mut context);
+            let mut params = params(&[&[], &[]], 1)?;
+            params.pause = pause;
+            if let Some(scheme) = scheme {
+                params = with_scheme(params, scheme)?;
+            }
+            context.commit(params)?;
+            Ok(shown(&context).is_ok())
+        };
+        let plain = || scheme(ALL, Micros(0));
+        assert!(with(Some(plain()), false)?);
+        assert!(!with(None, false)?);
+        assert!(!with(Some(plain()), true)?);
+        let acting = SchemeParams {
+            action: Action::Pageout,
+            ..plain()
+        };
+        assert!(!with(Some(acting), false)?);
+        assert!(with(Some(scheme(ALL, Micros::from_millis(100))), false)?);
+        assert!(!with(Some(scheme(ALL, Micros::from_millis(99))), false)?);
+        Ok(())
+    }
+
+    #[test]
+    fn a_resting_scheme_shows_nothing() -> Result {
+        let mut context = context()?;
+        aggregate(&mut context);
+        for scheme in &mut context.schemes {
+            scheme.params.max_nr_snapshots = 1;
+            scheme.state.stat.count_snapshot();
+        }
+        assert!(shown(&context)?.is(&[]));
+        Ok(())
+    }
+}

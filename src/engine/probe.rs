@@ -1,0 +1,379 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Data attributes of memory, probed for at each sample.
+//!
+//! A probe is a question that the page of each sample is asked: is it anonymous, does it belong to
+//! a control group? What the filters of a probe let through is a hit, and each region counts its
+//! hits over an aggregation interval as it does with accesses. The first filter that matches
+//! decides; what none matches is treated the other way round than what the last one matches.
+//!
+//! A probe may have a weight. If any has, accesses are not looked at any more: what tells regions
+//! apart then is the sum of their hits, each counted as often as its probe's weight says.
+
+use super::{
+    attrs::Attrs,
+    num::narrow,
+    rate::Window,
+    region::Region, //
+};
+use kernel::prelude::*;
+
+/// Number of data attributes that can be probed for.
+pub const MAX_PROBES: usize = 4;
+
+/// Number of hits of each probe in an aggregation interval. More than 255 read as that many.
+pub type ProbeHits = [u8; MAX_PROBES];
+
+/// What filters look at of the page of a sample.
+pub trait PageAttributes {
+    /// Whether it is anonymous memory.
+    fn is_anon(&self) -> bool;
+
+    /// The memory control group that it is charged to, by the number that no other one ever has.
+    fn memcg(&self) -> Option<u64>;
+}
+
+/// What a filter looks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Attribute {
+    /// Anonymous memory.
+    Anon,
+    /// Memory of the control group with this number.
+    Memcg(u64),
+}
+
+impl Attribute {
+    fn is_of<P: PageAttributes>(self, page: &P) -> bool {
+        match self {
+            Self::Anon => page.is_anon(),
+            Self::Memcg(memcg) => page.memcg() == Some(memcg),
+        }
+    }
+}
+
+/// A rule of a probe.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ProbeFilter {
+    /// What to look for.
+    pub attribute: Attribute,
+    /// Whether it is for what has the attribute, or for what does not.
+    pub matching: bool,
+    /// Whether what it is for is a hit.
+    pub allow: bool,
+}
+
+/// A data attribute to probe for.
+#[derive(Default, Debug)]
+pub struct Probe {
+    /// How much a hit counts when regions are compared. If all are zero, accesses are compared.
+    pub weight: u32,
+    /// What is a hit. Without filters all is.
+    pub filters: KVec<ProbeFilter>,
+}
+
+impl Probe {
+    /// Whether `page` is a hit. `None` is where there is no page, which has none of the attributes.
+    fn hits<P: PageAttributes>(&self, page: Option<&P>) -> bool {
+        let mut pass = true;
+        for filter in &self.filters {
+            let has = page.is_some_and(|page| filter.attribute.is_of(page));
+            if has == filter.matching {
+                return filter.allow;
+            }
+            pass = !filter.allow;
+        }
+        pass
+    }
+
+    fn has_filters_of(&self, other: &Self) -> bool {
+        self.filters.iter().eq(other.filters.iter())
+    }
+}
+
+/// The probes of a context.
+///
+/// # Invariants
+///
+/// There are at most [`MAX_PROBES`]. `weighted` tells whether one has a weight.
+#[derive(Default, Debug)]
+pub struct Probes {
+    list: KVec<Probe>,
+    weighted: bool,
+}
+
+impl TryFrom<KVec<Probe>> for Probes {
+    type Error = Error;
+
+    /// `EINVAL` for more probes than a region counts hits of.
+    fn try_from(list: KVec<Probe>) -> Result<Self> {
+        if list.len() > MAX_PROBES {
+            return Err(EINVAL);
+        }
+        let weighted = list.iter().any(|probe| probe.weight != 0);
+        Ok(Self { list, weighted })
+    }
+}
+
+impl Probes {
+    /// Number of probes.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Whether there is none.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// The probes in the order of their hits.
+    pub fn iter(&self) -> impl Iterator<Item = &Probe> {
+        self.list.iter()
+    }
+
+    /// Whether regions are told apart by hits and not by accesses.
+    #[inline]
+    pub fn are_weighted(&self) -> bool {
+        self.weighted
+    }
+
+    /// Checks that hits with a weight can be counted with these attributes, and summed up. `EINVAL`
+    /// if not.
+    pub(crate) fn check(&self, attrs: &Attrs) -> Result {
+        if !self.weighted {
+            return Ok(());
+        }
+        let most = u8::try_from(attrs.aggr_samples()).map_err(|_| EINVAL)?;
+        let sum = self.weigh_with(&[most.max(1); MAX_PROBES]);
+        u32::try_from(sum).map(|_| ()).map_err(|_| EINVAL)
+    }
+
+    /// The largest sum of weights that a region can have.
+    pub(crate) fn max_weight(&self) -> u32 {
+        self.weigh(&[u8::MAX; MAX_PROBES])
+    }
+
+    /// The sum of the weights of `hits`.
+    pub(crate) fn weigh(&self, hits: &ProbeHits) -> u32 {
+        narrow(self.weigh_with(hits))
+    }
+
+    fn weigh_with(&self, hits: &ProbeHits) -> u64 {
+        // Four products of 40 bits each.
+        self.list.iter().zip(hits).fold(0, |sum: u64, (probe, n)| {
+            sum.saturating_add(u64::from(probe.weight).saturating_mul(u64::from(*n)))
+        })
+    }
+
+    /// Asks all probes about the page of a region's sample, and counts their hits.
+    pub(crate) fn look_at<P: PageAttributes>(
+        &self,
+        window: &Window,
+        region: &mut Region,
+        page: Option<&P>,
+    ) {
+        for (index, probe) in (0..MAX_PROBES).zip(&self.list) {
+            if probe.hits(page) {
+                region.count_hit(window, index);
+            }
+        }
+    }
+
+    /// Which hits mean something else than those that were counted by `old`.
+    pub(crate) fn differ_from(&self, old: &Self) -> [bool; MAX_PROBES] {
+        let mut differ = [true; MAX_PROBES];
+        let both = self.list.iter().zip(&old.list);
+        for (differs, (new, old)) in differ.iter_mut().zip(both) {
+            *differs = !new.has_filters_of(old);
+        }
+        differ
+    }
+}
+
+#[kunit_tests(damon_rs_probe)]
+pub(super) mod tests {
+    use super::{
+        super::{
+            attrs::{
+                AttrsParams,
+                Micros, //
+            },
+            region::tests::region, //
+        },
+        *, //
+    };
+
+    struct Page {
+        anon: bool,
+        memcg: u64,
+    }
+
+    impl PageAttributes for Page {
+        fn is_anon(&self) -> bool {
+            self.anon
+        }
+
+        fn memcg(&self) -> Option<u64> {
+            (self.memcg != 0).then_some(self.memcg)
+        }
+    }
+
+    const ANON: Page = Page {
+        anon: true,
+        memcg: 7,
+    };
+    const FILE: Page = Page {
+        anon: false,
+        memcg: 0,
+    };
+
+    /// A probe with the given filters, for the tests of this layer.
+    pub(crate) fn probe(weight: u32, filters: &[(Attribute, bool, bool)]) -> Result<Probe> {
+        let mut list = KVec::with_capacity(filters.len(), GFP_KERNEL)?;
+        for &(attribute, matching, allow) in filters {
+            list.push_within_capacity(ProbeFilter {
+                attribute,
+                matching,
+                allow,
+            })?;
+        }
+        Ok(Probe {
+            weight,
+            filters: list,
+        })
+    }
+
+    /// Probes with the given weights, for the tests of this layer.
+    pub(crate) fn weights(weights: &[u32]) -> Result<Probes> {
+        let mut list = KVec::with_capacity(weights.len(), GFP_KERNEL)?;
+        for weight in weights {
+            list.push_within_capacity(probe(*weight, &[])?)?;
+        }
+        Probes::try_from(list)
+    }
+
+    fn outcomes(filters: &[(Attribute, bool, bool)]) -> Result<(bool, bool, bool)> {
+        let probe = probe(0, filters)?;
+        Ok((
+            probe.hits(Some(&ANON)),
+            probe.hits(Some(&FILE)),
+            probe.hits(None::<&Page>),
+        ))
+    }
+
+    #[test]
+    fn without_a_filter_everything_hits() -> Result {
+        assert_eq!(outcomes(&[])?, (true, true, true));
+        Ok(())
+    }
+
+    #[test]
+    fn one_filter_decides_about_everything() -> Result {
+        let anon = |matching, allow| outcomes(&[(Attribute::Anon, matching, allow)]);
+        assert_eq!(anon(true, true)?, (true, false, false));
+        assert_eq!(anon(true, false)?, (false, true, true));
+        assert_eq!(anon(false, true)?, (false, true, true));
+        assert_eq!(anon(false, false)?, (true, false, false));
+        Ok(())
+    }
+
+    #[test]
+    fn a_group_is_known_by_its_number() -> Result {
+        let memcg = |memcg| outcomes(&[(Attribute::Memcg(memcg), true, true)]);
+        assert_eq!(memcg(7)?, (true, false, false));
+        assert_eq!(memcg(8)?, (false, false, false));
+        // No number is no group, not the group of all that have none.
+        assert_eq!(memcg(0)?, (false, false, false));
+        Ok(())
+    }
+
+    #[test]
+    fn the_first_filter_that_matches_decides() -> Result {
+        let reject_anon = (Attribute::Anon, true, false);
+        let allow_group = (Attribute::Memcg(7), true, true);
+        assert_eq!(
+            outcomes(&[reject_anon, allow_group])?,
+            (false, false, false)
+        );
+        assert_eq!(outcomes(&[allow_group, reject_anon])?, (true, true, true));
+        Ok(())
+    }
+
+    #[test]
+    fn counts_hits_of_each_probe() -> Result {
+        let mut list = KVec::new();
+        list.push(probe(0, &[(Attribute::Anon, true, true)])?, GFP_KERNEL)?;
+        list.push(probe(0, &[])?, GFP_KERNEL)?;
+        let probes = Probes::try_from(list)?;
+        let mut region = region(0, 10, 0, 0, 0)?;
+        let window = Window::new(100);
+        probes.look_at(&window, &mut region, Some(&ANON));
+        probes.look_at(&window, &mut region, Some(&FILE));
+        assert_eq!(*region.probe_hits(), [1, 2, 0, 0]);
+        for _ in 0..300 {
+            probes.look_at(&window, &mut region, None::<&Page>);
+        }
+        assert_eq!(*region.probe_hits(), [1, 100, 0, 0]);
+        for _ in 0..300 {
+            probes.look_at(&Window::new(1000), &mut region, None::<&Page>);
+        }
+        assert_eq!(*region.probe_hits(), [1, 255, 0, 0]);
+        Ok(())
+    }
+
+    #[test]
+    fn weighs_hits() -> Result {
+        let none = weights(&[0, 0])?;
+        assert!(!none.are_weighted());
+        let some = weights(&[0, 3, 10])?;
+        assert!(some.are_weighted());
+        assert_eq!(some.weigh(&[100, 2, 5, 100]), 56);
+        assert_eq!(some.max_weight(), 13 * 255);
+        let huge = weights(&[u32::MAX; 4])?;
+        assert_eq!(huge.weigh(&[255; 4]), u32::MAX);
+        Ok(())
+    }
+
+    #[test]
+    fn there_are_four_at_most() -> Result {
+        assert!(weights(&[0; 4]).is_ok());
+        assert_eq!(weights(&[0; 5]).err(), Some(EINVAL));
+        Ok(())
+    }
+
+    #[test]
+    fn weighted_hits_must_be_countable() -> Result {
+        let attrs = |aggr| {
+            Attrs::try_from(AttrsParams {
+                sample: Micros(10),
+                aggr: Micros(aggr),
+                ..AttrsParams::default()
+            })
+        };
+        // 255 samples are as many as a region can count hits of.
+        assert!(weights(&[1])?.check(&attrs(2550)?).is_ok());
+        assert_eq!(weights(&[1])?.check(&attrs(2560)?), Err(EINVAL));
+        assert!(weights(&[0])?.check(&attrs(2560)?).is_ok());
+        // The sum of all weights has 32 bits.
+        let most = u32::MAX / 20;
+        assert!(weights(&[most])?.check(&attrs(200)?).is_ok());
+        assert_eq!(weights(&[most + 1])?.check(&attrs(200)?), Err(EINVAL));
+        assert_eq!(weights(&[most, 1])?.check(&attrs(200)?), Err(EINVAL));
+        Ok(())
+    }
+
+    #[test]
+    fn hits_of_another_question_mean_something_else() -> Result {
+        let list = |filters: &[(Attribute, bool, bool)]| -> Result<Probes> {
+            let mut list = KVec::new();
+            list.push(probe(0, filters)?, GFP_KERNEL)?;
+            Probes::try_from(list)
+        };
+        let anon = list(&[(Attribute::Anon, true, true)])?;
+        assert_eq!(anon.differ_from(&anon), [false, true, true, true]);
+        let file = list(&[(Attribute::Anon, false, true)])?;
+        assert_eq!(file.differ_from(&anon), [true; 4]);
+        Ok(())
+    }
+}

@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Fitting regions to the ranges that a target should cover.
+
+use super::{
+    super::{
+        num::Grain,
+        region::{
+            AddrRange,
+            Region, //
+        },
+    },
+    Regions, //
+};
+use kernel::prelude::*;
+
+impl Regions {
+    /// Makes the regions cover `ranges`, which are widened to multiples of `grain`, and nothing
+    /// else.
+    ///
+    /// Regions that are in none of the ranges go away, regions at the ends of a range are resized,
+    /// gaps become new regions:
+    ///
+    /// ```text
+    /// before: [4,    16)        [24,    32)
+    /// range:     [8,                28)
+    /// after:     [8, 16)[16, 24)[24, 28)
+    /// ```
+    ///
+    /// A region in two ranges stays in the first; the second starts with a new one. `EINVAL` for
+    /// ranges that are empty, overlap or are not sorted, `ENOMEM` without memory; either way the
+    /// regions are as they were.
+    pub(crate) fn set_ranges(&mut self, ranges: &[AddrRange], grain: Grain) -> Result {
+        check_ranges(ranges, grain)?;
+
+        let mut len: usize = 0;
+        let mut changed = false;
+        let mut old = self.as_slice().iter();
+        fit(self.as_slice(), ranges, grain, |region| {
+            len = len.saturating_add(1);
+            changed |= old.next() != Some(&region);
+        });
+        // The usual outcome of a periodic update: nothing to do, nothing to allocate.
+        if !changed && old.next().is_none() {
+            return Ok(());
+        }
+
+        let mut fitted = Self::with_capacity(len.max(self.list.capacity()))?;
+        let mut result = Ok(());
+        fit(self.as_slice(), ranges, grain, |region| {
+            if result.is_ok() {
+                result = fitted.push(region);
+            }
+        });
+        result?;
+        *self = fitted;
+        Ok(())
+    }
+}
+
+/// `range` with its ends on multiples of `grain`; `EINVAL` if there is nothing in it.
+fn widen(range: &AddrRange, grain: Grain) -> Result<AddrRange> {
+    let start = grain.down(range.start);
+    let end = grain.up(range.end).ok_or(EINVAL)?;
+    if start < end {
+        Ok(AddrRange { start, end })
+    } else {
+        Err(EINVAL)
+    }
+}
+
+/// Checks that `ranges` can be what a target covers; `EINVAL` if not.
+pub(crate) fn check_ranges(ranges: &[AddrRange], grain: Grain) -> Result {
+    let mut covered = 0;
+    for range in ranges {
+        let range = widen(range, grain)?;
+        if range.start < covered {
+            return Err(EINVAL);
+        }
+        covered = range.end;
+    }
+    Ok(())
+}
+
+/// `ranges`, widened to multiples of `grain`, with those that touch put together. Fails as
+/// [`check_ranges`] does, and with `ENOMEM`.
+pub(crate) fn joined(ranges: &[AddrRange], grain: Grain) -> Result<KVec<AddrRange>> {
+    check_ranges(ranges, grain)?;
+    let mut joined: KVec<AddrRange> = KVec::with_capacity(ranges.len(), GFP_KERNEL)?;
+    for range in ranges {
+        let range = widen(range, grain)?;
+        match joined.last_mut() {
+            Some(last) if last.end == range.start => last.end = range.end,
+            _ => joined.push_within_capacity(range)?,
+        }
+    }
+    Ok(joined)
+}
+
+/// Hands the regions that cover `ranges` to `emit` in ascending order, those of `old` where they
+/// can stay. The ranges have passed [`check_ranges`].
+fn fit(old: &[Region], ranges: &[AddrRange], grain: Grain, mut emit: impl FnMut(Region)) {
+    let mut old = old.iter().copied().peekable();
+    for range in ranges.iter().flat_map(|range| widen(range, grain)) {
+        while old.next_if(|region| region.end() <= range.start).is_some() {}
+
+        let mut last: Option<Region> = None;
+        while let Some(mut region) = old.next_if(|region| region.start() < range.end) {
+            match last {
+                None => region.resize(range.start, region.end()),
+                Some(left) => {
+                    emit(left);
+                    if let Some(gap) = Region::new(left.end(), region.start()) {
+                        emit(gap);
+                    }
+                }
+            }
+            last = Some(region);
+        }
+
+        match last {
+            None => {
+                if let Some(region) = Region::new(range.start, range.end) {
+                    emit(region);
+                }
+            }
+            Some(mut region) => {
+                region.resize(region.start(), range.end);
+                emit(region);
+            }
+        }
+    }
+}
+
+#[kunit_tests(damon_rs_regions_ranges)]
+mod tests {
+    use super::{
+        super::tests::{
+            are_at,
+            places, //
+        },
+        *, //
+    };
+
+    fn set(regions: &mut Regions, ranges: &[(u64, u64)], grain: u64) -> Result {
+        let mut list = KVec::with_capacity(ranges.len(), GFP_KERNEL)?;
+        for &(start, end) in ranges {
+            list.push(AddrRange { start, end }, GFP_KERNEL)?;
+        }
+        regions.set_ranges(&list, Grain::try_from(grain)?)
+    }
+
+    fn becomes(
+        before: &[(u64, u64)],
+        ranges: &[(u64, u64)],
+        grain: u64,
+        after: &[(u64, u64)],
+    ) -> Result<bool> {
+        let mut regions = places(before)?;
+        set(&mut regions, ranges, grain)?;
+        Ok(are_at(&regions, after))
+    }
+
+    #[test]
+    fn covers_new_ranges() -> Result {
+        // The first regions of a target.
+        assert!(becomes(&[], &[(5, 15), (15, 25)], 1, &[(5, 15), (15, 25)])?);
+        // What is in no range goes away.
+        assert!(becomes(&[(4, 16), (24, 32)], &[(18, 23)], 1, &[(18, 23)])?);
+        // Gaps are filled.
+        assert!(becomes(
+            &[(4, 16), (24, 32)],
+            &[(8, 28)],
+            1,
+            &[(8, 16), (16, 24), (24, 28)]
+        )?);
+        // A range can be appended.
+        assert!(becomes(
+            &[(0, 4), (4, 17)],
+            &[(0, 15), (25, 40)],
+            1,
+            &[(0, 4), (4, 15), (25, 40)]
+        )?);
+        // A range can be inserted.
+        assert!(becomes(
+            &[(0, 4), (42, 52)],
+            &[(0, 15), (25, 40), (44, 50)],
+            1,
+            &[(0, 15), (25, 40), (44, 50)]
+        )?);
+        Ok(())
+    }
+
+    #[test]
+    fn a_region_in_two_ranges_stays_in_the_first() -> Result {
+        assert!(becomes(
+            &[(0, 100)],
+            &[(0, 10), (20, 30)],
+            1,
+            &[(0, 10), (20, 30)]
+        )?);
+        assert!(becomes(
+            &[(0, 100), (100, 200)],
+            &[(0, 10), (20, 150)],
+            1,
+            &[(0, 10), (20, 150)]
+        )?);
+        Ok(())
+    }
+
+    #[test]
+    fn ranges_are_widened_to_the_grain() -> Result {
+        assert!(becomes(&[], &[(5, 9), (17, 18)], 8, &[(0, 16), (16, 24)])?);
+        Ok(())
+    }
+
+    #[test]
+    fn refuses_ranges_that_cannot_be() -> Result {
+        let mut regions = places(&[(0, 8)])?;
+        assert_eq!(set(&mut regions, &[(8, 8)], 8), Err(EINVAL));
+        assert_eq!(set(&mut regions, &[(16, 8)], 8), Err(EINVAL));
+        assert_eq!(set(&mut regions, &[(0, 9), (12, 20)], 8), Err(EINVAL));
+        assert_eq!(set(&mut regions, &[(8, 16), (0, 8)], 8), Err(EINVAL));
+        assert_eq!(set(&mut regions, &[(0, u64::MAX)], 8), Err(EINVAL));
+        assert!(are_at(&regions, &[(0, 8)]));
+        Ok(())
+    }
+
+    #[test]
+    fn joins_ranges_that_touch() -> Result {
+        let list = [(0, 4), (4, 6), (7, 8), (16, 20)].map(|(start, end)| AddrRange { start, end });
+        let is = |grain, expected: &[(u64, u64)]| -> Result<bool> {
+            let joined = joined(&list, Grain::try_from(grain)?)?;
+            Ok(joined
+                .iter()
+                .map(|range| (range.start, range.end))
+                .eq(expected.iter().copied()))
+        };
+        assert!(is(1, &[(0, 6), (7, 8), (16, 20)])?);
+        // Widened, more of them touch.
+        assert!(is(2, &[(0, 8), (16, 20)])?);
+        Ok(())
+    }
+
+    #[test]
+    fn follows_the_mappings_of_a_process() -> Result {
+        let before = [
+            (10, 20),
+            (20, 30),
+            (50, 55),
+            (55, 57),
+            (57, 59),
+            (70, 80),
+            (80, 90),
+            (90, 100),
+        ];
+        let becomes = |ranges, after| becomes(&before, ranges, 1, after);
+        // Boundaries have moved a bit.
+        assert!(becomes(
+            &[(5, 27), (45, 55), (73, 104)],
+            &[(5, 20), (20, 27), (45, 55), (73, 80), (80, 90), (90, 104)],
+        )?);
+        // A part of the middle is left.
+        assert!(becomes(
+            &[(5, 27), (56, 57), (65, 104)],
+            &[(5, 20), (20, 27), (56, 57), (65, 80), (80, 90), (90, 104)],
+        )?);
+        // The middle is elsewhere.
+        assert!(becomes(
+            &[(5, 27), (61, 63), (65, 104)],
+            &[(5, 20), (20, 27), (61, 63), (65, 80), (80, 90), (90, 104)],
+        )?);
+        // Little is as it was.
+        assert!(becomes(
+            &[(5, 7), (30, 32), (65, 68)],
+            &[(5, 7), (30, 32), (65, 68)],
+        )?);
+        Ok(())
+    }
+}

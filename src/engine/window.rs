@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The end of an aggregation interval: what it has found, and regions that fit it better.
+
+use super::{
+    adjust::Measure,
+    context::{
+        Context,
+        Settings, //
+    },
+    events::Events,
+    num::{
+        mul_div,
+        narrow, //
+    },
+    operations::Operations,
+    rate::HIT, //
+};
+use kernel::prelude::*;
+
+impl<O: Operations> Context<O> {
+    /// The part of the last aggregation interval's time that lies before the last aggregation, in
+    /// basis points.
+    pub(crate) fn left_bp(&self) -> u32 {
+        let samples = self.settings.attrs.aggr_samples().max(1);
+        let left = samples.saturating_sub(self.progress.in_window);
+        narrow(mul_div(left, u64::from(HIT), samples))
+    }
+
+    /// Ends an aggregation interval: counts ages, merges regions that are accessed alike.
+    ///
+    /// While there are more regions than the upper limit allows, merges again, with a coarser idea
+    /// of "alike" each time.
+    pub fn merge(&mut self) {
+        let Settings { attrs, probes, .. } = &self.settings;
+        let measure = Measure::of(probes);
+        let all = self.targets.iter();
+        let most = all.map(|target| target.regions.most(measure)).max();
+        let mut threshold = most.unwrap_or(0) / 10;
+        for target in &mut self.targets {
+            target.regions.settle(measure, threshold);
+        }
+
+        let max_threshold = measure.limit(attrs.max_nr_accesses());
+        loop {
+            let mut nr_regions: usize = 0;
+            for target in &mut self.targets {
+                let regions = &mut target.regions;
+                regions.merge(measure, threshold, self.progress.size_limit);
+                nr_regions = nr_regions.saturating_add(regions.len());
+            }
+            if nr_regions <= attrs.max_regions() || threshold >= max_threshold {
+                break;
+            }
+            threshold = if threshold < max_threshold / 2 {
+                threshold.saturating_mul(2).max(1)
+            } else {
+                max_threshold
+            };
+        }
+
+        self.apply_min_nr_regions();
+        self.progress.merged = true;
+    }
+
+    /// Tells the interval's results and starts the next.
+    pub fn aggregate(&mut self, events: &mut dyn Events) {
+        let traced = events.aggregated_enabled();
+        let nr_probes = self.settings.probes.len();
+        for (index, target) in (0..usize::MAX).zip(&mut self.targets) {
+            let nr_regions = target.regions.len();
+            for region in target.regions.as_mut_slice() {
+                if traced {
+                    events.aggregated(index, nr_regions, region, nr_probes);
+                }
+                region.aggregate();
+            }
+            target.aggregated = true;
+        }
+        self.progress.merged = false;
+        self.progress.in_window = 0;
+    }
+
+    /// Splits regions at random, if there is room for as many again below the upper limit.
+    ///
+    /// In two usually. In three where the last split was all merged away again and there is plenty
+    /// of room: maybe a region's middle is what differs.
+    pub fn split(&mut self) {
+        let nr_regions = self.nr_regions();
+        let max = self.settings.attrs.max_regions();
+        if nr_regions > max / 2 {
+            return;
+        }
+        let stuck = self.progress.last_nr_regions == nr_regions && nr_regions < max / 3;
+        let pieces = if stuck { 3 } else { 2 };
+        for target in &mut self.targets {
+            // Without memory for more regions monitoring goes on with those that there are.
+            let _ = target
+                .regions
+                .split(pieces, self.settings.grain, &mut self.progress.rng);
+        }
+        self.progress.last_nr_regions = nr_regions;
+    }
+}
+
+#[kunit_tests(damon_rs_window)]
+mod tests {
+    use super::{
+        super::{
+            attrs::{
+                Attrs,
+                AttrsParams, //
+            },
+            fake::{
+                params,
+                Deaf, //
+            },
+            region::tests::region,
+            regions::tests::{
+                are_at,
+                regions, //
+            }, //
+        },
+        *, //
+    };
+
+    #[test]
+    fn merges_down_to_the_upper_limit() -> Result {
+        let mut params = params(&[&[(0, 3999)]], 1)?;
+        params.attrs = Attrs::try_from(AttrsParams {
+            min_nr_regions: 3,
+            max_nr_regions: 6,
+            ..AttrsParams::default()
+        })?;
+        let mut context = Context::new(params, 0)?;
+        context.start();
+        for target in &mut context.targets {
+            target.regions.limit_size(500)?;
+            for (region, hits) in target.regions.as_mut_slice().iter_mut().zip(0..20) {
+                for n in 0..hits {
+                    region.prepare(region.start());
+                    region.record(&context.settings.attrs.window(), n < hits);
+                }
+            }
+        }
+        assert_eq!(context.nr_regions(), 9);
+        context.merge();
+        assert!(context.nr_regions() <= 6);
+        Ok(())
+    }
+
+    #[test]
+    fn splits_below_half_of_the_upper_limit() -> Result {
+        let mut context = Context::new(params(&[&[(0, 1 << 30)]], 4096)?, 0)?;
+        context.start();
+        for _ in 0..12 {
+            context.split();
+        }
+        assert!(context.nr_regions() > 500);
+        assert!(context.nr_regions() <= 1000);
+        Ok(())
+    }
+
+    #[test]
+    fn aggregation_keeps_targets_and_regions() -> Result {
+        let places: [[(u64, u64); 3]; 3] = [
+            [(10, 15), (20, 27), (30, 40)],
+            [(5, 31), (42, 45), (49, 55)],
+            [(13, 23), (33, 44), (55, 66)],
+        ];
+        let accesses = [[42, 95, 84], [10, 20, 30], [0, 1, 2]];
+        let mut context = Context::new(params(&[&[], &[], &[]], 1)?, 0)?;
+        for ((target, places), accesses) in context.targets.iter_mut().zip(places).zip(accesses) {
+            let [a, b, c] = places;
+            let [x, y, z] = accesses;
+            target.regions = regions(&[
+                region(a.0, a.1, x, 0, 0)?,
+                region(b.0, b.1, y, 0, 0)?,
+                region(c.0, c.1, z, 0, 0)?,
+            ])?;
+        }
+        context.aggregate(&mut Deaf);
+        assert_eq!(context.targets().len(), 3);
+        for ((target, places), accesses) in context.targets.iter().zip(places).zip(accesses) {
+            assert!(are_at(&target.regions, &places));
+            let now = target.regions().iter().map(|region| region.nr_accesses());
+            assert!(now.eq([0; 3]));
+            let last = target
+                .regions()
+                .iter()
+                .map(|region| region.last_nr_accesses());
+            assert!(last.eq(accesses));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn knows_how_much_of_the_last_interval_counts() -> Result {
+        let mut context = Context::new(params(&[&[(0, 100)]], 1)?, 0)?;
+        context.start();
+        context.prepare();
+        assert_eq!(context.left_bp(), 10_000);
+        for _ in 0..15 {
+            context.check_and_prepare();
+        }
+        assert_eq!(context.left_bp(), 2_500);
+        for _ in 0..6 {
+            context.check_and_prepare();
+        }
+        assert_eq!(context.left_bp(), 0);
+        context.merge();
+        context.aggregate(&mut Deaf);
+        assert_eq!(context.left_bp(), 10_000);
+        Ok(())
+    }
+}
