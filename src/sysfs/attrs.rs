@@ -15,7 +15,6 @@ use super::{
         Structure, //
     },
     probes::Probes,
-    unsupported,
     values::{
         Number,
         Range, //
@@ -56,6 +55,11 @@ impl Attrs {
         })
     }
 
+    /// The data attribute probes that are asked for. Fails as [`List::params`] does.
+    pub(super) fn probes(&self) -> Result<engine::Probes> {
+        self.probes.params()
+    }
+
     /// The attributes that are asked for. Fails as [`engine::Attrs::try_from`] does.
     pub(super) fn params(&self) -> Result<engine::Attrs> {
         let intervals = &self.intervals;
@@ -67,12 +71,7 @@ impl Attrs {
             min_nr_regions: self.nr_regions.min.get(),
             max_nr_regions: self.nr_regions.max.get(),
         };
-        let attrs = engine::Attrs::try_from(params)?;
-        if params.goal.aggrs != 0 {
-            return Err(unsupported("intervals_goal/aggrs"));
-        }
-        self.probes.check()?;
-        Ok(attrs)
+        engine::Attrs::try_from(params)
     }
 
     /// Takes over the intervals that a kdamond has.

@@ -141,6 +141,7 @@ impl Context {
         Ok(Params {
             ops: AnyOps::new(id, self.addr_unit.0.get())?,
             attrs: self.attrs.params()?,
+            probes: self.attrs.probes()?,
             pause: self.pause.get(),
             targets: self.targets.params(id)?,
             schemes: self.schemes.params()?,

@@ -218,6 +218,10 @@ impl<T: Entry> Value for List<T> {
         if nr > T::LIMIT {
             return Err(EINVAL);
         }
+        // Here, where the present directories can still stay.
+        if nr > MOST {
+            return Err(ENOMEM);
+        }
         let change = self.structure.try_change()?;
         T::retire(&self.dirs)?;
         let make = |_, place: Place<'_>| T::new(place, self);

@@ -23,25 +23,43 @@ use super::{
         Words, //
     },
 };
-use kernel::prelude::*;
+use crate::{
+    engine::{
+        self,
+        Attribute,
+        ProbeFilter, //
+    },
+    mm::memcg_id,
+};
+use kernel::{
+    alloc::flags::__GFP_NOWARN,
+    prelude::*, //
+};
 
 /// `probes/`
 pub(super) type Probes = List<Probe>;
 
 impl Probes {
-    /// Fails with `EOPNOTSUPP` if there is a probe.
-    pub(super) fn check(&self) -> Result {
-        match self.dirs.len() {
-            0 => Ok(()),
-            _ => Err(unsupported("probes/nr_probes")),
+    /// The probes that are asked for.
+    ///
+    /// Fails with `EINVAL` if there is no memory control group of a given path, with `EOPNOTSUPP`
+    /// if this kernel's cannot be looked at, and with `ENOMEM`.
+    pub(super) fn params(&self) -> Result<engine::Probes> {
+        let mut probes = KVec::with_capacity(self.dirs.len(), GFP_KERNEL)?;
+        for probe in self.dirs.iter() {
+            probes.push_within_capacity(engine::Probe {
+                weight: probe.weight.get(),
+                filters: probe.filters.params()?,
+            })?;
         }
+        engine::Probes::try_from(probes)
     }
 }
 
 /// `probes/<P>/`
 pub(super) struct Probe {
     weight: Number<u32>,
-    _filters: Dir<Filters>,
+    filters: Dir<Filters>,
 }
 
 impl Directory for Probe {
@@ -67,13 +85,23 @@ impl Entry for Probe {
     fn new(place: Place<'_>, list: &Probes) -> Result<Self> {
         Ok(Self {
             weight: Number::new(0),
-            _filters: Dir::new(place, c"filters", |_| List::new(&list.structure, ()))?,
+            filters: Dir::new(place, c"filters", |_| List::new(&list.structure, ()))?,
         })
     }
 }
 
 /// `probes/<P>/filters/`
 type Filters = List<Filter>;
+
+impl Filters {
+    fn params(&self) -> Result<KVec<ProbeFilter>> {
+        let mut filters = KVec::with_capacity(self.dirs.len(), GFP_KERNEL | __GFP_NOWARN)?;
+        for filter in self.dirs.iter() {
+            filters.push_within_capacity(filter.params()?)?;
+        }
+        Ok(filters)
+    }
+}
 
 /// What pages a probe's filter is about.
 #[derive(Clone, Copy)]
@@ -93,6 +121,26 @@ struct Filter {
     matching: Switch,
     allow: Switch,
     path: Text,
+}
+
+impl Filter {
+    fn params(&self) -> Result<ProbeFilter> {
+        let attribute = match self.kind.get()? {
+            Kind::Anon => Attribute::Anon,
+            Kind::Memcg => {
+                let id = memcg_id(&self.path.get()?).map_err(|err| match err {
+                    ENODEV => unsupported("probes/<P>/filters/<F>/path"),
+                    err => err,
+                })?;
+                Attribute::Memcg(id)
+            }
+        };
+        Ok(ProbeFilter {
+            attribute,
+            matching: self.matching.get(),
+            allow: self.allow.get(),
+        })
+    }
 }
 
 impl Directory for Filter {

@@ -212,7 +212,7 @@ impl State {
         let context = self.contexts.only()?;
         let schemes = context.schemes.data();
         let generation = schemes.dirs.generation();
-        let seen = self.kdamond()?.walk(Seen::new(schemes, bytes_only)?)?;
+        let seen = self.see_regions(|| Seen::new(schemes, bytes_only))?;
 
         let change = self.structure.change()?;
         let is_same = Arc::ptr_eq(schemes, self.contexts.only()?.schemes.data())
@@ -222,6 +222,21 @@ impl State {
             return Err(ecanceled());
         }
         seen.show(&change, schemes)
+    }
+
+    /// What schemes are tried on: as it was at the last aggregation, if that tells, else as it is
+    /// within the next interval of each scheme.
+    fn see_regions(&self, new: impl Fn() -> Result<Seen>) -> Result<Seen> {
+        let kdamond = self.kdamond()?;
+        let mut seen = new()?;
+        let latest = kdamond.call(move |context| {
+            let shown = context.show_latest(&mut seen);
+            shown.then_some(seen)
+        })?;
+        match latest {
+            Some(seen) => Ok(seen),
+            None => kdamond.walk(new()?),
+        }
     }
 
     /// What the kdamond does at every tick, to keep the files up to date.

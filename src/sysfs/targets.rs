@@ -96,7 +96,7 @@ impl Target {
             OpsId::Vaddr | OpsId::Fvaddr => {
                 Space::Process(Pid::find(self.pid.get()).ok_or(EINVAL)?)
             }
-            OpsId::Paddr => return Err(EINVAL),
+            OpsId::Paddr => Space::Physical,
         };
         Ok(TargetParams {
             space,

@@ -18,10 +18,14 @@ use super::{
     values::Number, //
 };
 use crate::engine::{
+    ProbeHits,
     Tried,
     Walker, //
 };
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    str::CString, //
+};
 
 /// `tried_regions/`
 pub(super) struct TriedRegions {
@@ -53,11 +57,12 @@ fn show<'a>(
     total: &Total,
     mut records: impl Iterator<Item = &'a Record>,
 ) -> Result {
-    dir.total_bytes.set(total.bytes);
     let nr = total.regions;
     dir.regions.replace(change, dir.place(), nr, |_, place| {
         TriedRegion::new(place, records.next().ok_or(EINVAL)?)
-    })
+    })?;
+    dir.total_bytes.set(total.bytes);
+    Ok(())
 }
 
 /// Removes what earlier walks of all schemes have seen.
@@ -102,17 +107,48 @@ impl TriedRegion {
             nr_accesses: Number::new(record.nr_accesses),
             age: Number::new(record.age),
             sz_filter_passed: Number::new(record.sz_filter_passed),
-            _probes: Dir::new(place, c"probes", |_| Ok(TriedProbes))?,
+            _probes: Dir::new(place, c"probes", |place| TriedProbes::new(place, record))?,
         })
     }
 }
 
-/// `tried_regions/<R>/probes/`: a directory for each probe of the context, of which there is none.
-struct TriedProbes;
+/// `tried_regions/<R>/probes/`: a directory for each probe that the context had.
+struct TriedProbes {
+    _probes: KVec<Dir<TriedProbe>>,
+}
 
 impl Directory for TriedProbes {
     fn files() -> &'static [File<Self>] {
         &[]
+    }
+}
+
+impl TriedProbes {
+    fn new(place: Place<'_>, record: &Record) -> Result<Self> {
+        let hits = record.probe_hits.get(..record.nr_probes).unwrap_or(&[]);
+        let mut probes = KVec::with_capacity(hits.len(), GFP_KERNEL)?;
+        for (number, hits) in (0..hits.len()).zip(hits) {
+            let name = CString::try_from_fmt(fmt!("{number}"))?;
+            probes.push_within_capacity(Dir::new(place, &name, |_| {
+                Ok(TriedProbe {
+                    hits: Number::new(u32::from(*hits)),
+                })
+            })?)?;
+        }
+        Ok(Self { _probes: probes })
+    }
+}
+
+/// `tried_regions/<R>/probes/<P>/`
+struct TriedProbe {
+    hits: Number<u32>,
+}
+
+impl Directory for TriedProbe {
+    fn files() -> &'static [File<Self>] {
+        files!(TriedProbe {
+            ro c"hits": |probe| &probe.hits;
+        })
     }
 }
 
@@ -124,6 +160,8 @@ struct Record {
     nr_accesses: u32,
     age: u32,
     sz_filter_passed: u64,
+    nr_probes: usize,
+    probe_hits: ProbeHits,
 }
 
 /// What a scheme was tried on, all in all.
@@ -168,6 +206,10 @@ impl Seen {
         let Some(records) = &mut self.records else {
             return Ok(());
         };
+        let mut probe_hits = ProbeHits::default();
+        for (to, from) in probe_hits.iter_mut().zip(tried.probe_hits) {
+            *to = *from;
+        }
         let record = Record {
             scheme: tried.scheme,
             start: region.start(),
@@ -175,6 +217,8 @@ impl Seen {
             nr_accesses: region.nr_accesses_bp() / 10_000,
             age: region.age(),
             sz_filter_passed: tried.sz_filter_passed,
+            nr_probes: tried.probe_hits.len(),
+            probe_hits,
         };
         push(records, record)?;
         total.regions = total.regions.saturating_add(1);
@@ -184,11 +228,18 @@ impl Seen {
     /// Shows it in the directories of `schemes`, which are the ones that [`Self::new`] was given.
     ///
     /// Fails with `ENOMEM`; what was shown before stays if the walk lacked memory, and nothing is
-    /// shown of a scheme whose directories could not be made.
+    /// shown of any scheme if not all directories could be made.
     pub(super) fn show(&self, change: &Change<'_>, schemes: &Schemes) -> Result {
         if self.incomplete {
             return Err(ENOMEM);
         }
+        self.show_all(change, schemes).inspect_err(|_| {
+            // Who reads a part would take it for all. To show nothing takes no memory.
+            let _ = clear(change, schemes);
+        })
+    }
+
+    fn show_all(&self, change: &Change<'_>, schemes: &Schemes) -> Result {
         let totals = (0..self.totals.len()).zip(&self.totals);
         for (scheme, (number, total)) in schemes.dirs.iter().zip(totals) {
             let records = self.records.iter().flatten();

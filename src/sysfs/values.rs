@@ -156,6 +156,13 @@ impl Text {
     }
 }
 
+impl Text {
+    /// A copy of the text. Fails with `ENOMEM`.
+    pub(super) fn get(&self) -> Result<KVec<u8>> {
+        copy(&self.0.lock())
+    }
+}
+
 impl Value for Text {
     fn show(&self, page: &mut Page<'_>) -> Result {
         page.line(&self.0.lock());
@@ -163,15 +170,19 @@ impl Value for Text {
     }
 
     fn store(&self, input: &Input<'_>) -> Result {
-        let bytes = input.bytes();
-        let mut text = KVec::with_capacity(bytes.len(), GFP_KERNEL)?;
-        for byte in bytes {
-            text.push_within_capacity(*byte)?;
-        }
+        let text = copy(input.bytes())?;
         let old = core::mem::replace(&mut *self.0.lock(), text);
         drop(old);
         Ok(())
     }
+}
+
+fn copy(bytes: &[u8]) -> Result<KVec<u8>> {
+    let mut text = KVec::with_capacity(bytes.len(), GFP_KERNEL)?;
+    for byte in bytes {
+        text.push_within_capacity(*byte)?;
+    }
+    Ok(text)
 }
 
 /// A lower and an upper limit: the directory `{sz,nr_accesses,age,nr_regions}/` with `min` and `max`.
