@@ -83,6 +83,7 @@ struct DamonModule {
 impl kernel::Module for DamonModule {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         mm::symbols::resolve()?;
+        ops::announce();
         let registry = kdamond::Registry::new()?;
         let tree = sysfs::Tree::new(&registry)?;
         let status = debugfs::Status::new(&registry)?;

@@ -15,7 +15,10 @@ use crate::{
         ecanceled,
         Registry, //
     },
-    mm::debugfs::DebugFile, //
+    mm::debugfs::{
+        Contents,
+        DebugFile, //
+    }, //
 };
 use json::Text;
 use kernel::{
@@ -39,12 +42,12 @@ impl Status {
     }
 }
 
-/// All contexts; prints as JSON.
+/// All contexts, as JSON.
 struct Contexts(Arc<Registry>);
 
-impl fmt::Display for Contexts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let all = self.0.all().map_err(|_| fmt::Error)?;
+impl Contents for Contexts {
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> Result {
+        let all = self.0.all()?;
         f.write_str("{\"version\":1,\"kdamonds\":[")?;
         for (at, (number, requests)) in all.iter().enumerate() {
             if at != 0 {
@@ -63,14 +66,14 @@ impl fmt::Display for Contexts {
                     f.write_str(text.as_str())?;
                 }
                 // No memory for the text: nothing to show is better than a part.
-                Ok(Err(fmt::Error)) => return Err(fmt::Error),
+                Ok(Err(fmt::Error)) => return Err(ENOMEM),
                 Err(error) if error == ecanceled() => {
                     f.write_str("\"pid\":null,\"state\":\"stopped\"")?
                 }
-                Err(_) => return Err(fmt::Error),
+                Err(error) => return Err(error),
             }
             f.write_str("}")?;
         }
-        f.write_str("]}\n")
+        Ok(f.write_str("]}\n")?)
     }
 }

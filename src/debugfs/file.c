@@ -31,7 +31,14 @@ struct dentry *damon_rs_debugfs_create(const char *dir, const char *name,
 				       struct damon_rs_debugfs_file *file)
 {
 	struct dentry *parent = debugfs_create_dir(dir, NULL);
+	struct dentry *its;
 
-	debugfs_create_file(name, 0400, parent, file, &damon_rs_debugfs_fops);
+	its = debugfs_create_file(name, 0400, parent, file,
+				  &damon_rs_debugfs_fops);
+	/* Without debugfs there is no file. Without memory it would be missed. */
+	if (its == ERR_PTR(-ENOMEM)) {
+		debugfs_remove(parent);
+		return its;
+	}
 	return parent;
 }

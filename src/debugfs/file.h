@@ -16,7 +16,8 @@ struct damon_rs_debugfs_file {
 
 /*
  * Creates a directory and, in it, a file that is read as a whole.  Who has the
- * file open keeps the module from being unloaded.
+ * file open keeps the module from being unloaded.  Returns the directory, or an
+ * error; without memory for any of both there is none, and the error is -ENOMEM.
  */
 struct dentry *damon_rs_debugfs_create(const char *dir, const char *name,
 				       struct damon_rs_debugfs_file *file);
