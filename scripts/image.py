@@ -16,7 +16,7 @@ from typing import Any
 import archive
 import kernel
 import toolchain
-from cache import CACHE, REPO, Entry, digest
+from cache import CACHE, OWN, REPO, Entry, digest
 from progress import Step, run_main
 
 PACKAGES = "python3 python3-pytest kmod procps mount util-linux iproute2 trace-cmd busybox-static file".split()
@@ -105,19 +105,52 @@ def selftests(series: str) -> Path:
 
 
 def compile_programs(step: Step, sources: list[Path], target: Path, include: Path) -> None:
-    """Compiles each C file to a program that needs nothing of the guest, unless an earlier run did."""
+    """Compiles each C file to a program that needs nothing of the guest, unless an earlier run did.
+
+    The files of a folder that has the name of one of them are one program, in that folder.
+    """
     programs = CACHE / "programs"
     programs.mkdir(parents=True, exist_ok=True)
     for source in sources:
-        program = programs / f"{source.stem}-{digest(source, toolchain.key(), sorted(map(digest, include.glob('*.h'))))}"
+        main = source.parent / f"{source.parent.name}.c"
+        parts = [source]
+        if main in sources:
+            if source != main:
+                continue
+            parts = sorted(source.parent.glob("*.c"))
+        headers = sorted({*include.glob("*.h"), *source.parent.glob("*.h")})
+        program = programs / f"{source.stem}-{digest(toolchain.key(), *parts, *headers)}"
         if not program.exists():
             temporary = program.with_suffix(f".{os.getpid()}")
             toolchain.run(
-                step, ["gcc", "-O2", "-g0", "-static", "-pthread", "-Wall", f"-I{include}", "-o", temporary, source],
+                step, ["gcc", "-O2", "-g0", "-static", "-pthread", "-Wall", f"-I{include}", "-o", temporary, *parts],
                 what=f"compiling {source.name}",
             )  # fmt: skip
             temporary.rename(program)
-        shutil.copy2(program, target / source.stem)
+        shutil.copy2(program, (source.parent if main in sources else target) / source.stem)
+
+
+def compile_packages(step: Step, packages: list[Path], target: Path) -> None:
+    """Compiles each Rust package to a program of its name, as `compile_programs` does with C files."""
+    programs = CACHE / "programs"
+    programs.mkdir(parents=True, exist_ok=True)
+    for package in packages:
+        sources = sorted(path.relative_to(package).as_posix() for path in (package / "src").rglob("*.rs"))
+        inputs = [package / "Cargo.toml", package / "Cargo.lock", *(package / source for source in sources)]
+        program = programs / f"{package.name}-{digest(sources, *inputs, toolchain.key(), '1')}"
+        if not program.exists():
+            folder = OWN / "programs"
+            toolchain.run(
+                step,
+                ["cargo", "build", "--release", "--locked", "--quiet", "--manifest-path", package / "Cargo.toml"],
+                env={"CARGO_TARGET_DIR": str(folder), "RUSTFLAGS": "-C target-feature=+crt-static -C strip=symbols"},
+                what=f"compiling {package.name}",
+            )
+            temporary = program.with_suffix(f".{os.getpid()}")
+            shutil.copy2(folder / "release" / package.name, temporary)
+            temporary.rename(program)
+        (target / package.name).mkdir(parents=True, exist_ok=True)
+        shutil.copy2(program, target / package.name / package.name)
 
 
 def stage_tests(step: Step, stage: Path, series: str) -> None:
@@ -125,8 +158,9 @@ def stage_tests(step: Step, stage: Path, series: str) -> None:
     shutil.copytree(selftests(series), stage / "damon-rs/selftests", symlinks=True)
     if TESTS.is_dir():
         target = stage / "damon-rs/tests/guest"
-        shutil.copytree(TESTS, target, symlinks=True, ignore=shutil.ignore_patterns("__pycache__", ".pytest_cache"))
+        shutil.copytree(TESTS, target, symlinks=True, ignore=shutil.ignore_patterns("__pycache__", ".pytest_cache", "target"))
         compile_programs(step, sorted(target.rglob("*.c")), target, TESTS)
+        compile_packages(step, sorted(path.parent for path in TESTS.glob("*/Cargo.toml")), target)
 
 
 def kernel_modules(its: kernel.Kernel, names: list[str]) -> Path:

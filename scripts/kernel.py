@@ -6,6 +6,7 @@
           they are rebuilt from the same source, and every symbol name is compared with the ones that the kernel exports.
   test    built from the same source for tests: scripts/kernel/test.config.
   kasan   test with KASAN, built by clang: scripts/kernel/kasan.config.
+  kcsan   test with KCSAN, built by clang: scripts/kernel/kcsan.config.
 """
 
 import argparse
@@ -23,7 +24,14 @@ from cache import REPO, Entry, copy, digest
 from progress import Failure, Step, run_main
 
 SERIES = os.environ.get("DAMON_RS_SERIES") or "7.2"
-FRAGMENTS = {"test": ("test",), "kasan": ("test", "kasan")}
+FRAGMENTS = {"test": ("test",), "kasan": ("test", "kasan"), "kcsan": ("test", "kcsan")}
+# With Rust, these need clang.
+CLANG = ("kasan", "kcsan")
+# The kernel's Rust target knows no KCSAN, and rustc takes its instrumentation, that of a thread sanitizer, only for targets that do.
+# This adds it to the target as the kernel's build writes it; the module's own build then asks for it (Kbuild).
+RUST_TARGET_WITH_TSAN = (
+    "filechk_rust_target=$< < include/config/auto.conf | sed 's/\"kernel-address\"/\"kernel-address\",\"thread\"/'"
+)
 KINDS = ("stock", *FRAGMENTS)
 FLAVOUR = "cloud-amd64"
 JOBS = f"-j{os.cpu_count() or 1}"
@@ -211,7 +219,11 @@ def build_own(step: Step, folder: Path, kind: str, series: str) -> Kernel:
     toolchain.ensure()
     build = folder / "build"
     build.mkdir(exist_ok=True)
-    flags = ("LLVM=1",) if kind == "kasan" else ()
+    flags = ("LLVM=1",) if kind in CLANG else ()
+    module_flags = flags
+    if kind == "kcsan":
+        flags += (RUST_TARGET_WITH_TSAN,)
+        module_flags += ("DAMON_KCSAN=y",)
     fragments = fragment_files(kind)
     local = f"LOCALVERSION=-damon-rs-{kind}"
     make(step, build, source, *flags, "tinyconfig")
@@ -228,7 +240,7 @@ def build_own(step: Step, folder: Path, kind: str, series: str) -> Kernel:
     step.note = release
     return Kernel(
         kind=kind, series=series, release=release, image=str(image), build=str(build), source=str(source),
-        modules="", make_flags=flags,
+        modules="", make_flags=module_flags,
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ back with --out. The kernel's console goes to a log. What the kernel complains a
 leaks …) is a failure, whatever the command says.
 
 In the guest: /damon-rs/modules (what --module gives), /damon-rs/tests/guest, /damon-rs/selftests (the kernel's own of DAMON),
-/damon-rs/tests/guest/NAME for each tests/guest/NAME.c.
+/damon-rs/tests/guest/NAME for each tests/guest/NAME.c, and NAME/NAME for each Rust package NAME there.
 
 exit status: the command's; 124 if it took too long; 125 if the kernel complained or the guest died.
 """
@@ -40,6 +40,14 @@ STATUS_BROKEN = 125
 
 # Kernel modules of Debian's that tests use; the test kernels have them built in.
 STOCK_MODULES = ["zram", "overlay"]
+
+KIND_OPTIONS = {
+    # All checks of the slab allocator but the record of who allocated: it unwinds the stack each time, as kmemleak does already.
+    "test": "slab_debug=FZP",
+    # While the kernel finds out about its processor, it does not know for a moment that page tables have five levels. An interrupt
+    # then, which comes with emulation, looks for KASAN's shadow in the wrong place and is reported.
+    "kasan": "no5lvl",
+}
 
 # A boot takes two or three where it works.
 KVM_TRIAL_SECONDS = 8
@@ -151,7 +159,8 @@ def make_initrd(machine: Machine, folder: Path, argv: list[str], tests: bool = T
 def qemu_command(machine: Machine, folder: Path, options: list[str]) -> list[str]:
     # A busy host may be too late for the kernel's trial of the timer, and for its comparison of two clocks.
     busy_host = "no_timer_check tsc=reliable"
-    append = f"console=ttyS0 loglevel=7 panic=-1 oops=panic mitigations=off {busy_host} {machine.append}".strip()
+    append = f"console=ttyS0 loglevel=7 panic=-1 oops=panic mitigations=off {busy_host}"
+    append = f"{append} {KIND_OPTIONS.get(machine.kernel.kind, '')} {machine.append}".strip()
     argv = [
         "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
         "-machine", "q35", "-m", machine.memory, *options,
