@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Makes allocations fail: in the system calls of a helper program, or in another task of the kernel's."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+GUEST = Path(__file__).resolve().parent.parent
+DEBUGFS = Path("/sys/kernel/debug")
+SLAB = Path("/sys/kernel/slab")
+
+# Of what finds mistakes. Were there no memory for a note about an object, it would look for its mistakes no more.
+DEBUGGING = ("kmemleak_object", "kmemleak_scan_area", "debug_objects_cache", "kmem_cache", "kmem_cache_node")
+
+# A system call that takes longer than this will never return.
+STUCK_SECONDS = 120
+
+# Enough never to be reached, to count allocations without failing one.
+NEVER = 1_000_000_000
+
+
+class Outcome(NamedTuple):
+    error: int
+    # Whether an allocation was made to fail.
+    injected: bool
+    # What the system call returned.
+    result: int = 0
+    # How many allocations there were, if none failed and `NEVER` was to.
+    allocations: int = 0
+
+    def __str__(self) -> str:
+        answer = errno.errorcode.get(self.error, str(self.error)) if self.error else f"{self.result}"
+        return f"{answer}{'' if self.injected else ', without a fault'}"
+
+
+class Broken(AssertionError):
+    """What the module must not do."""
+
+
+def configure() -> int:
+    """Any allocation may be chosen: whatever its flags and its size, of slabs and of pages. Returns the number of kinds of slabs."""
+    settings = {
+        "failslab": {"probability": 0, "times": -1, "verbose": 0, "task-filter": "Y", "ignore-gfp-wait": "N", "cache-filter": "Y"},
+        "fail_page_alloc": {
+            "probability": 0, "times": -1, "verbose": 0, "task-filter": "Y", "ignore-gfp-wait": "N",
+            "ignore-gfp-highmem": "N", "min-order": 0,
+        },
+    }  # fmt: skip
+    for name, values in settings.items():
+        for key, value in values.items():
+            (DEBUGFS / name / key).write_text(f"{value}\n")
+    chosen = 0
+    for cache in SLAB.iterdir():
+        # The other names of a cache that has several are links.
+        if not cache.is_symlink() and cache.name not in DEBUGGING:
+            (cache / "failslab").write_text("1\n")
+            chosen += 1
+    # Grace periods are most of the time that it takes to unload a module.
+    Path("/sys/kernel/rcu_expedited").write_text("1\n")
+    # A release of a kobject that the kernel puts off is told at a level below these.
+    Path("/proc/sys/kernel/printk").write_text("5 4 1 5\n")
+    return chosen
+
+
+def set_share(percent: int) -> None:
+    """Lets a share of all allocations fail of the tasks that are prone to it."""
+    for name in ("failslab", "fail_page_alloc"):
+        (DEBUGFS / name / "probability").write_text(f"{percent}\n")
+
+
+def set_interval(interval: int, times: int) -> None:
+    """With a share of 100 %: lets `times` allocations fail, those whose number is a multiple of `interval`."""
+    for name in ("failslab", "fail_page_alloc"):
+        (DEBUGFS / name / "interval").write_text(f"{interval}\n")
+        (DEBUGFS / name / "times").write_text(f"{times}\n")
+
+
+def times_left() -> int:
+    return sum(int((DEBUGFS / name / "times").read_text()) for name in ("failslab", "fail_page_alloc"))
+
+
+class Injector:
+    """The helper program. A context manager that ends it."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen([str(GUEST / "inject")], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._pending = b""
+        self._line()
+
+    def __enter__(self) -> Injector:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self.process.stdin
+        self.process.stdin.close()
+        self.process.wait()
+
+    def _more(self) -> None:
+        assert self.process.stdout
+        fd = self.process.stdout.fileno()
+        if not select.select([fd], [], [], STUCK_SECONDS)[0]:
+            stack = Path(f"/proc/{self.process.pid}/stack")
+            raise Broken(f"a system call does not return:\n{stack.read_text() if stack.exists() else 'nobody knows where'}")
+        data = os.read(fd, 1 << 20)
+        if not data:
+            raise Broken(f"the helper program ended with {self.process.wait()}")
+        self._pending += data
+
+    def _line(self) -> str:
+        while b"\n" not in self._pending:
+            self._more()
+        line, _, self._pending = self._pending.partition(b"\n")
+        return line.decode()
+
+    def _ask(self, *fields: object) -> str:
+        assert self.process.stdin
+        self.process.stdin.write("\t".join(map(str, fields)).encode() + b"\n")
+        self.process.stdin.flush()
+        return self._line()
+
+    def do(self, call: str, nth: int, *fields: object) -> Outcome:
+        """A system call of which the `nth` allocation fails, if there are so many; none for 0."""
+        error, left, result = map(int, self._ask(call, nth, *fields).split())
+        return Outcome(error, nth > 0 and left == 0, result, nth - left)
+
+    def tree(self, root: Path) -> str:
+        """Each directory and file below, with its contents."""
+        size = int(self._ask("tree", root))
+        while len(self._pending) < size:
+            self._more()
+        text, self._pending = self._pending[:size], self._pending[size:]
+        return text.decode(errors="replace")
+
+    def count_tasks(self, name: str) -> int:
+        """The tasks whose name begins so."""
+        return int(self._ask("count", name).split()[2])
+
+    def set_prone(self, prone: bool) -> None:
+        self._ask("prone", int(prone))
+
+
+class Task:
+    """Another task, of which allocations fail."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._file = Path(f"/proc/{pid}/fail-nth")
+
+    def set(self, nth: int) -> None:
+        self._file.write_text(f"{nth}\n")
+
+    def left(self) -> int:
+        return int(self._file.read_text())
+
+    def count(self) -> int:
+        """The allocations since `set(NEVER)`."""
+        return NEVER - self.left()
+
+    def set_prone(self, prone: bool) -> None:
+        Path(f"/proc/{self.pid}/make-it-fail").write_text(f"{int(prone)}\n")

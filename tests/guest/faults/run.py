@@ -1,0 +1,285 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Lets allocations fail, one by one, in everything that the module does. Runs in the guest, on a kernel with fault injection.
+
+Each operation is tried with its first allocation failing, then with its second, until it is done before it comes to that one.
+Each time it must be refused with ENOMEM and leave everything as it was, or succeed without what it had no memory for; after a refusal
+it must succeed when it is done again. What the kernel says about that, and what leaks, is for who runs the guest to see.
+
+The module must not be loaded; $DAMON_RS_MODULE is loaded and unloaded. Start the kernel with kunit.enable=0, so that loading does not run
+the module's own tests each time.
+
+exit status: 0 if nothing broke.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Callable, Iterator
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).resolve().parent.parent)]
+
+import damon_tree  # noqa: E402
+import kdamond_faults  # noqa: E402
+import status  # noqa: E402
+import tree_faults  # noqa: E402
+from damon_tree import Damon, Kdamond, wait_until  # noqa: E402
+from exhaust import Operation, Total  # noqa: E402
+from injector import NEVER, Broken, Injector, Task, configure, set_share  # noqa: E402
+from kdamond_faults import World  # noqa: E402
+from workload import Workload  # noqa: E402
+
+MODULE = Path(os.environ.get("DAMON_RS_MODULE", ""))
+
+
+def load() -> Damon:
+    subprocess.run(["insmod", str(MODULE)], check=True)
+    damon = damon_tree.ours()
+    assert damon
+    return damon
+
+
+def unload(damon: Damon) -> None:
+    subprocess.run(["rmmod", damon.name], check=True)
+
+
+# ---- load and unload ----
+
+
+def allocations(injector: Injector) -> tuple[int, int]:
+    """How many allocations loading makes until the module gets to run, and all in all.
+
+    The kernel's own handling of failures before that is not ours to test, and has warnings. A few allocations are counted twice by the
+    events, so that the first number is rather too small.
+    """
+    trace = damon_tree.TRACEFS
+    names = ("kmem/kmalloc", "kmem/kmem_cache_alloc", "kmem/mm_page_alloc", "module/module_load")
+    events = [trace / "events" / name / "enable" for name in names]
+    (trace / "trace").write_text("")
+    (trace / "set_event_pid").write_text(f"{injector.process.pid}\n")
+    for event in events:
+        event.write_text("1\n")
+    outcome = injector.do("insmod", NEVER, MODULE)
+    for event in events:
+        event.write_text("0\n")
+    (trace / "set_event_pid").write_text("\n")
+    lines = (trace / "trace").read_text().splitlines()
+    loaded = next(number for number, line in enumerate(lines) if " module_load: " in line)
+    return max(0, outcome.allocations - (len(lines) - loaded - 1)), outcome.allocations
+
+
+def loading(injector: Injector, seconds: float) -> Iterator[Operation]:
+    """The module is there with all that belongs to it, or nothing of it is."""
+    name = MODULE.stem
+    places = [damon_tree.SYSFS / name, damon_tree.DEBUGFS / "damon_rs", Path("/sys/module") / name]
+
+    def picture() -> str:
+        return str([place.exists() for place in places]) + str(name in damon_tree.loaded_modules())
+
+    def absent() -> None:
+        if name in damon_tree.loaded_modules():
+            subprocess.run(["rmmod", name], check=True)
+
+    def present() -> None:
+        if name not in damon_tree.loaded_modules():
+            load()
+
+    def verify() -> None:
+        damon = damon_tree.ours()
+        if not damon:
+            raise Broken("it is not loaded")
+        if not (damon.admin.exists("kdamonds/nr_kdamonds") and damon.status.exists()):
+            raise Broken("it is loaded, and files are missing")
+
+    def is_gone() -> None:
+        if any(place.exists() for place in places):
+            raise Broken("it is unloaded, and something of it is left")
+
+    absent()
+    start = time.monotonic()
+    before, all_of_them = allocations(injector)
+    absent()
+    once = time.monotonic() - start
+    # A refused attempt is done again, so that there are two of them for each allocation.
+    step = max(1, math.ceil(2 * once * (all_of_them - before) / seconds))
+    print(
+        f"         insmod makes {before} allocations before it calls the module and {all_of_them - before} after that; "
+        f"one of {step} of the latter fails", flush=True,
+    )  # fmt: skip
+    insmod = lambda nth: injector.do("insmod", nth, MODULE)  # noqa: E731
+    yield Operation("insmod", insmod, picture, prepare=absent, verify=verify, first=before + 1, step=step)
+    present()
+    yield Operation("rmmod", lambda nth: injector.do("rmmod", nth, name), picture, prepare=present, verify=is_gone, always=True)
+
+
+# ---- what must not allocate at all ----
+
+
+def count_allocations(world: World, seconds: float) -> list[str]:
+    """Sampling, aggregation, adjustment of regions, schemes and repeated calls take no memory."""
+    kdamond = world.kdamond(aggr_us=100_000, sample_us=5000, min_regions=10, max_regions=1000)
+    kdamond.write("refresh_ms", 1)
+    kdamond.on()
+    task = Task(kdamond.pid)
+    # Until the number of regions is what it will be.
+    time.sleep(3)
+    before = status.kdamond(world.damon)["context"]
+    task.set(NEVER)
+    time.sleep(seconds)
+    found = task.count()
+    task.set(0)
+    after = status.kdamond(world.damon)["context"]
+    samples = after["passed_sample_intervals"] - before["passed_sample_intervals"]
+    snapshots = after["schemes"][0]["stats"]["nr_snapshots"] - before["schemes"][0]["stats"]["nr_snapshots"]
+    regions = len(after["targets"][0]["regions"])
+    # The count is worth something only if it counts what does allocate.
+    task.set(NEVER)
+    kdamond.commit()
+    commit = task.count()
+    task.set(0)
+    kdamond.stop()
+    print(
+        f"         {samples} samples of {regions} regions, {snapshots} aggregations, each with schemes: {found} allocations; "
+        f"one commit: {commit}"
+    )
+    complaints = [f"{samples} samples made {found} allocations"] if found else []
+    if not samples or not snapshots or not commit:
+        complaints.append(f"nothing was counted: {samples} samples, {snapshots} aggregations, {commit} in a commit")
+    return complaints
+
+
+# ---- a share of all ----
+
+
+def storm(world: World, seconds: float, percent: int, seed: int) -> list[str]:
+    """Some of all allocations fail, of those who use the tree and of the kdamonds, for a while."""
+    world.damon.reset()
+    for kdamond in world.damon.kdamonds(2):
+        kdamond.write("contexts/nr_contexts", 1)
+        prepare_for_storm(world, kdamond)
+    kdamonds = world.damon.kdamonds()
+    done: dict[int, int] = {}
+    problems: list[str] = []
+    end = time.monotonic() + seconds
+
+    def use(kdamond: Kdamond, rng: random.Random) -> None:
+        context = kdamond.context.path
+        writes: list[tuple[Path, Callable[[], object]]] = [
+            (kdamond.path / "state", lambda: rng.choice(("on", "off", "commit", *kdamond_faults.UPDATES, "commit", "on"))),
+            (context / "schemes/nr_schemes", lambda: rng.randint(0, 2)),
+            (context / "targets/nr_targets", lambda: 1),
+            (context / "targets/0/pid_target", lambda: world.workload.pid),
+            (context / "monitoring_attrs/nr_regions/max", lambda: rng.choice((100, 1000, 10_000))),
+            (context / "pause", lambda: rng.choice("YNN")),
+            (kdamond.path / "refresh_ms", lambda: rng.choice((0, 1))),
+        ]
+        with Injector() as injector:
+            injector.set_prone(True)
+            while time.monotonic() < end:
+                try:
+                    Task(kdamond.pid).set_prone(True)
+                except (OSError, ValueError):
+                    pass
+                file, value = rng.choice(writes)
+                outcome = injector.do("write", 0, file, value())
+                done[outcome.error] = done.get(outcome.error, 0) + 1
+                injector.do("read", 0, world.damon.status)
+
+    def guarded(kdamond: Kdamond, number: int) -> None:
+        try:
+            use(kdamond, random.Random(seed + number))
+        except (Broken, OSError) as problem:
+            problems.append(f"under failing allocations: {problem}")
+
+    set_share(percent)
+    users = [threading.Thread(target=guarded, args=(kdamond, number)) for number, kdamond in enumerate(kdamonds * 2)]
+    for user in users:
+        user.start()
+    for user in users:
+        user.join()
+    set_share(0)
+    # It works as if nothing had happened.
+    kdamond = world.kdamond(aggr_us=100_000, sample_us=5000)
+    kdamond.on()
+    wait_until(lambda: kdamond.snapshot(), "there are results")
+    kdamond.stop()
+    answers = ", ".join(f"{count} {os.strerror(error) if error else 'done'}" for error, count in sorted(done.items()))
+    print(f"         {percent} % of all allocations failed for {seconds:.0f} s, seed {seed}: {sum(done.values())} writes, {answers}")
+    return problems
+
+
+def prepare_for_storm(world: World, kdamond: Kdamond) -> None:
+    kdamond.add_targets(world.workload.pid)
+    kdamond.add_stat_schemes(1)
+    kdamond.set(sample_us=1000, aggr_us=5000, update_us=10_000)
+
+
+# ---- all of it ----
+
+
+def chosen(operations: Iterator[Operation], only: str) -> Iterator[Operation]:
+    return (operation for operation in operations if only in operation.name)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", metavar="TEXT", help="the operations whose name has this in it")
+    parser.add_argument(
+        "--insmod", type=float, default=20, metavar="SECONDS",
+        help="how long about insmod is tried, with some of its allocations (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--storm", type=float, default=5, metavar="SECONDS", help="how long a share of all allocations fails (default: %(default)s)"
+    )
+    parser.add_argument("--percent", type=int, default=1, help="which share (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="of what is done meanwhile")
+    arguments = parser.parse_args()
+    start = time.monotonic()
+    print(f"faults in slabs of {configure()} kinds and in pages", flush=True)
+    total = Total()
+    with Injector() as injector:
+        damon = load()
+        for operation in chosen(tree_faults.tree_operations(damon, injector), arguments.only):
+            total.run(operation)
+        with Workload("--size", "32M", "--hot", "4M") as workload, Workload("--size", "16M", "--hot", "4M") as other:
+            world = World(damon, injector, workload, other)
+            groups = (
+                kdamond_faults.starts(world), kdamond_faults.first_steps(world),
+                kdamond_faults.commits(world, True), kdamond_faults.commits(world, False),
+                kdamond_faults.updates(world), kdamond_faults.reading(world), kdamond_faults.own_steps(world),
+            )  # fmt: skip
+            for group in groups:
+                for operation in chosen(group, arguments.only):
+                    total.run(operation)
+            if not arguments.only:
+                total.broken += count_allocations(world, 3)
+                total.broken += storm(world, arguments.storm, arguments.percent, arguments.seed)
+            damon.reset()
+        unload(damon)
+        for operation in chosen(loading(injector, arguments.insmod), arguments.only):
+            total.run(operation)
+    # It is no use to scan for leaks with a detector that has given up.
+    try:
+        Path("/sys/kernel/debug/kmemleak").write_text("scan=off\n")
+    except OSError as error:
+        total.broken.append(f"kmemleak is not at work any more: {error}")
+    for problem in total.broken:
+        print(f"broken: {problem}")
+    print(
+        f"faults: {total.operations} operations, {total.injected} allocations failed one by one, "
+        f"{total.refused} answered ENOMEM and {total.skipped} skipped, {time.monotonic() - start:.0f} s; "
+        f"{f'{len(total.broken)} broke' if total.broken else 'nothing broke'}"
+    )
+    return 1 if total.broken or not total.injected else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
