@@ -31,6 +31,16 @@ class Event(NamedTuple):
         return {name: int(value) for name, value in match.groupdict().items() if value is not None and name != "hits"}
 
 
+def parse(text: str) -> list[Event]:
+    """Of a `trace` file."""
+    found = []
+    for line in text.splitlines():
+        match = None if line.startswith("#") else LINE.match(line)
+        if match:
+            found.append(Event(match["task"], int(match["pid"]), float(match["time"]), match["name"], match["text"]))
+    return found
+
+
 class Trace:
     """Records the given events while it is open. A context manager."""
 
@@ -54,12 +64,7 @@ class Trace:
 
     def events(self) -> list[Event]:
         """All so far."""
-        found = []
-        for line in (self.folder / "trace").read_text().splitlines():
-            match = None if line.startswith("#") else LINE.match(line)
-            if match:
-                found.append(Event(match["task"], int(match["pid"]), float(match["time"]), match["name"], match["text"]))
-        return found
+        return parse((self.folder / "trace").read_text())
 
     def clear(self) -> None:
         (self.folder / "trace").write_text("\n")

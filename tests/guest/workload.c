@@ -6,13 +6,7 @@
  * nothing else, and writes down where the hot part is and since when.  What
  * DAMON finds can then be compared with what was really accessed.
  *
- * Each round ends with a message to a child and its answer, both on one CPU.
- * That makes the CPU switch to another address space and back.  Hardware drops
- * cached translations by itself sooner or later; QEMU's emulation keeps one
- * until it is told to flush, and a translation that is kept never sets the
- * accessed bit again that DAMON has cleared.
- *
- * The log is a file of JSON objects, one a line, times of CLOCK_MONOTONIC:
+ * Lines of the log:
  *
  *   {"event":"ready","t_ns":…,"pid":…,"area":[start,end],"page":4096}
  *   {"event":"phase","t_ns":…,"phase":0,"hot":[start,end]}   hot: null when idle
@@ -24,28 +18,15 @@
  * DAMON's sampling interval the machine was too busy for the log to be true.
  */
 #define _GNU_SOURCE
-#include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <poll.h>
-#include <sched.h>
-#include <signal.h>
-#include <stdarg.h>
 #include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <sys/personality.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 
-#define MIB		(1UL << 20)
+#include "rounds.h"
+
 #define HUGE_SZ		(2 * MIB)
-#define NSEC_PER_SEC	1000000000ULL
 #define MAX_PHASES	64
 
 /* A hot part at @offset of the area for @ms milliseconds; @idle: no accesses. */
@@ -83,66 +64,17 @@ static struct {
 	.populate = true,
 };
 
-static FILE *log_file;
 static char *area;			/* opt.size bytes, aligned to HUGE_SZ */
 static char *extra;			/* a second mapping, on demand */
 static unsigned long extra_sz;
 static unsigned long page_sz;
 static unsigned long rounds;
-static int to_peer[2], from_peer[2];
-
-static void die(const char *what)
-{
-	fprintf(stderr, "workload: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * NSEC_PER_SEC + ts.tv_nsec;
-}
-
-static void log_event(const char *event, const char *fmt, ...)
-{
-	va_list ap;
-
-	fprintf(log_file, "{\"event\":\"%s\",\"t_ns\":%llu", event,
-		(unsigned long long)now_ns());
-	va_start(ap, fmt);
-	vfprintf(log_file, fmt, ap);
-	va_end(ap);
-	fputs("}\n", log_file);
-	fflush(log_file);
-}
 
 static void log_range(const char *event, const char *name, char *start,
 		      unsigned long size)
 {
 	log_event(event, ",\"%s\":[%lu,%lu]", name, (unsigned long)start,
 		  (unsigned long)start + size);
-}
-
-static unsigned long parse_size(const char *text)
-{
-	char *end;
-	unsigned long value;
-
-	errno = 0;
-	value = strtoul(text, &end, 0);
-	if (*end == 'K' || *end == 'k')
-		value <<= 10, end++;
-	else if (*end == 'M' || *end == 'm')
-		value <<= 20, end++;
-	else if (*end == 'G' || *end == 'g')
-		value <<= 30, end++;
-	if (errno || end == text || (*end && *end != ':')) {
-		fprintf(stderr, "workload: not a size: %s\n", text);
-		exit(2);
-	}
-	return value;
 }
 
 /* OFFSET:MS or idle:MS */
@@ -160,67 +92,6 @@ static void add_phase(const char *text)
 		p->offset = parse_size(text);
 	p->ms = strtoul(colon + 1, NULL, 0);
 	opt.nr_phases++;
-}
-
-/*
- * Starts the program again without address space randomization, which would
- * put up to 1 GiB of nothing between the program and its heap; DAMON monitors
- * the heap and the program as one region.
- */
-static void fix_addresses(char **argv)
-{
-	int persona = personality(0xffffffff);
-
-	if (persona < 0 || (persona & ADDR_NO_RANDOMIZE))
-		return;
-	personality(persona | ADDR_NO_RANDOMIZE);
-	execv("/proc/self/exe", argv);
-	die("exec");
-}
-
-static void pin(void)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(opt.cpu, &set);
-	if (sched_setaffinity(0, sizeof(set), &set))
-		die("sched_setaffinity");
-}
-
-/* Answers every byte, and has an address space of its own to do it in. */
-static void start_peer(void)
-{
-	pid_t parent = getpid();
-	char byte;
-
-	if (pipe(to_peer) || pipe(from_peer))
-		die("pipe");
-	switch (fork()) {
-	case -1:
-		die("fork");
-		break;
-	case 0:
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		if (getppid() != parent)
-			_exit(0);
-		close(to_peer[1]);
-		close(from_peer[0]);
-		while (read(to_peer[0], &byte, 1) == 1 &&
-		       write(from_peer[1], &byte, 1) == 1)
-			;
-		_exit(0);
-	}
-	close(to_peer[0]);
-	close(from_peer[1]);
-}
-
-static void switch_address_space(void)
-{
-	char byte = 0;
-
-	if (write(to_peer[1], &byte, 1) != 1 || read(from_peer[0], &byte, 1) != 1)
-		die("peer");
 }
 
 static void touch(char *start, unsigned long size, unsigned long step)
@@ -438,14 +309,6 @@ static bool due(uint64_t now, uint64_t *next, unsigned long ms)
 	return true;
 }
 
-static void sleep_until(uint64_t t)
-{
-	struct timespec ts = { t / NSEC_PER_SEC, t % NSEC_PER_SEC };
-
-	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL) == EINTR)
-		;
-}
-
 static void run(void)
 {
 	uint64_t start = now_ns(), last = 0, next_fork = 0, next_mremap = 0;
@@ -533,14 +396,11 @@ int main(int argc, char **argv)
 	int c;
 
 	fix_addresses(argv);
-	log_file = stdout;
 	page_sz = sysconf(_SC_PAGESIZE);
 	while ((c = getopt_long(argc, argv, "", longopts, NULL)) != -1) {
 		switch (c) {
 		case 'l':
-			log_file = fopen(optarg, "w");
-			if (!log_file)
-				die(optarg);
+			open_log(optarg);
 			break;
 		case 's': opt.size = parse_size(optarg); break;
 		case 'h': opt.hot = parse_size(optarg); break;
@@ -570,7 +430,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 
-	pin();
+	pin(opt.cpu);
 	start_peer();
 	map_area();
 	log_event("ready", ",\"pid\":%d,\"area\":[%lu,%lu],\"page\":%lu", getpid(),

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Any, Iterable, NamedTuple
+from typing import Any, Iterable, NamedTuple, Self
 
 from damon_tree import Region, wait_until
 
@@ -38,27 +38,26 @@ def score(regions: Iterable[Region], hot: tuple[int, int], threshold: int) -> Sc
     return Score(inside / found if found else 0.0, inside / (hot[1] - hot[0]))
 
 
-class Workload:
-    """A running workload. A context manager that kills it."""
+class Program:
+    """A running program that logs what it accesses. A context manager that kills it."""
 
-    def __init__(self, *options: str, control: bool = True) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="workload-")
+    def __init__(self, program: Path, ready: str, *options: str, control: bool = True) -> None:
+        """`ready` is the event in its log that tells that it can be looked at; with `control` it takes commands."""
+        self._folder = tempfile.TemporaryDirectory(prefix=f"{program.name}-")
         self._log = Path(self._folder.name) / "log"
-        command = [str(PROGRAM), "--log", str(self._log), *options]
-        if control:
-            command.append("--control")
+        command = [str(program), "--log", str(self._log), *options]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE if control else subprocess.DEVNULL, text=True)
-        wait_until(self._started, "the workload is ready")
-        ready = self.events("ready")[0]
-        self.pid: int = ready["pid"]
-        self.area: tuple[int, int] = tuple(ready["area"])
+        wait_until(lambda: self._said(ready), f"{program.name} is ready")
+        event = self.events("ready")[0]
+        self.pid: int = event["pid"]
+        self.area: tuple[int, int] = tuple(event["area"])
 
-    def _started(self) -> bool:
+    def _said(self, event: str) -> bool:
         if self.process.poll() is not None:
-            raise RuntimeError(f"the workload ended with {self.process.returncode}")
-        return self._log.exists() and bool(self.events("phase"))
+            raise RuntimeError(f"it ended with {self.process.returncode}")
+        return self._log.exists() and bool(self.events(event))
 
-    def __enter__(self) -> Workload:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -71,12 +70,6 @@ class Workload:
         events = [json.loads(line) for line in lines]
         return [event for event in events if name in (None, event["event"])]
 
-    @property
-    def hot(self) -> tuple[int, int]:
-        hot = self.events("phase")[-1]["hot"]
-        assert hot, "the workload is idle"
-        return tuple(hot)
-
     def command(self, command: str, answer: str) -> dict[str, Any]:
         """Gives a command and waits for the line it causes in the log."""
         before = len(self.events(answer))
@@ -85,12 +78,6 @@ class Workload:
         self.process.stdin.flush()
         wait_until(lambda: len(self.events(answer)) > before, f"the workload does {command!r}")
         return self.events(answer)[-1]
-
-    def move_hot(self, offset: int) -> None:
-        self.command(f"hot {offset}", "phase")
-
-    def idle(self) -> None:
-        self.command("idle", "phase")
 
     def maps(self) -> list[tuple[int, int]]:
         """The process's mappings, in ascending order, without the page that belongs to the kernel."""
@@ -115,3 +102,22 @@ class Workload:
         self.process.wait()
         if self.process.stdin:
             self.process.stdin.close()
+
+
+class Workload(Program):
+    """A running workload.c, which has one hot area at a time."""
+
+    def __init__(self, *options: str, control: bool = True) -> None:
+        super().__init__(PROGRAM, "phase", *options, *(["--control"] if control else []), control=control)
+
+    @property
+    def hot(self) -> tuple[int, int]:
+        hot = self.events("phase")[-1]["hot"]
+        assert hot, "the workload is idle"
+        return tuple(hot)
+
+    def move_hot(self, offset: int) -> None:
+        self.command(f"hot {offset}", "phase")
+
+    def idle(self) -> None:
+        self.command("idle", "phase")

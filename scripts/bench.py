@@ -1,0 +1,221 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Measures this DAMON and the in-tree one side by side: `make bench`.
+
+Both run one after the other, in turn, several times each, in the same boot of the unmodified kernel, at equal settings.
+The virtual machine has one processor and counts instructions (QEMU's icount): an instruction takes a nanosecond of its
+time, so that nothing depends on what else the host does.
+
+Prints tables and a verdict; leaves bench.json and bench.txt. --write-docs puts each group's tables into Documentation/.
+Exit status: 0 if nothing is worse beyond noise, 2 if something is.
+"""
+
+import argparse
+import fnmatch
+import json
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import build
+import image
+import kernel
+import toolchain
+import vm
+from cache import LOGS, OWN, REPO
+from demo import prepare
+from progress import Failure, run_main, say, step
+
+BENCH = REPO / "tests/bench"
+sys.path += [str(BENCH), str(REPO / "tests/guest")]
+
+import figures  # noqa: E402
+import groups  # noqa: E402
+
+GUEST_BENCH = "/damon-rs/tests/bench"
+DOCUMENTS = REPO / "Documentation/mm/damon"
+STATUS_WORSE = 2
+REPETITIONS = 5
+
+
+def stage(folder: Path) -> Path:
+    """What the guest needs beyond the tests: the bench, its programs compiled."""
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(BENCH, folder, ignore=shutil.ignore_patterns("__pycache__", "*.c"))
+    with step("programs of the bench", LOGS / "bench-programs.log") as current:
+        image.compile_programs(current, sorted(BENCH.glob("*.c")), folder, image.TESTS)
+    return folder
+
+
+def wanted(names: list[str], patterns: list[str]) -> list[str]:
+    """The cases asked for, as GROUP/CASE."""
+    unknown = set(names) - set(groups.GROUPS)
+    if unknown:
+        raise Failure(f"no such group: {', '.join(sorted(unknown))}; there is {', '.join(groups.GROUPS)}")
+    found = [
+        f"{name}/{case.name}"
+        for name, group in groups.GROUPS.items()
+        if not names or name in names
+        for case in group.CASES
+        if not patterns or any(fnmatch.fnmatchcase(case.name, pattern) for pattern in patterns)
+    ]
+    if not found:
+        raise Failure("no such case; --list shows those that there are")
+    return found
+
+
+def measure(cases: list[str], options: list[str], its: kernel.Kernel, folder: Path, timeout: float) -> None:
+    """Leaves a folder of records for each case."""
+    shutil.rmtree(folder, ignore_errors=True)
+    machine = vm.Machine(
+        kernel=its,
+        icount=True,
+        timeout=timeout,
+        modules=build.module(its.kind, its.series),
+        overlays=[(stage(OWN / "bench/stage"), GUEST_BENCH)],
+        log=LOGS / "bench-kernel.log",
+        out=folder,
+    )
+    begin = time.monotonic()
+    script = f'insmod "$DAMON_RS_MODULE" && exec python3 {GUEST_BENCH}/run.py "$@"'
+    status = vm.run(machine, ["sh", "-c", script, "run.py", *options, *cases])
+    say(f"{time.monotonic() - begin:7.1f} s  bench in the guest")
+    if status:
+        raise Failure(f"the bench ended with status {status}")
+
+
+def evaluate(folder: Path, name: str, cases: list[str]) -> figures.Results:
+    """Figures of a group from its records."""
+    group = groups.GROUPS[name]
+    results = figures.Results(name, group.FIGURES, {}, {})
+    for case in group.CASES:
+        records = folder / name / case.name
+        if f"{name}/{case.name}" not in cases:
+            continue
+        if (records / "skipped").exists():
+            results.skipped[case.name] = (records / "skipped").read_text(encoding="utf-8")
+            continue
+        values: dict[str, list[dict[str, float]]] = {}
+        for side in (figures.IN_TREE, figures.OURS):
+            values[side] = []
+            for path in sorted(records.glob(f"*-{side}.json")):
+                record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+                values[side].append(group.figures(case, record))
+                if doubt := group.doubts(case, record):
+                    say(f"  … doubtful, {side}: {doubt}")
+        results.compared[case.name] = [
+            figures.Comparison(figure, *([one[figure.name] for one in values[side]] for side in (figures.IN_TREE, figures.OURS)))
+            for figure in group.FIGURES
+        ]
+    return results
+
+
+def command(name: str) -> str:
+    """What makes a group's document."""
+    return f"scripts/bench.py {name} --write-docs"
+
+
+def head(release: str, repetitions: int) -> str:
+    return f"Linux {release}, {repetitions} repetitions each, in turn, in one boot; QEMU's icount, one processor."
+
+
+def write_document(name: str, results: figures.Results, release: str, repetitions: int) -> Path:
+    group = groups.GROUPS[name]
+    rule = "=" * len(group.TITLE)
+    known = [case for case in group.CASES if case.name in results.compared]
+    lines = [
+        ".. SPDX-License-Identifier: GPL-2.0",
+        f".. Made by {command(name)}; what is changed by hand is lost.",
+        "",
+        rule, group.TITLE, rule,
+        "",
+        "This module and the in-tree DAMON side by side. Made by::",
+        "",
+        f"    {command(name)}",
+        "",
+        head(release, repetitions),
+        group.SETTINGS,
+        "",
+        *group.NOTES.splitlines(),
+        "",
+        "In brackets the lowest and the highest repetition. " + figures.RULE,
+        "",
+        "Cases",
+        "-----",
+        "",
+        *(line for case in known for line in (case.name, f"    {case.about()}")),
+        "",
+        figures.rst(results),
+    ]  # fmt: skip
+    path = DOCUMENTS / f"{name}.rst"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+def report(folder: Path, cases: list[str], repetitions: int, its: kernel.Kernel, docs: bool, out: Path) -> int:
+    names = list(dict.fromkeys(case.partition("/")[0] for case in cases))
+    all_results = {name: evaluate(folder, name, cases) for name in names}
+    text = head(its.release, repetitions) + "\n"
+    content: dict[str, Any] = {"kernel": its.release, "repetitions": repetitions, "rule": figures.RULE, "groups": {}}
+    for name, results in all_results.items():
+        text += f"\n{groups.GROUPS[name].TITLE}\n{groups.GROUPS[name].SETTINGS}\n\n{figures.text(results)}"
+        content["groups"][name] = {"settings": groups.GROUPS[name].SETTINGS, **results.json()}
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "bench.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    (out / "bench.txt").write_text(text, encoding="utf-8")
+    print(text)
+    say(f"results: {out}/bench.json, {out}/bench.txt")
+    if docs:
+        for name, results in all_results.items():
+            say(f"written: {write_document(name, results, its.release, repetitions).relative_to(REPO)}")
+    worse = [its for results in all_results.values() for all_its in results.compared.values() for its in all_its if its.verdict == "worse"]
+    return STATUS_WORSE if worse else 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"of {', '.join(groups.GROUPS)} (default: all)")
+    parser.add_argument("--case", action="append", default=[], metavar="PATTERN", help="only cases of this name, as in the shell: 'st*'")
+    parser.add_argument("--repetitions", type=int, default=REPETITIONS, help="of each case with each DAMON (default: %(default)s)")
+    parser.add_argument("--list", action="store_true", help="print the cases and end")
+    parser.add_argument("--series", default=kernel.SERIES)
+    parser.add_argument("--timeout", type=float, default=3600, help="seconds that the guest may take (default: %(default)s)")
+    parser.add_argument("--out", type=Path, default=OWN / "bench", metavar="DIR", help="gets the results (default: %(default)s)")
+    parser.add_argument("--again", action="store_true", help="evaluate what the last run recorded, without a new one")
+    parser.add_argument("--against-itself", action="store_true", help="both are the in-tree DAMON: shows what noise alone does")
+    parser.add_argument("--write-docs", action="store_true", help="put the tables into Documentation/; takes all cases")
+    arguments = parser.parse_args()
+    if arguments.list:
+        for name, group in groups.GROUPS.items():
+            for case in group.CASES:
+                print(f"{name}/{case.name}: {case.about()}")
+        return 0
+    if arguments.repetitions < 1:
+        raise Failure("at least one repetition")
+    if arguments.write_docs and (arguments.case or arguments.against_itself or arguments.repetitions < figures.FEWEST_REPETITIONS):
+        raise Failure(f"what goes into Documentation/ has all cases of both, and {figures.FEWEST_REPETITIONS} repetitions at least")
+    records = OWN / "bench/records"
+    plan = OWN / "bench/plan.json"
+    prepare(("stock",))
+    its = kernel.ensure("stock", arguments.series)
+    if arguments.again:
+        try:
+            cases, repetitions = json.loads(plan.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise Failure("there are no records of an earlier run") from error
+        if arguments.write_docs and cases != wanted(sorted({case.partition("/")[0] for case in cases}), []):
+            raise Failure("what goes into Documentation/ has all cases")
+    else:
+        cases, repetitions = wanted(arguments.groups, arguments.case), arguments.repetitions
+        plan.unlink(missing_ok=True)
+        options = ["--against-itself"] if arguments.against_itself else []
+        measure(cases, [*options, "/out", str(repetitions)], its, records, arguments.timeout)
+        if not arguments.against_itself:
+            plan.write_text(json.dumps([cases, repetitions]), encoding="utf-8")
+    return report(records, cases, repetitions, its, arguments.write_docs, arguments.out)
+
+
+if __name__ == "__main__":
+    run_main(main)

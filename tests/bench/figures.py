@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Figures of two DAMONs side by side: medians, spread, a verdict; as text, as reStructuredText and as JSON.
+
+Both are measured several times in the same boot, in turn. The noise of a comparison is the larger of the two ranges
+(highest less lowest repetition), and never less than the figure's resolution. A difference of the medians that is larger
+than the noise is taken for real, a smaller one for none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Literal
+
+IN_TREE, OURS = "in-tree", "ours"
+
+# One repetition has no range, and the range of two says little.
+FEWEST_REPETITIONS = 3
+
+RULE = (
+    "The noise is the larger of the two ranges (highest less lowest repetition), and never less than the figure's resolution. "
+    "A difference of the medians counts where it is larger than the noise."
+)
+
+Verdict = Literal["better", "worse", "same", "too few repetitions"]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Something that is measured of both."""
+
+    name: str
+    unit: str  # empty: a plain number
+    higher_is_better: bool
+    digits: int  # behind the decimal point
+    resolution: float  # differences below this mean nothing
+    ratio: bool = False  # compare by ratio instead of by difference
+
+    def text(self, value: float) -> str:
+        return f"{value:.{self.digits}f}"
+
+    @property
+    def title(self) -> str:
+        unit = f", {self.unit}" if self.unit else ""
+        return f"{self.name}{unit} ({'higher' if self.higher_is_better else 'lower'} is better)"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What the repetitions of one case say of one figure."""
+
+    figure: Figure
+    in_tree: Sequence[float]
+    ours: Sequence[float]
+
+    @property
+    def medians(self) -> tuple[float, float]:
+        return median(self.in_tree), median(self.ours)
+
+    @property
+    def difference(self) -> float:
+        return self.medians[1] - self.medians[0]
+
+    @property
+    def noise(self) -> float:
+        return max(self.figure.resolution, *(max(values) - min(values) for values in (self.in_tree, self.ours)))
+
+    @property
+    def verdict(self) -> Verdict:
+        if min(len(self.in_tree), len(self.ours)) < FEWEST_REPETITIONS:
+            return "too few repetitions"
+        if abs(self.difference) <= self.noise:
+            return "same"
+        return "better" if (self.difference > 0) == self.figure.higher_is_better else "worse"
+
+    def change(self) -> str:
+        before, after = self.medians
+        if self.figure.ratio:
+            return f"{after / before:.3f}" if before else "-"
+        return f"{self.difference:+.{self.figure.digits}f}"
+
+    def cells(self) -> list[str]:
+        text = self.figure.text
+        sides = [f"{text(median(values))} [{text(min(values))} {text(max(values))}]" for values in (self.in_tree, self.ours)]
+        return [*sides, self.change(), text(self.noise), self.verdict]
+
+    def json(self) -> dict[str, object]:
+        return {
+            IN_TREE: list(self.in_tree),
+            OURS: list(self.ours),
+            "medians": dict(zip((IN_TREE, OURS), self.medians)),
+            "noise": self.noise,
+            "verdict": self.verdict,
+        }
+
+
+@dataclass
+class Results:
+    """Of a group: its cases in order, each with what was compared, or why it was left out."""
+
+    group: str
+    figures: Sequence[Figure]
+    compared: dict[str, list[Comparison]]
+    skipped: dict[str, str]
+
+    def of(self, figure: Figure) -> list[tuple[str, Comparison]]:
+        return [(case, its) for case, all_its in self.compared.items() for its in all_its if its.figure == figure]
+
+    def summary(self) -> list[str]:
+        """Sentences; the last one is the verdict."""
+        all_of_them = [(case, its) for case in self.compared for its in self.compared[case]]
+        lines = [f"{case}: skipped: {reason}" for case, reason in self.skipped.items()]
+        higher = sum((its.difference > 0) == its.figure.higher_is_better for _, its in all_of_them if its.difference)
+        equal = sum(not its.difference for _, its in all_of_them)
+        lines.append(
+            f"Of {len(all_of_them)} medians {higher} are better in ours, {len(all_of_them) - higher - equal} worse, {equal} equal."
+        )
+        for verdict in ("better", "worse"):
+            found = [f"{case} ({its.figure.name})" for case, its in all_of_them if its.verdict == verdict]
+            lines.append(f"{verdict} beyond noise: {', '.join(found) or 'none'}")
+        if any(its.verdict == "too few repetitions" for _, its in all_of_them):
+            lines[-2:] = [f"no verdict: it takes {FEWEST_REPETITIONS} repetitions"]
+        return lines
+
+    def json(self) -> dict[str, object]:
+        return {
+            "cases": {case: {its.figure.name: its.json() for its in all_its} for case, all_its in self.compared.items()},
+            "skipped": self.skipped,
+            "summary": self.summary(),
+        }
+
+
+HEAD = ["case", f"{IN_TREE} [range]", f"{OURS} [range]", "ours less in-tree", "noise", "verdict"]
+
+
+def rows(results: Results, figure: Figure) -> list[list[str]]:
+    head = [*HEAD]
+    if figure.ratio:
+        head[3] = "ours / in-tree"
+    return [head, *([case, *its.cells()] for case, its in results.of(figure))]
+
+
+def aligned(table: list[list[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*table)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in table]
+
+
+def text(results: Results) -> str:
+    lines: list[str] = []
+    for figure in results.figures:
+        lines += [figure.title, *(f"  {line}" for line in aligned(rows(results, figure))), ""]
+    return "\n".join([*lines, *results.summary()]) + "\n"
+
+
+def rst(results: Results) -> str:
+    """Tables and verdict, to be put under a heading."""
+    lines: list[str] = []
+    for figure in results.figures:
+        table = rows(results, figure)
+        widths = [max(map(len, column)) for column in zip(*table)]
+        rule = "  ".join("=" * width for width in widths)
+        body = aligned(table)
+        title = figure.title[0].upper() + figure.title[1:]
+        lines += [title, "-" * len(title), "", rule, body[0], rule, *body[1:], rule, ""]
+    return "\n".join([*lines, *(f"* {line}" for line in results.summary())]) + "\n"

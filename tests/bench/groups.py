@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The groups of the bench. A group is a module with cases; what belongs to no group is in figures.py, run.py and scripts/bench.py."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol, cast
+
+import accuracy
+from damon_tree import Damon
+from figures import Figure
+
+
+class Case(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    def about(self) -> str:
+        """A sentence or two for the reader of its figures."""
+
+
+class Session(Protocol):
+    def measure(self, damon: Damon) -> dict[str, Any]:
+        """Once. What it returns is kept as JSON. Leaves kdamonds and their directories to the caller."""
+
+
+class Group(Protocol):
+    """What a group's module has."""
+
+    NAME: str
+    TITLE: str
+    SETTINGS: str  # what both are given, in a sentence
+    NOTES: str  # what the figures are
+    FIGURES: Sequence[Figure]
+    CASES: Sequence[Any]
+
+    # in the guest
+
+    def unsupported(self, case: Any, damon: Damon) -> str | None:
+        """Why a case can't be run with that DAMON."""
+
+    def session(self, case: Any) -> AbstractContextManager[Session]:
+        """What all repetitions of a case with both DAMONs share."""
+
+    # on the host
+
+    def figures(self, case: Any, record: dict[str, Any]) -> dict[str, float]:
+        """Of one repetition, by name."""
+
+    def doubts(self, case: Any, record: dict[str, Any]) -> str | None:
+        """Why the record may be worthless."""
+
+
+GROUPS: dict[str, Group] = {module.NAME: cast(Group, module) for module in (accuracy,)}
+
+
+def find(name: str) -> tuple[Group, Any]:
+    """Of "GROUP/CASE"."""
+    group, _, case = name.partition("/")
+    return GROUPS[group], next(its for its in GROUPS[group].CASES if its.name == case)

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What the bench computes from what it measured: python3 -m unittest discover -s tests/bench"""
+
+from __future__ import annotations
+
+import math
+import sys
+import unittest
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "guest")]
+
+import accuracy  # noqa: E402
+import truth  # noqa: E402
+from figures import Comparison, Figure, Results, rst, text  # noqa: E402
+from truth import Agreement, Phase, Physical, Range, Snapshot  # noqa: E402
+
+SHARE = Figure("share", "", True, 2, 0.01)
+SECONDS = Figure("time", "s", False, 1, 0.1)
+
+
+class Verdicts(unittest.TestCase):
+    def verdict(self, figure: Figure, in_tree: list[float], ours: list[float]) -> str:
+        return Comparison(figure, in_tree, ours).verdict
+
+    def test_beyond_noise(self) -> None:
+        before, after = [0.90, 0.91, 0.92], [0.80, 0.81, 0.82]
+        self.assertEqual(self.verdict(SHARE, before, after), "worse")
+        self.assertEqual(self.verdict(SHARE, after, before), "better")
+        self.assertEqual(self.verdict(SECONDS, [5, 5, 5], [4, 4, 4]), "better")
+        self.assertEqual(self.verdict(SECONDS, [4, 4, 4], [5, 5, 5]), "worse")
+
+    def test_noise_is_the_larger_range(self) -> None:
+        self.assertEqual(self.verdict(SHARE, [0.9, 0.9, 0.9], [0.7, 0.8, 0.9]), "same")
+        self.assertEqual(self.verdict(SHARE, [0.7, 0.8, 0.9], [0.9, 0.9, 0.9]), "same")
+
+    def test_noise_is_never_below_the_resolution(self) -> None:
+        self.assertEqual(self.verdict(SHARE, [0.900] * 3, [0.895] * 3), "same")
+        self.assertEqual(self.verdict(SHARE, [0.900] * 3, [0.885] * 3), "worse")
+
+    def test_few_repetitions_say_nothing(self) -> None:
+        self.assertEqual(self.verdict(SHARE, [0.9, 0.9], [0.1, 0.1]), "too few repetitions")
+
+    def test_tables(self) -> None:
+        compared = {"a": [Comparison(SHARE, [0.9] * 3, [0.5] * 3)], "b": [Comparison(SHARE, [0.9] * 3, [0.9] * 3)]}
+        results = Results("g", [SHARE], compared, {"c": "no paddr in ours"})
+        for table in (text(results), rst(results)):
+            self.assertIn("worse beyond noise: a (share)", table)
+            self.assertIn("better beyond noise: none", table)
+            self.assertIn("c: skipped: no paddr in ours", table)
+            self.assertIn("Of 2 medians 0 are better in ours, 1 worse, 1 equal.", table)
+
+
+class Truth(unittest.TestCase):
+    def test_rates(self) -> None:
+        def rate(every: int, stride: int, pick: int) -> float:
+            return truth.rate([0, 4096 * 100, every, stride, pick], 4096, 4000, 5000)
+
+        self.assertEqual(rate(1, 1, 0), 1)
+        self.assertEqual(rate(2, 1, 0), 0.625)
+        self.assertEqual(rate(2, 5, 0), 0.125)
+        self.assertAlmostEqual(rate(1, 1, 80), 1 - math.exp(-1))
+
+    def test_phases(self) -> None:
+        log = [
+            {"event": "begin", "t_ns": 0},
+            {"event": "phase", "t_ns": 10, "parts": [[8, 9, 1, 1, 0], [0, 4, 1, 2, 0]]},
+            {"event": "phase", "t_ns": 20, "parts": []},
+            {"event": "done", "t_ns": 30},
+        ]
+        found = truth.phases(log, 1, 4, 5)
+        self.assertEqual(found, [Phase(10, 20, [Range(0, 4, 0.5), Range(8, 9, 1.0)]), Phase(20, 30, [])])
+
+    def test_mean_over_a_change(self) -> None:
+        phases = [Phase(0, 10, [Range(0, 4, 1.0)]), Phase(10, 20, [Range(2, 6, 0.5)])]
+        self.assertEqual(truth.mean(phases, 2, 8), phases[0].ranges)
+        self.assertEqual(truth.mean(phases, 5, 15), [Range(0, 2, 0.5), Range(2, 4, 0.75), Range(4, 6, 0.25)])
+
+    def test_physical(self) -> None:
+        physical = Physical([(100, 1000, 10), (110, 500, 10), (130, 1010, 10)])
+        self.assertEqual(physical.ranges([Range(105, 135, 0.5)]), [Range(500, 510, 0.5), Range(1005, 1015, 0.5)])
+        self.assertEqual(physical.ranges([Range(0, 99, 1.0), Range(120, 130, 1.0)]), [])
+
+    def test_agreement(self) -> None:
+        its = Agreement()
+        # 10 of 20 found are hot, and 10 of the 40 that are hot; what is not judged does not count.
+        snapshot = Snapshot(0, 1, [Range(30, 50, 0.5), Range(100, 200, 1.0)])
+        its.add(snapshot, [Range(0, 40, 1.0)], [Range(0, 60, 1.0)], 0.25)
+        self.assertEqual((its.precision, its.recall), (0.5, 0.25))
+        self.assertEqual(its.rate_error, (30 * 1.0 + 10 * 0.5 + 10 * 0.5) / 40)
+        its = Agreement()
+        its.add(Snapshot(0, 1, [Range(0, 10, 0.25)]), [Range(0, 10, 0.25)], [Range(0, 60, 1.0)], 0.25)
+        self.assertEqual((its.precision, its.recall, its.rate_error), (1, 1, 0))
+
+    def test_nothing_found(self) -> None:
+        its = Agreement()
+        its.add(Snapshot(0, 1, []), [Range(0, 10, 1.0)], [Range(0, 60, 1.0)], 0.25)
+        self.assertEqual((its.precision, its.recall, its.rate_error), (0, 0, 1))
+
+
+class Records(unittest.TestCase):
+    """A whole record, as the guest leaves it."""
+
+    HOT = 120 << 20, 136 << 20
+
+    def record(self, lag: int) -> dict[str, object]:
+        """Of "static", found exactly from the `lag`-th aggregation on."""
+        lines = []
+        for number in range(1, 100):
+            at = 5 + number * 0.1
+            start, end = self.HOT if number >= lag else (0, 1 << 20)
+            for first, last, hits in ((0, 4096, 0), (start or 4096, end, 20)):
+                lines.append(f" kdamond.0-77 [000] ..... {at:.6f}: damon_aggregated: target_id=0 nr_regions=9 {first}-{last}: {hits} 3")
+            lines.append(f" kdamond.1-78 [000] ..... {at:.6f}: damon_aggregated: target_id=0 nr_regions=9 0-{256 << 20}: 20 3")
+        log = [
+            {"event": "begin", "t_ns": 5_000_000_000},
+            {"event": "phase", "t_ns": 5_000_000_000, "parts": [[*self.HOT, 1, 1, 0]]},
+            {"event": "done", "t_ns": 15_000_000_000, "max_gap_us": 4100},
+        ]
+        return {
+            "pid": 77, "began_ns": 4_999_000_000, "log": log, "judged": [[4096, 256 << 20]], "runs": None, "trace": "\n".join(lines),
+        }  # fmt: skip
+
+    def test_figures(self) -> None:
+        case = next(case for case in accuracy.CASES if case.name == "static")
+        figures = accuracy.figures(case, self.record(10))
+        self.assertEqual((figures["precision"], figures["recall"], figures["error of the rate"]), (1, 1, 0))
+        self.assertAlmostEqual(figures["time until found"], 1.0)
+        never = accuracy.figures(case, self.record(1000))
+        self.assertEqual((never["precision"], never["recall"], never["time until found"]), (0, 0, 10))
+        self.assertGreater(never["error of the rate"], 1)
+
+    def test_doubts(self) -> None:
+        case = accuracy.CASES[0]
+        record = self.record(1)
+        self.assertIsNone(accuracy.doubts(case, record))
+        record["log"][-1]["max_gap_us"] = 7000  # type: ignore[index]
+        self.assertIn("7 ms", str(accuracy.doubts(case, record)))
+
+
+if __name__ == "__main__":
+    unittest.main()
