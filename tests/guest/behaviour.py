@@ -95,6 +95,12 @@ def probe_file(damon: Damon, name: str) -> list[str]:
     return answers
 
 
+def is_count(folder: damon_tree.Dir, name: str) -> bool:
+    """Whether a file makes numbered directories."""
+    path = folder.path / name
+    return path.name.startswith("nr_") and (path.parent / "0").is_dir()
+
+
 def probes(name: str) -> list[str]:
     return [text for text in PROBES if text not in TOO_MANY or not os.path.basename(name).startswith("nr_")]
 

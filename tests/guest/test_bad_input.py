@@ -52,6 +52,21 @@ def test_read_only_files(damon: Damon, quiet: None) -> None:
         assert behaviour.outcome(lambda: kdamond.write(name, "1")) in ("EIO", "EACCES", "EPERM"), name
 
 
+@pytest.mark.ours
+def test_too_many_directories(damon: Damon, quiet: None) -> None:
+    """A number of directories for which there is no memory is refused while the present ones are still there."""
+    kdamond = behaviour.full_kdamond(damon)
+    kdamonds = damon.admin / "kdamonds"
+    kdamond.context.write("addr_unit", 7)
+    before = {name: kdamonds.read(name) for name in kdamonds.files()}
+    counts = [name for name in before if behaviour.is_count(kdamonds, name)]
+    assert "nr_kdamonds" in counts and len(counts) >= 11
+    for name in counts:
+        assert behaviour.outcome(lambda: kdamonds.write(name, 2**31 - 1)) in ("ENOMEM", "EINVAL"), name
+        assert {name: kdamonds.read(name) for name in kdamonds.files()} == before, name
+    kdamond.context.write("targets/nr_targets", 2)
+
+
 def test_write_at_an_offset(damon: Damon, quiet: None) -> None:
     """A second write through the same descriptor is a write like the first, not a longer number."""
     kdamond = behaviour.full_kdamond(damon)

@@ -197,6 +197,8 @@ class Writer(threading.Thread):
 def waiting_walk(kdamond: Kdamond, pid: int) -> Writer:
     """A request for regions that is not served for a long time."""
     with_target(kdamond, pid)
+    # nothing is aggregated either, so there are no results to show at once
+    kdamond.set(aggr_us=3600 * 10**6)
     kdamond.schemes[0].write("apply_interval_us", 3600 * 10**6)
     kdamond.on()
     writer = Writer(kdamond, "update_schemes_tried_regions")

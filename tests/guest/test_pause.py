@@ -257,6 +257,8 @@ def test_walk_is_refused(aged: Kdamond) -> None:
 def test_waiting_walk_is_cancelled(kdamond: Kdamond, shared_workload: Workload) -> None:
     kdamond.add_targets(shared_workload.pid)
     kdamond.add_stat_schemes()
+    # nothing is aggregated either, so there are no results to show at once
+    kdamond.set(aggr_us=3600 * 10**6)
     kdamond.schemes[0].write("apply_interval_us", 3600 * 10**6)
     kdamond.on()
     walk = Writer(kdamond, "update_schemes_tried_regions")

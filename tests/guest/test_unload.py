@@ -13,6 +13,7 @@ import pytest
 
 import damon_tree
 from damon_tree import Damon, Kdamond, wait_until
+from kernel_log import INFO, KernelLog
 from test_lifecycle import Writer
 from trace_events import Trace
 from workload import Workload
@@ -153,6 +154,8 @@ def test_waiting_request(damon: Damon, shared_workload: Workload) -> None:
     kdamond.write("contexts/nr_contexts", 1)
     kdamond.add_targets(shared_workload.pid)
     kdamond.add_stat_schemes()
+    # nothing is aggregated either, so there are no results to show at once
+    kdamond.set(aggr_us=3600 * 10**6)
     kdamond.schemes[0].write("apply_interval_us", 3600 * 10**6)
     kdamond.on()
     walk = Writer(kdamond, "update_schemes_tried_regions")
@@ -232,3 +235,13 @@ def test_over_and_over(damon: Damon, shared_workload: Workload) -> None:
         load()
     if KMEMLEAK.exists():
         assert leaks() == ""
+
+
+def test_load_says_what_there_is(damon: Damon) -> None:
+    """Which operations there are, and whether pages have an idle flag."""
+    unload(damon)
+    log = KernelLog()
+    load()
+    said = [message.text for message in log.messages(INFO)]
+    log.close()
+    assert f"{damon.module}: operations vaddr fvaddr paddr; with the idle flag of pages" in said

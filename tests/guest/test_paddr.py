@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The physical address space: every kind of memory is seen accessed when it is, and not when it is not."""
+
+from __future__ import annotations
+
+import errno
+import time
+from pathlib import Path
+
+import pytest
+
+from damon_tree import ULONG_MAX, Kdamond, wait_until
+from mapper import PAGE, Mapper, mapper, rates
+from workload import MIB
+
+# Of the 20 samples in a default aggregation interval.
+THRESHOLD = 5
+
+# Those of hugetlb are on no list of reclaim's, and so the in-tree DAMON does not look at them.
+SMALL_KINDS = ("anon", "file", "shmem", "written", "ksm", "forked")
+HUGE_KINDS = ("thp", "split", "hugetlb", "hugetlbfs")
+
+
+def memory(resource: str = "System RAM") -> list[tuple[int, int]]:
+    """Where the machine has memory."""
+    lines = [line for line in Path("/proc/iomem").read_text().splitlines() if line.endswith(f" : {resource}")]
+    return [(int(first, 16), int(last, 16) + 1) for first, last in (line.split()[0].split("-") for line in lines if line[0] != " ")]
+
+
+def monitor(kdamond: Kdamond, ranges: list[tuple[int, int]], **attrs: object) -> None:
+    kdamond.set(ops="paddr", **attrs)
+    kdamond.context.write("targets/nr_targets", 1)
+    kdamond.set_init_regions(ranges)
+    kdamond.add_stat_schemes()
+    kdamond.on()
+
+
+def finds(kdamond: Kdamond, hot: list[tuple[int, int]], cold: list[tuple[int, int]]) -> bool:
+    """Whether all the hot ranges are seen hot, and none of the cold ones."""
+    regions = kdamond.snapshot()
+    return min(rates(regions, hot)) >= THRESHOLD and max(rates(regions, cold)) == 0
+
+
+def expect(kdamond: Kdamond, process: Mapper, hot: list[tuple[int, int]], cold: list[tuple[int, int]]) -> None:
+    """What the process begins and stops to access is seen."""
+    for _ in range(2):
+        process.command("hot")
+        wait_until(lambda: finds(kdamond, hot, cold), "the hot pages are found, and they alone")
+        process.command("idle")
+        wait_until(lambda: max(rates(kdamond.snapshot(), hot)) == 0, "the pages get cold")
+
+
+@pytest.mark.parametrize("kind", [*SMALL_KINDS, *(pytest.param(k, marks=pytest.mark.ours) if "huge" in k else k for k in HUGE_KINDS)])
+def test_kinds_of_memory(kdamond: Kdamond, kind: str) -> None:
+    with mapper(kind) as process:
+        most = 6 if process.size == PAGE else 2
+        hot, cold = process.frames(process.hot, most), process.frames(process.cold, most)
+        assert len(hot) >= 2 and len(cold) >= 2, f"the pages are in one piece: {hot} {cold}"
+        monitor(kdamond, sorted(hot + cold))
+        expect(kdamond, process, hot, cold)
+
+
+@pytest.mark.parametrize("unit", [2, 4096, 8192, 1 << 21])
+def test_addr_unit(kdamond: Kdamond, unit: int) -> None:
+    """Addresses are counted in units; a region is no smaller than a unit, and no smaller than a page."""
+    with mapper("thp") as process:
+        hot, cold = ([(start // unit, end // unit) for start, end in process.frames(pages, 2)] for pages in (process.hot, process.cold))
+        kdamond.context.write("addr_unit", unit)
+        monitor(kdamond, sorted(hot + cold))
+        expect(kdamond, process, hot, cold)
+        assert min(region.size for region in kdamond.snapshot()) >= max(PAGE // unit, 1)
+
+
+def test_addr_unit_by_commit(kdamond: Kdamond) -> None:
+    with mapper("thp") as process:
+        hot, cold = process.frames(process.hot, 2), process.frames(process.cold, 2)
+        monitor(kdamond, sorted(hot + cold))
+        process.command("hot")
+        wait_until(lambda: finds(kdamond, hot, cold), "the hot pages are found")
+        hot, cold = ([(start // PAGE, end // PAGE) for start, end in ranges] for ranges in (hot, cold))
+        kdamond.context.write("addr_unit", PAGE)
+        kdamond.set_init_regions(sorted(hot + cold))
+        kdamond.commit()
+        regions = kdamond.snapshot()
+        assert (regions[0].start, regions[-1].end) == (min(hot + cold)[0], max(hot + cold)[1])
+        wait_until(lambda: finds(kdamond, hot, cold), "the hot pages are found")
+
+
+def test_units_that_make_no_region_size(kdamond: Kdamond) -> None:
+    """The whole units in a page must be a power of two, or none."""
+    ranges = [(0, 1 << 20)]
+    for unit in (3, 100, 1365):
+        kdamond.context.write("addr_unit", unit)
+        with pytest.raises(OSError) as refused:
+            monitor(kdamond, ranges)
+        assert refused.value.errno == errno.EINVAL
+        assert not kdamond.running
+    kdamond.context.write("addr_unit", 4095)
+    kdamond.on()
+    for unit in (3, 100, 1365):
+        kdamond.context.write("addr_unit", unit)
+        with pytest.raises(OSError) as refused:
+            kdamond.commit()
+        assert refused.value.errno == errno.EINVAL
+    assert kdamond.running and kdamond.count_regions() >= 1
+
+
+def test_no_address_is_too_high(kdamond: Kdamond) -> None:
+    """The highest addresses there are, and the largest unit: nothing is there to be accessed."""
+    monitor(kdamond, [(1 << 51, 1 << 52), (1 << 62, ULONG_MAX - PAGE + 1)], min_regions=20)
+    wait_until(lambda: kdamond.stats()["nr_tried"] > 100, "it monitors")
+    assert not any(region.nr_accesses for region in kdamond.snapshot())
+    kdamond.context.write("addr_unit", ULONG_MAX)
+    kdamond.commit()
+    tried = kdamond.stats()["nr_tried"]
+    wait_until(lambda: kdamond.stats()["nr_tried"] > tried + 100, "it monitors")
+    assert not any(region.nr_accesses for region in kdamond.snapshot()[1:])
+
+
+def test_all_memory(kdamond: Kdamond) -> None:
+    """All of the machine's memory, area by area; then from its beginning to its end, with the holes, at once."""
+    areas = memory()
+    assert len(areas) >= 2
+    with mapper("thp") as process:
+        process.command("hot")
+        monitor(kdamond, areas, sample_us=1000, aggr_us=20000, min_regions=500, max_regions=2000)
+        wait_until(lambda: any(region.nr_accesses >= THRESHOLD for region in kdamond.snapshot()), "something hot is found")
+        regions = kdamond.snapshot()
+        assert all(any(start < r.end and r.start < end for start, end in areas) for r in regions)
+        kdamond.set_init_regions([(0, areas[-1][1])])
+        kdamond.commit()
+        wait_until(lambda: any(region.nr_accesses >= THRESHOLD for region in kdamond.snapshot()), "something hot is found")
+        regions = kdamond.snapshot()
+        assert (regions[0].start, regions[-1].end) == (0, areas[-1][1])
+        holes = [(before[1], after[0]) for before, after in zip(areas, areas[1:])]
+        assert not any(r.nr_accesses for r in regions if any(start <= r.start and r.end <= end for start, end in holes))
+
+
+def test_one_target(kdamond: Kdamond) -> None:
+    """There is one physical memory."""
+    kdamond.set(ops="paddr")
+    kdamond.context.write("targets/nr_targets", 2)
+    with pytest.raises(OSError) as refused:
+        kdamond.on()
+    assert refused.value.errno == errno.EINVAL
+
+
+def test_goes_on_without_targets(kdamond: Kdamond) -> None:
+    """Memory does not end as processes do."""
+    monitor(kdamond, memory()[-1:])
+    kdamond.context.write("targets/nr_targets", 0)
+    kdamond.state("commit")
+    time.sleep(0.5)
+    assert kdamond.running
+    kdamond.context.write("targets/nr_targets", 1)
+    kdamond.set_init_regions(memory()[-1:])
+    kdamond.state("commit")
+    wait_until(kdamond.snapshot, "there are regions again")
+
+
+@pytest.mark.chatty  # It says which pages it cannot move.
+def test_memory_that_goes_offline(kdamond: Kdamond) -> None:
+    """Blocks of memory leave and come back while their pages are sampled."""
+    blocks = Path("/sys/devices/system/memory")
+    size = int((blocks / "block_size_bytes").read_text(), 16)
+    monitor(kdamond, memory(), sample_us=1000, aggr_us=20000, min_regions=1000, max_regions=2000)
+    numbers = sorted((int(path.name[6:]) for path in blocks.glob("memory[0-9]*")), reverse=True)
+    moved = 0
+    for number in numbers:
+        state = blocks / f"memory{number}/state"
+        try:
+            state.write_text("offline\n")
+        except OSError:
+            continue  # The kernel itself has something in it.
+        moved += 1
+        tried = kdamond.stats()["nr_tried"]
+        wait_until(lambda: kdamond.stats()["nr_tried"] > tried + 2000, "it monitors")
+        inside = [r for r in kdamond.snapshot() if number * size <= r.start and r.end <= (number + 1) * size]
+        state.write_text("online\n")
+        assert inside and not any(region.nr_accesses for region in inside)
+        if moved == 3:
+            break
+    assert moved, "no block of memory can be taken offline"
+    assert kdamond.running
+
+
+def test_pages_that_come_and_go(kdamond: Kdamond) -> None:
+    """Processes that begin and end, files that are truncated, huge pages that are split, all while they are sampled."""
+    monitor(kdamond, memory(), sample_us=100, aggr_us=20000, min_regions=1000, max_regions=2000)
+    end = time.monotonic() + 4
+    rounds = 0
+    while time.monotonic() < end:
+        for kind in ("forked", "split", "shmem", "file"):
+            with mapper(kind) as process:
+                process.command("hot")
+        file = Path("/dev/shm/file")
+        for length in (8 * MIB, PAGE, 0):
+            file.write_bytes(b"x" * length)
+        file.unlink()
+        rounds += 1
+    assert rounds and kdamond.running
