@@ -6,7 +6,7 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 # For the targets that need more than a kernel's headers: installs what they start with, once.
 BOOTSTRAP := scripts/bootstrap
 
-.PHONY: modules modules_install clean demo test shell clippy rustfmt rustfmtcheck help
+.PHONY: modules modules_install clean demo test stress bench shell clippy rustfmt rustfmtcheck help
 
 modules: | metadata
 	$(MAKE) -C $(KDIR) M=$(CURDIR) $(if $(MO),MO=$(MO)) modules
@@ -33,6 +33,14 @@ demo:
 test:
 	@$(BOOTSTRAP)
 	@python3 tests/run.py
+
+stress:
+	@$(BOOTSTRAP)
+	@python3 tests/stress.py
+
+bench:
+	@$(BOOTSTRAP)
+	@python3 scripts/bench.py
 
 shell:
 	@$(BOOTSTRAP)
@@ -61,9 +69,12 @@ help:
 	@echo '  make demo              watch a workload, pause, go on; beside the truth'
 	@echo '  make shell             a prompt with the module loaded and damo at hand'
 	@echo '  make test              every test that there is'
+	@echo '  make stress            hours of load: stress, also with KASAN, fuzz, failing allocations, a day of guest time'
+	@echo '  make bench             side by side with the in-tree DAMON; scripts/bench.py --help tells more'
 	@echo '  make clippy            lints, warnings are errors'
 	@echo '  make rustfmt           format the Rust sources; rustfmtcheck only looks'
 	@echo ''
 	@echo 'DAMON_RS_CACHE  where toolchain, kernels and results are kept (~/.cache/damon-rs)'
 	@echo 'DAMON_RS_MIRROR the Debian archive, if not the one of this machine'
 	@echo 'DAMON_RS_SERIES the kernel series (7.2)'
+	@echo 'DAMON_RS_STRESS_SECONDS  how long each part of make stress takes (1800)'

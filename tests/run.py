@@ -22,16 +22,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 import build  # noqa: E402
 import image  # noqa: E402
 import kernel  # noqa: E402
-import klog  # noqa: E402
 import panics  # noqa: E402
 import toolchain  # noqa: E402
 import unsafe  # noqa: E402
 from cache import CACHE, LOGS, OWN, REPO  # noqa: E402
 from progress import Failure, Step, run_main, say  # noqa: E402
 
+import in_guest  # noqa: E402
+from in_guest import KUNIT_END, guest_log  # noqa: E402
+
 HOST = REPO / "tests/host"
-# Written into the kernel's log behind what the module reported as it was loaded.
-KUNIT_END = "damon-rs: loaded"
 GUEST = REPO / "tests/guest"
 
 
@@ -51,8 +51,6 @@ class Test:
 
     name: str
     run: Callable[[Step], Counts]
-    # Whether there is anything to run.
-    present: Callable[[], bool] = lambda: True
     # What it makes ready says itself how far it is.
     slow: bool = True
 
@@ -128,52 +126,61 @@ def clippy(step: Step) -> Counts:
 
 
 def panic_entries(step: Step) -> Counts:
-    counts = Counts(1, 0)
+    """None is allowed. Each is named with the functions that refer to it."""
+    counts = Counts()
+    notes = []
     for path in build.build(step, kernel.ensure("stock")):
         found = panics.references(path)
-        functions: set[str] = set().union(*found.values())
-        counts.note = f"{path.name} refers to {len(found)} panic entry points, from {len(functions)} functions"
-        counts.details += [f"{entry}: {', '.join(sorted(who))}" for entry, who in sorted(found.items())]
+        counts.details += [f"{path.name}: {entry}: {', '.join(sorted(who))}" for entry, who in sorted(found.items())]
+        counts.passed += int(not found)
+        counts.failed += int(bool(found))
+        notes.append(f"{path.name} refers to {len(found)} panic entry points")
+    counts.note = ", ".join(notes)
     return counts
 
 
-def guest_tests(kind: str, options: tuple[str, ...] = ()) -> Test:
-    """pytest in the guest, and the kernel's verdict on it."""
+def guest_tests(kind: str) -> Test:
+    """pytest in the guest, and the kernel's verdict on it.
+
+    What fails is tried once more: many tests look at what a process does within some milliseconds, for which an emulated machine can
+    be too slow once. What then passes is named.
+    """
 
     def run(step: Step) -> Counts:
-        its = kernel.ensure(kind)
-        modules = build.build(step, its)
-        name = modules[0].stem
-        out = LOGS / f"guest-{kind}"
-        log = LOGS / f"guest-{kind}-kernel.log"
-        (out / "junit.xml").unlink(missing_ok=True)
-        command = (
-            f'insmod "$DAMON_RS_MODULE" || exit; echo "{KUNIT_END}" >/dev/kmsg; cd /damon-rs/tests/guest; '
-            f"python3 -m pytest -p no:cacheprovider -q -ra --junitxml=/out/junit.xml {' '.join(options)}; "
-            f"status=$?; [ ! -d /sys/module/{name} ] || rmmod {name} || status=98; exit $status"
-        )
-        arguments = [f"--module={path}" for path in modules]
-        vm: list[str | Path] = [
-            sys.executable, REPO / "scripts/vm.py", "run", "--kernel", kind, "--timeout=2400", f"--log={log}", f"--out={out}",
-            *arguments, "--", "sh", "-c", command,
-        ]  # fmt: skip
-        problem = ""
-        try:
-            step.run(vm)
-        except Failure as failure:
-            problem = str(failure)
-        counts = read_junit(out / "junit.xml")
-        complaints = klog.complaints(log.read_text(encoding="utf-8", errors="replace")) if log.exists() else []
+        out = step.log.with_suffix(".out")
+        results = [out / name for name in ("junit.xml", "again.xml")]
+        for path in results:
+            path.unlink(missing_ok=True)
+        pytest = "python3 -m pytest -o cache_dir=/tmp/pytest -q -ra"
+        command = f"{{ {pytest} --junitxml=/out/junit.xml || {{ [ $? = 1 ] && {pytest} --lf --junitxml=/out/again.xml; }}; }}"
+        problem, complaints = in_guest.in_guest(step, kind, command, "--timeout=3000", out=out)
+        counts = read_junit(results[0])
+        if counts.failed and results[1].exists():
+            first, again = counts.failed, read_junit(results[1]).failed
+            counts.failed, counts.passed = again, counts.passed + max(0, first - again)
+            counts.details.append(f"passed at the second attempt, or not at all: {', '.join(failed_tests(results[0]))}")
         if complaints:
             counts.failed += 1
             counts.note = f"the kernel complained {len(complaints)} times"
         elif problem and not counts.failed:
             counts.failed = 1
         if counts.failed:
-            counts.details = [*complaints[:3], *tail(step.log, 60)]
+            counts.details += [*complaints[:3], *tail(step.log, 60)]
         return counts
 
-    return Test(f"guest tests on {kind}", run, lambda: any(GUEST.glob("test_*.py")))
+    return Test(f"guest tests on {kind}", run)
+
+
+def failed_tests(path: Path) -> list[str]:
+    cases = xml.etree.ElementTree.parse(path).iter("testcase")
+    return [str(case.get("name")) for case in cases if case.find("failure") is not None or case.find("error") is not None]
+
+
+def evaluation(step: Step) -> Counts:
+    """What the bench computes of its records."""
+    step.run([sys.executable, "-m", "unittest", "discover", "-s", REPO / "tests/bench"])
+    found = re.findall(r"^Ran (\d+) tests", step.log.read_text(encoding="utf-8"), re.MULTILINE)
+    return Counts(int(found[-1]) if found else 0, 0)
 
 
 def read_junit(path: Path) -> Counts:
@@ -194,8 +201,9 @@ def kunit(kind: str) -> Test:
 
     def run(step: Step) -> Counts:
         # At boot the kernel reports that it has no tests of its own, and tests that load the module again repeat its report.
-        text = (LOGS / f"guest-{kind}-kernel.log").read_text(encoding="utf-8", errors="replace").partition(KUNIT_END)[0]
-        log = LOGS / f"kunit-{kind}.log"
+        source = guest_log(new_step(f"guest tests on {kind}"))
+        text = source.read_text(encoding="utf-8", errors="replace").partition(KUNIT_END)[0]
+        log = step.log.with_suffix(".ktap")
         begin = re.search(r"^\[[ \d.]+\] KTAP version 1\n\[[ \d.]+\] 1\.\.[1-9]", text, re.MULTILINE)
         log.write_text(text[begin.start() :] if begin else "", encoding="utf-8")
         parser = Path(kernel.ensure(kind).source) / "tools/testing/kunit/kunit.py"
@@ -242,7 +250,8 @@ def plan(kasan: bool) -> list[list[list[Test]]]:
                 Test("rustfmt", rustfmt(fix=False)),
                 Test("shellcheck", shellcheck),
                 Test("unsafe code", unsafe_audit),
-                Test("host tests", host_tests, (HOST / "Cargo.toml").exists),
+                Test("bench evaluation", evaluation),
+                Test("host tests", host_tests),
             ],
             [module("stock"), module(own), Test("panics", panic_entries), Test("clippy", clippy)],
         ],
@@ -253,11 +262,15 @@ def plan(kasan: bool) -> list[list[list[Test]]]:
     ]
 
 
+def new_step(name: str) -> Step:
+    return Step(name, LOGS / "test" / f"{name.replace(' ', '-')}.log")
+
+
 def run_test(test: Test) -> Counts:
-    log = LOGS / "test" / f"{test.name.replace(' ', '-')}.log"
+    step = new_step(test.name)
+    log = step.log
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text("", encoding="utf-8")
-    step = Step(test.name, log)
     try:
         with step.beating() if test.slow else contextlib.nullcontext():
             counts = test.run(step)
@@ -276,14 +289,14 @@ def run_test(test: Test) -> Counts:
 
 
 def run_lane(lane: list[Test]) -> list[Counts]:
-    return [run_test(test) for test in lane if test.present()]
+    return [run_test(test) for test in lane]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="run only the steps whose name begins with one of these")
-    parser.add_argument("--fix", action="store_true", help="let rustfmt change the files")
     parser.add_argument("--kasan", action="store_true", help="use the KASAN kernel in place of the test kernel")
+    parser.add_argument("--fix", action="store_true", help="let rustfmt change the files")
     arguments = parser.parse_args()
     if arguments.fix:
         toolchain.ensure()

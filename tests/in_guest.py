@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Runs a command of the tests in the guest, with the module at hand."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
+
+import build  # noqa: E402
+import kernel  # noqa: E402
+import klog  # noqa: E402
+from cache import REPO  # noqa: E402
+from progress import Failure, Step  # noqa: E402
+
+# What needs no quiet machine gives way to what does.
+POLITE = "10"
+# Written into the kernel's log behind what the module reported as it was loaded.
+KUNIT_END = "damon-rs: loaded"
+
+
+def in_guest(
+    step: Step, kind: str, command: str, *options: str, out: Path | None = None, load: bool = True, polite: bool = False
+) -> tuple[str, list[str]]:
+    """Runs a command, with the module loaded or there to be: what went wrong, if anything, and what the kernel complained about."""
+    its = kernel.ensure(kind)
+    modules = build.build(step, its)
+    name = modules[0].stem
+    modules += build.test_modules(step, its)
+    log = guest_log(step)
+    log.unlink(missing_ok=True)
+    script = f"cd /damon-rs/tests/guest; {command}"
+    loaded = (
+        # From here on only warnings go to the console, which is slow: a kernel that checks itself says a line for each kobject.
+        f'insmod "$DAMON_RS_MODULE" || exit; echo "{KUNIT_END}" >/dev/kmsg; dmesg -n 5; cd /damon-rs/tests/guest; {command}; '
+        f"status=$?; [ ! -d /sys/module/{name} ] || rmmod {name} || status=98; exit $status"
+    )
+    vm: list[str | Path] = [
+        *(["nice", "-n", POLITE] if polite else []),
+        sys.executable, REPO / "scripts/vm.py", "run", "--kernel", kind, f"--log={log}", *([f"--out={out}"] if out else []),
+        *options, *(f"--module={path}" for path in modules), "--", "sh", "-c", loaded if load else script,
+    ]  # fmt: skip
+    problem = ""
+    try:
+        step.run(vm)
+    except Failure as failure:
+        problem = str(failure)
+    return problem, klog.complaints(log.read_text(encoding="utf-8", errors="replace")) if log.exists() else []
+
+
+def guest_log(step: Step) -> Path:
+    """The kernel's log of a step that runs in a guest."""
+    return step.log.with_suffix(".kernel.log")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run said."""
+
+    passed: bool
+    note: str
+    output: list[str]
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program in the guest that checks by itself, and says in its last line what it did."""
+
+    name: str
+    kind: str
+    command: str
+    options: tuple[str, ...] = ()
+    load: bool = True
+
+    def run(self, step: Step) -> Result:
+        problem, complaints = in_guest(step, self.kind, self.command, *self.options, load=self.load, polite=True)
+        output = [line for line in step.log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+        if complaints:
+            return Result(False, f"the kernel complained {len(complaints)} times", [*complaints[:3], *output])
+        return Result(not problem, output[-1] if output else "", output)
+
+
+def fuzz(steps: int, seconds: int) -> Program:
+    """Random changes of the tree, `steps` or for `seconds` at most."""
+    return Program("fuzz", "stock", f"fuzz/fuzz --steps {steps} --seconds {seconds}", (f"--timeout={seconds + 300}",))
+
+
+def faults(storm: int, timeout: int) -> Program:
+    """Every allocation fails in turn, then a share of all for `storm` seconds."""
+    options = (f"--timeout={timeout + storm}", "--append=kunit.enable=0")
+    return Program("faults", "test", f"faults/run.py --storm {storm}", options, load=False)
+
+
+def day(timeout: int, *options: str) -> Program:
+    """24 hours of guest time."""
+    return Program("a day", "stock", " ".join(("long/run.py", *options)), (f"--timeout={timeout}", "--icount"))
