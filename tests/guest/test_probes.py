@@ -169,7 +169,7 @@ def test_target_ends(kdamond: Kdamond, mapped: Mapped) -> None:
     assert kdamond.running
 
 
-@pytest.mark.slow(120)
+@pytest.mark.slow(240)
 def test_weights(watching: Kdamond, mapped: Mapped) -> None:
     """With a weight, attributes are what regions are made of, and accesses are not looked at."""
     start, end = mapped.areas.anon[0], mapped.areas.empty[1]

@@ -131,7 +131,7 @@ def pieces(numbers: list[int]) -> list[tuple[int, int]]:
     return ranges
 
 
-@pytest.mark.slow(180)
+@pytest.mark.slow(300)
 @pytest.mark.parametrize("ops", ["fvaddr", "paddr"])
 def test_cold_memory_goes_first(kdamond: Kdamond, resting: Workload, cgroup: Path, ops: str) -> None:
     hot = (resting.area[0], resting.area[0] + HOT)

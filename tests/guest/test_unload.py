@@ -202,7 +202,7 @@ def test_in_use(damon: Damon, shared_workload: Workload) -> None:
         return subprocess.run(["rmmod", str(damon.module)], stderr=subprocess.DEVNULL, timeout=60).returncode == 0
 
     try:
-        wait_until(gone, "the module is unloaded", timeout=25)
+        wait_until(gone, "the module is unloaded", timeout=60)
     finally:
         over.set()
         for thread in threads:
