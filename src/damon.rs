@@ -12,6 +12,11 @@
 //! - [`mm`]: safe wrappers of the kernel's memory management.
 //!
 //! [`trace`] and [`debugfs`] are ways out: events, and the state of everything as JSON.
+//!
+//! Other modules use it as a crate: they make a [`Kdamond`](kdamond::Kdamond) ([`kdamond::new`]),
+//! start it on [`Params`](kdamond::Params), ask it, and drop it. A module that is no more than such
+//! a kdamond and some parameters is a [`Service`](sysfs::parameters::Service) behind a
+//! [`Switch`](sysfs::parameters::Switch). `samples/` has whole ones.
 
 pub mod debugfs;
 pub mod engine;
@@ -67,6 +72,31 @@ module! {
     license: "GPL",
 }
 
+/// States a module that is built on this one, with the name that it has on a kernel without the
+/// in-tree DAMON, and the one that it has beside that.
+#[macro_export]
+macro_rules! damon_module {
+    (type: $type:ident, name: $name:tt, beside: $beside:tt, description: $text:tt $(,)?) => {
+        #[cfg(not(CONFIG_DAMON))]
+        ::kernel::prelude::module! {
+            type: $type,
+            name: $name,
+            authors: ["The damon-rs developers"],
+            description: $text,
+            license: "GPL",
+        }
+
+        #[cfg(CONFIG_DAMON)]
+        ::kernel::prelude::module! {
+            type: $type,
+            name: $beside,
+            authors: ["The damon-rs developers"],
+            description: $text,
+            license: "GPL",
+        }
+    };
+}
+
 /// What the module calls itself in sysfs, debugfs and the trace events.
 pub const NAME: &CStr = if cfg!(CONFIG_DAMON) {
     c"damon_rs"
@@ -76,6 +106,7 @@ pub const NAME: &CStr = if cfg!(CONFIG_DAMON) {
 
 /// The loaded module. Dropping it, in the order of the fields, ends everything.
 struct DamonModule {
+    _shared: kdamond::Shared,
     _status: debugfs::Status,
     _tree: sysfs::Tree,
 }
@@ -88,6 +119,7 @@ impl kernel::Module for DamonModule {
         let tree = sysfs::Tree::new(&registry)?;
         let status = debugfs::Status::new(&registry)?;
         Ok(Self {
+            _shared: kdamond::Shared::new(&registry)?,
             _status: status,
             _tree: tree,
         })

@@ -12,6 +12,7 @@
 mod handle;
 mod mailbox;
 mod moment;
+mod params;
 mod registry;
 mod reply;
 mod requests;
@@ -22,15 +23,23 @@ mod thread;
 mod walk;
 
 pub use handle::Kdamond;
+pub use moment::Moment;
 pub use registry::Registry;
 pub(crate) use reply::ecanceled;
 pub use requests::Requests;
 use thread::bell;
-pub(crate) use thread::bell::now;
+pub(crate) use thread::{
+    bell::now,
+    global::Shared, //
+};
 
 use crate::{
     engine,
     ops::AnyOps, //
+};
+use kernel::{
+    error::Result,
+    sync::Arc, //
 };
 
 /// The context of a kdamond.
@@ -38,3 +47,11 @@ pub type Context = engine::Context<AnyOps>;
 
 /// What a context is made of, or changed to.
 pub type Params = engine::Params<AnyOps>;
+
+/// A new kdamond that does not run, for another module. It is shown beside those of the sysfs tree
+/// in the status file.
+///
+/// Fails with `ENOMEM`, and with `ENODEV` while this module is being loaded or unloaded.
+pub fn new() -> Result<Arc<Kdamond>> {
+    Kdamond::new(&thread::global::registry()?)
+}

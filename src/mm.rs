@@ -22,6 +22,7 @@ mod pid;
 mod probe_filter;
 mod rmap;
 pub(crate) mod symbols;
+mod system_ram;
 pub(crate) mod tracepoints;
 
 pub(crate) use areas::areas;
@@ -38,6 +39,7 @@ pub(crate) use page_table::{
 };
 pub use pid::Pid;
 pub(crate) use rmap::ReverseMap;
+pub(crate) use system_ram::system_ram;
 
 /// Lets other threads run if it is their turn. To be called without any lock.
 pub(crate) fn give_way() {

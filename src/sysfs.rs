@@ -53,6 +53,7 @@ mod tried_regions;
 mod values;
 mod watermarks;
 
+pub use kobject::parameters;
 pub use tree::Tree;
 
 use crate::debug;

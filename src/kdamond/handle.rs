@@ -99,10 +99,21 @@ impl Kdamond {
     ///
     /// Sleeps until the thread of an earlier run, if any, has returned.
     ///
-    /// Fails with `EBUSY` if it runs or is being started, with `EINVAL` if a parameter is not
+    /// Fails with `EBUSY` if it or one that is to be alone runs or is being started, with `EINVAL` if a parameter is not
     /// acceptable or there is no target, with `ENOMEM` and what making a thread fails with. What
     /// was asked of a run that did not come about is cancelled.
     pub fn start(&self, params: Params) -> Result {
+        self.start_beside(params, false)
+    }
+
+    /// As [`Self::start`], while no other kdamond of any module runs, and none is started until this
+    /// one has ended: two that look at the same memory take each other's samples away. Fails with
+    /// `EBUSY` if one does.
+    pub fn start_alone(&self, params: Params) -> Result {
+        self.start_beside(params, true)
+    }
+
+    fn start_beside(&self, params: Params, alone: bool) -> Result {
         if params.targets.is_empty() {
             debug!("kdamond {}: there is no target to monitor", self.number);
             return Err(EINVAL);
@@ -110,7 +121,7 @@ impl Kdamond {
         let inbox = self.requests.0.open()?;
         let context = Context::new(params, random_seed())?;
         let mut claim = self.claim(inbox.run());
-        let running = self.registry.enter();
+        let running = self.registry.enter(alone)?;
         // If it cannot be made, what it was to own is dropped, the inbox included.
         let thread = Thread::spawn(running.before, move || {
             run::Kdamond::new(context, inbox, TraceEvents).run();

@@ -17,6 +17,8 @@ struct Entries {
     /// No number below this one is free.
     lowest: usize,
     running: i32,
+    /// Whether the one that runs is to be the only one.
+    alone: bool,
 }
 
 /// The kdamonds that exist, running or not.
@@ -31,6 +33,7 @@ impl Registry {
             known: KVVec::new(),
             lowest: 0,
             running: 0,
+            alone: false,
         })?;
         Ok(Arc::new(Self { entries }, GFP_KERNEL)?)
     }
@@ -78,15 +81,20 @@ impl Registry {
         Ok(all)
     }
 
-    /// Counts a running kdamond in, for as long as the result lives.
-    pub(super) fn enter(&self) -> Running {
+    /// Counts a running kdamond in, for as long as the result lives. Fails with `EBUSY` if there is
+    /// another and one of the two wants to be `alone`.
+    pub(super) fn enter(&self, alone: bool) -> Result<Running> {
         let mut entries = self.entries.lock();
         let before = entries.running;
+        if before != 0 && (alone || entries.alone) {
+            return Err(EBUSY);
+        }
+        entries.alone = alone;
         entries.running = before.saturating_add(1);
-        Running {
+        Ok(Running {
             entries: self.entries.clone(),
             before,
-        }
+        })
     }
 }
 

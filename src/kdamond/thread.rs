@@ -5,6 +5,7 @@
 //! C header: [`include/linux/kthread.h`](srctree/include/linux/kthread.h)
 
 pub(crate) mod bell;
+pub(crate) mod global;
 pub(crate) mod waits;
 
 use super::sync::Monitor;

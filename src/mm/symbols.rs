@@ -23,7 +23,10 @@ use core::{
 use kernel::{
     bindings as c,
     c_str,
-    ffi::c_ulong,
+    ffi::{
+        c_int,
+        c_ulong, //
+    },
     fmt,
     prelude::*,
     str::CStr,
@@ -188,6 +191,16 @@ features! {
             folio: *const c::folio,
             control: *mut bindings::rmap_walk_control
         ) -> *mut c::anon_vma;
+    }
+
+    /// Which addresses are memory.
+    SystemRam(system_ram, "finding out where memory is") {
+        fn walk_system_ram_res(
+            start: u64,
+            end: u64,
+            arg: *mut c_void,
+            func: Option<unsafe extern "C" fn(*mut c::resource, *mut c_void) -> c_int>
+        ) -> c_int;
     }
 
     /// The page tables of hugetlbfs.

@@ -15,6 +15,7 @@
 //! C headers: [`include/linux/kobject.h`](srctree/include/linux/kobject.h),
 //! [`include/linux/sysfs.h`](srctree/include/linux/sysfs.h)
 
+pub mod parameters;
 mod text;
 
 pub(super) use text::{

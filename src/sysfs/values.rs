@@ -72,7 +72,7 @@ impl Switch {
 
 impl Value for Switch {
     fn show(&self, page: &mut Page<'_>) -> Result {
-        page.line(if self.get() { b"Y" } else { b"N" });
+        page.flag(self.get());
         Ok(())
     }
 

@@ -38,6 +38,13 @@ pub(crate) fn now() -> Moment {
     Moment::from_nanos(nanos.unsigned_abs())
 }
 
+impl Moment {
+    /// The time.
+    pub fn now() -> Self {
+        now()
+    }
+}
+
 /// A bell for one sleeper. A ring is not lost: it ends the sleep that is going on, or the next one.
 #[pin_data]
 pub(crate) struct Bell {

@@ -25,7 +25,7 @@ use kernel::{
 
 /// What a reader of a file gets: one page at the most, of which the last byte stays free. Text that
 /// does not fit is cut off.
-pub(in crate::sysfs) struct Page<'a> {
+pub struct Page<'a> {
     bytes: &'a mut [u8],
     len: usize,
 }
@@ -67,8 +67,24 @@ impl<'a> Page<'a> {
         self.bytes(b"\n");
     }
 
+    /// Writes a line with yes or no.
+    pub fn flag(&mut self, yes: bool) {
+        self.line(if yes { b"Y" } else { b"N" });
+    }
+
+    /// Writes a line with numbers, and commas in between.
+    pub fn numbers(&mut self, numbers: impl Iterator<Item = impl fmt::Display>) -> Result {
+        let mut comma = "";
+        for number in numbers {
+            fmt::Write::write_fmt(self, format_args!("{comma}{number}")).map_err(|_| EINVAL)?;
+            comma = ",";
+        }
+        self.bytes(b"\n");
+        Ok(())
+    }
+
     /// Writes a line with a number.
-    pub(in crate::sysfs) fn number(&mut self, number: impl fmt::Display) -> Result {
+    pub fn number(&mut self, number: impl fmt::Display) -> Result {
         fmt::Write::write_fmt(self, format_args!("{number}\n")).map_err(|_| EINVAL)
     }
 }
@@ -132,7 +148,7 @@ fn same_word(text: &CStr, word: &CStr) -> bool {
 }
 
 /// A number that a file can hold.
-pub(in crate::sysfs) trait Integer: AtomicType + fmt::Display {
+pub trait Integer: AtomicType + fmt::Display {
     /// Takes a text apart. See [`Input::number`].
     fn parse(text: &CStr) -> Result<Self>;
 
@@ -166,6 +182,7 @@ macro_rules! integer {
 }
 
 integer!(u64, kstrtoull);
+integer!(i64, kstrtoll);
 integer!(u32, kstrtouint);
 integer!(i32, kstrtoint);
 

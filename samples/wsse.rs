@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Working set size estimation: how much memory does a process use now?
+//!
+//! Once a second the size of all regions that were accessed is printed to the kernel's log.
+
+use damon::{
+    engine::AttrsParams,
+    kdamond::{
+        self,
+        Context,
+        Kdamond,
+        Params, //
+    },
+    mm::Pid,
+    ops::{
+        OpsId,
+        Space, //
+    },
+    sysfs::parameters::{
+        Enabled,
+        Loaded,
+        Number,
+        Service,
+        Switch, //
+    },
+};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+
+damon::damon_module! {
+    type: Module,
+    name: "damon_sample_wsse",
+    beside: "damon_rs_sample_wsse",
+    description: "DAMON sample: working set size estimation",
+}
+
+static TARGET_PID: Number<i32> = Number::new(0);
+static SWITCH: Switch<Wsse> = Switch::new(&THIS_MODULE);
+
+damon::parameters! {
+    0o600 target_pid: Number<i32> = &TARGET_PID, "the process";
+    0o600 enabled: Enabled<Wsse> = &Enabled(&SWITCH), "whether it is monitored";
+}
+
+/// Runs as long as it is not dropped.
+struct Wsse(Arc<Kdamond>);
+
+impl Service for Wsse {
+    fn start() -> Result<Self> {
+        let process = Pid::find(TARGET_PID.value()).ok_or(EINVAL)?;
+        let params = Params::new(OpsId::Vaddr, AttrsParams::default())?
+            .target(Space::Process(process), &[])?;
+        let kdamond = kdamond::new()?;
+        kdamond.start(params)?;
+        kdamond.call_repeatedly(print)?;
+        Ok(Self(kdamond))
+    }
+
+    fn kdamond(&self) -> &Kdamond {
+        &self.0
+    }
+}
+
+/// Called in each sampling interval, by the thread that owns the context.
+fn print(context: &mut Context) {
+    const SAMPLES_A_SECOND: u64 = 200;
+    if context.passed() % SAMPLES_A_SECOND != 0 {
+        return;
+    }
+    for target in context.targets() {
+        let accessed = target
+            .regions()
+            .iter()
+            .filter(|its| its.last_nr_accesses() > 0);
+        let size = accessed.fold(0u64, |sum, region| sum.saturating_add(region.size()));
+        pr_info!("wss: {size}\n");
+    }
+}
+
+struct Module {
+    _loaded: Loaded<Wsse>,
+}
+
+impl kernel::Module for Module {
+    fn init(_: &'static ThisModule) -> Result<Self> {
+        Ok(Self {
+            _loaded: SWITCH.load()?,
+        })
+    }
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Parameters of a context, put together one by one.
+
+use super::Params;
+use crate::{
+    engine::{
+        AddrRange,
+        AttrsParams,
+        Probes,
+        SchemeParams,
+        TargetParams, //
+    },
+    mm::system_ram,
+    ops::{
+        AnyOps,
+        OpsId,
+        Space, //
+    }, //
+};
+use kernel::prelude::*;
+
+impl Params {
+    /// Parameters without targets and schemes. Addresses are in bytes.
+    ///
+    /// Fails with `EINVAL` if the attributes do not fit together, or the kernel does not let us have
+    /// these operations.
+    pub fn new(ops: OpsId, attrs: AttrsParams) -> Result<Self> {
+        Ok(Self {
+            ops: AnyOps::new(ops, 1)?,
+            attrs: attrs.try_into()?,
+            probes: Probes::default(),
+            pause: false,
+            targets: KVec::new(),
+            schemes: KVec::new(),
+        })
+    }
+
+    /// Adds a target: what of `space` is in `ranges`, or without any, all that the operations find.
+    /// Fails with `ENOMEM`.
+    pub fn target(mut self, space: Space, ranges: &[AddrRange]) -> Result<Self> {
+        let mut regions = KVec::with_capacity(ranges.len(), GFP_KERNEL)?;
+        for range in ranges {
+            regions.push_within_capacity(*range)?;
+        }
+        let target = TargetParams {
+            space,
+            obsolete: false,
+            regions,
+        };
+        self.targets = with(self.targets, target)?;
+        Ok(self)
+    }
+
+    /// Adds the physical addresses of all memory, with what is in between, as a target. Fails with
+    /// `ENOMEM`, and with `EINVAL` if it cannot be found out where memory is.
+    pub fn system_ram(self) -> Result<Self> {
+        let (first, last) = system_ram().ok_or(EINVAL)?;
+        let range = AddrRange {
+            start: first,
+            end: last.saturating_add(1),
+        };
+        self.target(Space::Physical, &[range])
+    }
+
+    /// Adds a scheme. Fails with `ENOMEM`.
+    pub fn scheme(mut self, scheme: SchemeParams) -> Result<Self> {
+        self.schemes = with(self.schemes, scheme)?;
+        Ok(self)
+    }
+}
+
+/// A list with one more item at its end.
+fn with<T>(list: KVec<T>, item: T) -> Result<KVec<T>> {
+    let mut longer = KVec::with_capacity(list.len().saturating_add(1), GFP_KERNEL)?;
+    for its in list {
+        longer.push_within_capacity(its)?;
+    }
+    longer.push_within_capacity(item)?;
+    Ok(longer)
+}

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! DAMON_STAT: the system's accesses to memory in a few numbers.
+//!
+//! It monitors all of physical memory at intervals that tune themselves, and tells every five
+//! seconds how much memory is accessed and for how long the rest was not.
+
+use core::cell::Cell;
+use damon::{
+    engine::{
+        AttrsParams,
+        IntervalsGoal,
+        Micros, //
+    },
+    kdamond::{
+        self,
+        Context,
+        Kdamond,
+        Moment,
+        Params, //
+    },
+    ops::OpsId,
+    sysfs::parameters::{
+        Enabled,
+        KdamondPid,
+        Loaded,
+        Number,
+        Numbers,
+        Service,
+        Switch, //
+    },
+};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+
+damon::damon_module! {
+    type: Module,
+    name: "damon_stat",
+    beside: "damon_rs_stat",
+    description: "DAMON_STAT: data access monitoring results in simple metrics",
+}
+
+/// How old the numbers get.
+const REFRESH: Micros = Micros::from_secs(5);
+
+static SWITCH: Switch<DamonStat> = Switch::new(&THIS_MODULE);
+static BANDWIDTH: Number<u64> = Number::new(0);
+static IDLE_MS: Numbers<i64, 101> = Numbers::new([const { Number::new(0) }; 101]);
+static AGGR_US: Number<u64> = Number::new(0);
+
+damon::parameters! {
+    0o600 enabled: Enabled<DamonStat> = &Enabled(&SWITCH), "Enable or disable DAMON_STAT";
+    0o400 estimated_memory_bandwidth: Number<u64> = &BANDWIDTH,
+        "Estimated memory bandwidth usage in bytes per second";
+    0o400 memory_idle_ms_percentiles: Numbers<i64, 101> = &IDLE_MS,
+        "Memory idle time percentiles in milliseconds";
+    0o400 aggr_interval_us: Number<u64> = &AGGR_US,
+        "Current tuned aggregation interval in microseconds";
+    0o400 kdamond_pid: KdamondPid<DamonStat> = &KdamondPid(&SWITCH), "pid of the kdamond, or -1";
+}
+
+struct DamonStat(Arc<Kdamond>);
+
+impl Service for DamonStat {
+    fn start() -> Result<Self> {
+        let attrs = AttrsParams {
+            // 4 % of what could be seen accessed, within three aggregations.
+            goal: IntervalsGoal {
+                access_bp: 400,
+                aggrs: 3,
+                min_sample_us: Micros::from_millis(5),
+                max_sample_us: Micros::from_secs(10),
+            },
+            ..AttrsParams::default()
+        };
+        let kdamond = kdamond::new()?;
+        kdamond.start_alone(Params::new(OpsId::Paddr, attrs)?.system_ram()?)?;
+        let mut next = Moment::now().after(REFRESH);
+        kdamond.call_repeatedly(move |context| {
+            let now = Moment::now();
+            if now >= next {
+                next = now.after(REFRESH);
+                tell(context);
+            }
+        })?;
+        Ok(Self(kdamond))
+    }
+
+    fn kdamond(&self) -> &Kdamond {
+        &self.0
+    }
+}
+
+fn tell(context: &Context) {
+    let aggr = context.attrs().aggr();
+    let regions = || context.targets().iter().flat_map(|target| target.regions());
+
+    let accessed = regions().fold(0u64, |sum, region| {
+        let bytes = region
+            .size()
+            .saturating_mul(u64::from(region.last_nr_accesses()));
+        sum.saturating_add(bytes)
+    });
+    AGGR_US.tell(aggr.0);
+    BANDWIDTH.tell(per_second(accessed, aggr));
+
+    // Without memory for them, the percentiles stay what they were.
+    let Ok(mut times) = KVVec::with_capacity(context.nr_regions(), GFP_KERNEL) else {
+        return;
+    };
+    for region in regions() {
+        let age = i64::from(region.age()).saturating_add(1);
+        let idle = if region.last_nr_accesses() > 0 {
+            -age
+        } else {
+            age
+        };
+        if times.push_within_capacity((idle, region.size())).is_err() {
+            return;
+        }
+    }
+    sort(&mut times);
+    tell_percentiles(&times, aggr);
+}
+
+/// An amount in an interval, as one in a second.
+fn per_second(amount: u64, interval: Micros) -> u64 {
+    const SECOND: u64 = 1_000_000;
+    let whole = amount.checked_div(interval.0).unwrap_or(0);
+    let rest = amount.checked_rem(interval.0).unwrap_or(0);
+    let rest = rest.saturating_mul(SECOND).checked_div(interval.0);
+    whole
+        .saturating_mul(SECOND)
+        .saturating_add(rest.unwrap_or(0))
+}
+
+/// Sorts, by Shell's method: the sorts of `core` can panic.
+fn sort(times: &mut [(i64, u64)]) {
+    let cells = Cell::from_mut(times).as_slice_of_cells();
+    let pair = |below: usize, at: usize| Some((cells.get(below)?, cells.get(at)?));
+    let mut gap = cells.len() / 2;
+    while gap > 0 {
+        for start in gap..cells.len() {
+            let mut at = start;
+            while let Some(below) = at.checked_sub(gap) {
+                match pair(below, at) {
+                    Some((low, high)) if low.get() > high.get() => {
+                        high.set(low.replace(high.get()))
+                    }
+                    _ => break,
+                }
+                at = below;
+            }
+        }
+        gap /= 2;
+    }
+}
+
+/// Tells for each percent of memory for how long the most idle part of it was not accessed; negative
+/// is for how long it was. `times` are ascending, in `aggr` intervals, with bytes.
+fn tell_percentiles(times: &[(i64, u64)], aggr: Micros) {
+    let total = times
+        .iter()
+        .fold(0u64, |sum, (_, size)| sum.saturating_add(*size));
+    let interval = i64::try_from(aggr.0).unwrap_or(i64::MAX);
+    let mut percentiles = (0u64..=100).zip(IDLE_MS.each()).peekable();
+    let mut passed = 0u64;
+    for (idle, size) in times {
+        passed = passed.saturating_add(*size);
+        let percent = percent_of(passed, total);
+        while let Some((_, its)) = percentiles.next_if(|(percentile, _)| *percentile <= percent) {
+            its.tell(idle.saturating_mul(interval) / 1000);
+        }
+    }
+}
+
+fn percent_of(part: u64, total: u64) -> u64 {
+    // Where a hundred times the part does not fit, a hundredth of the total is exact enough.
+    match part.checked_mul(100) {
+        Some(part) => part.checked_div(total),
+        None => part.checked_div(total / 100),
+    }
+    .unwrap_or(0)
+}
+
+struct Module {
+    _loaded: Loaded<DamonStat>,
+}
+
+impl kernel::Module for Module {
+    fn init(_: &'static ThisModule) -> Result<Self> {
+        Ok(Self {
+            _loaded: SWITCH.load()?,
+        })
+    }
+}
