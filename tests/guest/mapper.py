@@ -16,6 +16,7 @@ PROGRAM = Path(__file__).with_name("mapper")
 PAGE = 4096
 
 KSM = Path("/sys/kernel/mm/ksm")
+DROP_CACHES = Path("/proc/sys/vm/drop_caches")
 NR_HUGEPAGES = Path("/proc/sys/vm/nr_hugepages")
 # What the kinds of hugetlb map, and as much again.
 HUGE_PAGES = 16
@@ -95,7 +96,14 @@ def mapper(kind: str) -> Iterator[Mapper]:
         if kind == "ksm":
             stack.callback((KSM / "run").write_text, "2\n")
             merge(process)
+        put_on_lists()
         yield process
+
+
+def put_on_lists() -> None:
+    """Has the kernel put new pages on reclaim's lists, which each processor does with some at a time. Before that, nobody may forget the
+    accesses to them."""
+    DROP_CACHES.write_text("1\n")
 
 
 def merge(process: Mapper) -> None:
