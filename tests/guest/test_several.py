@@ -54,7 +54,7 @@ def test_tens_of_kdamonds(damon: Damon, workloads: list[Workload]) -> None:
     """Each monitors three of four processes in an order of its own, with limits of its own; ending some is nothing to the others."""
     orders = list(permutations(workloads, 3))
     kdamonds = damon.kdamonds(len(orders))
-    limits = [(10 + index, 40 + 2 * index) for index in range(len(orders))]
+    limits = [(10 + index, 120 + 4 * index) for index in range(len(orders))]
     for kdamond, order, (least, most) in zip(kdamonds, orders, limits):
         kdamond.write("contexts/nr_contexts", 1)
         kdamond.add_targets(*(workload.pid for workload in order))
