@@ -65,15 +65,20 @@ class Mapper:
         self._process.stdin.flush()
         assert self._process.stdout.readline() == "done\n"
 
-    def frames(self, addresses: list[int], most: int) -> list[tuple[int, int]]:
-        """Ranges of physical addresses that the pages at some of these addresses have, none next to another."""
-        chosen: list[tuple[int, int]] = []
-        for number in sorted(frame_numbers(self.pid, addresses)):
-            start = number * PAGE
+    def frames(self, most: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+        """Ranges of physical addresses that some of the hot pages have, and some of the cold ones. No two of all these touch: while
+        nothing is accessed neighbours become one region, and one of two pages is not split any more."""
+        hot, cold = ({number * PAGE for number in frame_numbers(self.pid, pages)} for pages in (self.hot, self.cold))
+        chosen: dict[bool, list[tuple[int, int]]] = {True: [], False: []}
+        end = -1
+        for start in sorted(hot | cold):
             assert start % self.size == 0, "this is no huge page"
-            if len(chosen) < most and (not chosen or start > chosen[-1][1]):
-                chosen.append((start, start + self.size))
-        return chosen
+            found = chosen[start in hot]
+            if len(found) < most and start > end:
+                end = start + self.size
+                found.append((start, end))
+        assert min(map(len, chosen.values())) >= 2, f"the pages are in one piece: {chosen}"
+        return chosen[True], chosen[False]
 
 
 @contextlib.contextmanager
