@@ -32,11 +32,10 @@ MARKERS = {
 }
 
 
-
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--oracle", action="store_true", help="test the in-tree DAMON instead of ours")
     parser.addoption("--ktap", metavar="FILE", help="write the results as KTAP")
-    parser.addoption("--test-timeout", metavar="SECONDS", type=int, default=180, help="time limit of one test, default 180")
+    parser.addoption("--test-timeout", metavar="SECONDS", type=int, default=300, help="time limit of one test, default 300")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -144,6 +144,12 @@ class Kdamond(Dir):
         for name, value in values.items():
             self.context.write(files[name], value)
 
+    def slow_down(self) -> None:
+        """Doubles the sampling and the aggregation interval, online."""
+        intervals = self.attrs / "intervals"
+        self.set(**{name: 2 * intervals.number(name) for name in ("sample_us", "aggr_us")})
+        self.commit()
+
     def add_targets(self, *pids: int) -> None:
         self.context.write("targets/nr_targets", len(pids))
         for target, pid in zip(self.targets, pids):
@@ -245,6 +251,20 @@ class Damon:
         for kdamond in self.kdamonds():
             kdamond.stop()
         self.kdamonds(0)
+
+
+def wait_until_seen(kdamond: Kdamond, condition: Callable[[], object], what: str, timeout: float = 60) -> None:
+    """As `wait_until`, for what a process makes a running kdamond see. Where a machine is too slow for the process to do anything in a
+    sampling interval, both are given time: all intervals are doubled, up to sixteen times. Counts of samples mean the same then.
+    """
+    for _ in range(4):
+        end = time.monotonic() + timeout / 4
+        while time.monotonic() < end:
+            if condition():
+                return
+            time.sleep(0.01)
+        kdamond.slow_down()
+    wait_until(condition, f"{what}, at intervals 16 times as long", timeout)
 
 
 def loaded_modules() -> set[str]:

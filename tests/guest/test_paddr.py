@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from damon_tree import ULONG_MAX, Kdamond, wait_until
+from damon_tree import ULONG_MAX, Kdamond, wait_until, wait_until_seen
 from mapper import PAGE, Mapper, mapper, rates
 from workload import MIB
 
@@ -45,11 +45,12 @@ def expect(kdamond: Kdamond, process: Mapper, hot: list[tuple[int, int]], cold: 
     """What the process begins and stops to access is seen."""
     for _ in range(2):
         process.command("hot")
-        wait_until(lambda: finds(kdamond, hot, cold), "the hot pages are found, and they alone")
+        wait_until_seen(kdamond, lambda: finds(kdamond, hot, cold), "the hot pages are found, and they alone")
         process.command("idle")
         wait_until(lambda: max(rates(kdamond.snapshot(), hot)) == 0, "the pages get cold")
 
 
+@pytest.mark.slow(400)
 @pytest.mark.parametrize("kind", [*SMALL_KINDS, *(pytest.param(k, marks=pytest.mark.ours) if "huge" in k else k for k in HUGE_KINDS)])
 def test_kinds_of_memory(kdamond: Kdamond, kind: str) -> None:
     with mapper(kind) as process:
@@ -60,6 +61,7 @@ def test_kinds_of_memory(kdamond: Kdamond, kind: str) -> None:
         expect(kdamond, process, hot, cold)
 
 
+@pytest.mark.slow(400)
 @pytest.mark.parametrize("unit", [2, 4096, 8192, 1 << 21])
 def test_addr_unit(kdamond: Kdamond, unit: int) -> None:
     """Addresses are counted in units; a region is no smaller than a unit, and no smaller than a page."""
@@ -71,19 +73,20 @@ def test_addr_unit(kdamond: Kdamond, unit: int) -> None:
         assert min(region.size for region in kdamond.snapshot()) >= max(PAGE // unit, 1)
 
 
+@pytest.mark.slow(400)
 def test_addr_unit_by_commit(kdamond: Kdamond) -> None:
     with mapper("thp") as process:
         hot, cold = process.frames(process.hot, 2), process.frames(process.cold, 2)
         monitor(kdamond, sorted(hot + cold))
         process.command("hot")
-        wait_until(lambda: finds(kdamond, hot, cold), "the hot pages are found")
+        wait_until_seen(kdamond, lambda: finds(kdamond, hot, cold), "the hot pages are found")
         hot, cold = ([(start // PAGE, end // PAGE) for start, end in ranges] for ranges in (hot, cold))
         kdamond.context.write("addr_unit", PAGE)
         kdamond.set_init_regions(sorted(hot + cold))
         kdamond.commit()
         regions = kdamond.snapshot()
         assert (regions[0].start, regions[-1].end) == (min(hot + cold)[0], max(hot + cold)[1])
-        wait_until(lambda: finds(kdamond, hot, cold), "the hot pages are found")
+        wait_until_seen(kdamond, lambda: finds(kdamond, hot, cold), "the hot pages are found")
 
 
 def test_units_that_make_no_region_size(kdamond: Kdamond) -> None:
@@ -117,6 +120,7 @@ def test_no_address_is_too_high(kdamond: Kdamond) -> None:
     assert not any(region.nr_accesses for region in kdamond.snapshot()[1:])
 
 
+@pytest.mark.slow(400)
 def test_all_memory(kdamond: Kdamond) -> None:
     """All of the machine's memory, area by area; then from its beginning to its end, with the holes, at once."""
     areas = memory()
@@ -124,12 +128,12 @@ def test_all_memory(kdamond: Kdamond) -> None:
     with mapper("thp") as process:
         process.command("hot")
         monitor(kdamond, areas, sample_us=1000, aggr_us=20000, min_regions=500, max_regions=2000)
-        wait_until(lambda: any(region.nr_accesses >= THRESHOLD for region in kdamond.snapshot()), "something hot is found")
+        wait_until_seen(kdamond, lambda: any(region.nr_accesses >= THRESHOLD for region in kdamond.snapshot()), "something hot is found")
         regions = kdamond.snapshot()
         assert all(any(start < r.end and r.start < end for start, end in areas) for r in regions)
         kdamond.set_init_regions([(0, areas[-1][1])])
         kdamond.commit()
-        wait_until(lambda: any(region.nr_accesses >= THRESHOLD for region in kdamond.snapshot()), "something hot is found")
+        wait_until_seen(kdamond, lambda: any(region.nr_accesses >= THRESHOLD for region in kdamond.snapshot()), "something hot is found")
         regions = kdamond.snapshot()
         assert (regions[0].start, regions[-1].end) == (0, areas[-1][1])
         holes = [(before[1], after[0]) for before, after in zip(areas, areas[1:])]

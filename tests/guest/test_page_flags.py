@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from damon_tree import Kdamond
+from damon_tree import Kdamond, wait_until
 from workload import Workload
 
 PAGE = 4096
@@ -82,7 +82,8 @@ def test_pages_become_idle(kdamond: Kdamond, idle: Workload) -> None:
     """A page that DAMON has looked at and nobody has accessed since is idle for everyone who asks."""
     assert idle_pages(idle) == 0
     monitor_hard(kdamond, idle, 2)
-    assert idle_pages(idle) > 50
+    kdamond.on()
+    wait_until(lambda: idle_pages(idle) > 50, "pages become idle")
 
 
 def test_contents_are_kept(kdamond: Kdamond, idle: Workload) -> None:

@@ -176,9 +176,10 @@ def test_foreground_and_background(damon: Damon) -> None:
                 mode.enter()
                 wait_until(lambda: len(aggregations(trace.events())) >= 3, "aggregation goes on")
                 if mode.index in known:
-                    # At once it knows what is hot, and since when everything is as it is. One aggregation may have split badly.
+                    # At once it knows what is hot, and since when everything is as it is. One aggregation may have split badly, and
+                    # on a slow machine what is hot may be accessed now and then only.
                     first = aggregations(trace.events())[:3]
-                    assert any(found(taken, mode.hot) for taken in first), first
+                    assert any(min(score(taken, mode.hot, 1)) >= 0.9 for taken in first), first
                     assert oldest[mode.index] / 2 <= max(region.age for region in first[0]) <= oldest[mode.index] + 2
                 wait_until(mode.knows, "the hot area of this mode is found")
                 mode.leave()
