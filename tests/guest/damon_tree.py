@@ -293,10 +293,10 @@ def free_in_tree() -> None:
         enabled.write_text("N\n")
 
 
-def wait_until(condition: Callable[[], object], what: str, timeout: float = 120) -> None:
+def wait_until(condition: Callable[[], object], what: str | Callable[[], str], timeout: float = 120) -> None:
     """Waits for what must come; the time limit is for a machine that is broken, not for one that is slow."""
     end = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > end:
-            raise TimeoutError(f"waited {timeout} s until {what}")
+            raise TimeoutError(f"waited {timeout} s until {what if isinstance(what, str) else what()}")
         time.sleep(0.01)
