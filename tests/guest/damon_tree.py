@@ -278,6 +278,11 @@ def in_tree() -> Damon | None:
     return Damon("damon", None)
 
 
+def has_idle_flag() -> bool:
+    """Whether pages have the flags young and idle (CONFIG_PAGE_IDLE_FLAG). All that uses them in these kernels shows itself."""
+    return Path("/sys/kernel/mm/page_idle").is_dir() or in_tree() is not None
+
+
 def ours() -> Damon | None:
     """The DAMON that was loaded as a module."""
     for name in ("damon", "damon_rs"):

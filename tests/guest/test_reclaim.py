@@ -131,6 +131,7 @@ def pieces(numbers: list[int]) -> list[tuple[int, int]]:
     return ranges
 
 
+@pytest.mark.idle_flag
 @pytest.mark.slow(300)
 @pytest.mark.parametrize("ops", ["fvaddr", "paddr"])
 def test_cold_memory_goes_first(kdamond: Kdamond, resting: Workload, cgroup: Path, ops: str) -> None:
