@@ -27,6 +27,7 @@ from workload import Workload
 MARKERS = {
     "ours": "what the in-tree DAMON does not have or does not do",
     "stock": "needs a kernel that has the in-tree DAMON too",
+    "idle_flag": "needs pages with the flags young and idle",
     "chatty": "the kernel may print warnings while it runs",
     "slow": "takes that many seconds on an emulated machine",
 }
@@ -51,6 +52,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason="the in-tree DAMON does not do this"))
         if not has_in_tree and item.get_closest_marker("stock"):
             item.add_marker(pytest.mark.skip(reason="this kernel has no DAMON of its own"))
+        if not damon_tree.has_idle_flag() and item.get_closest_marker("idle_flag"):
+            item.add_marker(pytest.mark.skip(reason="this kernel's pages have no idle flag"))
 
 
 @pytest.fixture(scope="session")

@@ -278,6 +278,11 @@ def in_tree() -> Damon | None:
     return Damon("damon", None)
 
 
+def has_idle_flag() -> bool:
+    """Whether pages have the flags young and idle (CONFIG_PAGE_IDLE_FLAG). All that uses them in these kernels shows itself."""
+    return Path("/sys/kernel/mm/page_idle").is_dir() or in_tree() is not None
+
+
 def ours() -> Damon | None:
     """The DAMON that was loaded as a module."""
     for name in ("damon", "damon_rs"):
@@ -293,10 +298,10 @@ def free_in_tree() -> None:
         enabled.write_text("N\n")
 
 
-def wait_until(condition: Callable[[], object], what: str, timeout: float = 120) -> None:
+def wait_until(condition: Callable[[], object], what: str | Callable[[], str], timeout: float = 120) -> None:
     """Waits for what must come; the time limit is for a machine that is broken, not for one that is slow."""
     end = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > end:
-            raise TimeoutError(f"waited {timeout} s until {what}")
+            raise TimeoutError(f"waited {timeout} s until {what if isinstance(what, str) else what()}")
         time.sleep(0.01)

@@ -58,6 +58,7 @@ def test_hot_and_cold(kdamond: Kdamond, kind: str, ops: str) -> None:
             wait_until(lambda: max(rates(kdamond.snapshot(), hot)) == 0, "the pages get cold")
 
 
+@pytest.mark.idle_flag
 def test_pages_become_idle(kdamond: Kdamond) -> None:
     """What was looked at and not accessed since is idle for everyone who asks."""
     with mapper("hugetlb") as process:

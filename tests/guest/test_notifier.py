@@ -76,6 +76,7 @@ def test_accesses_of_a_secondary_mmu(kdamond: Kdamond, kind: str, ops: str) -> N
         wait_until(lambda: max(rates(kdamond.snapshot(), accessed)) == 0, "all is cold again")
 
 
+@pytest.mark.idle_flag
 def test_accesses_stay_known_to_reclaim(kdamond: Kdamond) -> None:
     """They are taken from the secondary MMU, and so left in the young flag of the page."""
     with mapper("anon") as process:

@@ -64,6 +64,7 @@ def idle_pages(workload: Workload) -> int:
     return count
 
 
+@pytest.mark.idle_flag
 def test_accesses_stay_known(kdamond: Kdamond, idle: Workload) -> None:
     before = smaps(idle)
     assert before["Referenced"] == before["Rss"] > 60 << 20
@@ -78,6 +79,7 @@ def test_no_accesses_are_made_up(kdamond: Kdamond, idle: Workload) -> None:
     assert smaps(idle)["Referenced"] == 0
 
 
+@pytest.mark.idle_flag
 def test_pages_become_idle(kdamond: Kdamond, idle: Workload) -> None:
     """A page that DAMON has looked at and nobody has accessed since is idle for everyone who asks."""
     assert idle_pages(idle) == 0

@@ -65,6 +65,7 @@ def test_no_trace_event(damon: Damon, aged: Kdamond) -> None:
         trace.wait()
 
 
+@pytest.mark.idle_flag
 def test_no_access_check(damon: Damon, kdamond: Kdamond) -> None:
     """No page is marked idle."""
     with Workload("--size", "128M", "--hot", "4M") as workload:
