@@ -194,7 +194,7 @@ def test_other_memory_is_passed_by(kdamond: Kdamond) -> None:
         assert walked == 0
         assert not any(region.nr_accesses for region in kdamond.snapshot())
         with mapper("anon") as process:
-            kdamond.set_init_regions(process.frames(process.hot, 6))
+            kdamond.set_init_regions(process.frames(6)[0])
             kdamond.commit()
             walks.clear()
             wait_until(lambda: walks.count(kdamond.pid) > 20, "what maps the pages of a process is looked for")
@@ -205,7 +205,7 @@ def test_probes(kdamond: Kdamond, kind: str) -> None:
     """Attributes of pages: those of a process are anonymous, those of a file are not, and the kernel's have none."""
     kernel = [(start // PAGE * PAGE, end // PAGE * PAGE) for start, end in memory("Kernel code")]
     with mapper(kind) as process:
-        frames = process.frames(process.hot, 4)
+        frames = process.frames(4)[0]
         set_probes(kdamond, [ANON], [NOT_ANON])
         monitor(kdamond, sorted(kernel + frames))
         expected = (0, 20) if kind == "shmem" else (20, 0)
