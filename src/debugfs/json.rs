@@ -80,13 +80,16 @@ pub(super) fn context(text: &mut Text, context: &Context) -> fmt::Result {
         context.passed(),
     )?;
     attrs(text, context.attrs())?;
+    let nr_probes = context.probes().len();
     text.write_str(",\"targets\":")?;
     list(text, context.targets().iter(), |text, target| {
         match target.space() {
             Space::Process(pid) => write!(text, "{{\"pid\":{},\"regions\":", pid.nr())?,
             Space::Physical => text.write_str("{\"regions\":")?,
         }
-        list(text, target.regions().iter(), region)?;
+        list(text, target.regions().iter(), |text, its| {
+            region(text, its, nr_probes)
+        })?;
         text.write_str("}")
     })?;
     text.write_str(",\"schemes\":")?;
@@ -107,18 +110,32 @@ fn attrs(text: &mut Text, attrs: &Attrs) -> fmt::Result {
     )
 }
 
-fn region(text: &mut Text, region: &Region) -> fmt::Result {
+fn region(text: &mut Text, region: &Region, nr_probes: usize) -> fmt::Result {
     write!(
         text,
         "{{\"start\":{},\"end\":{},\"nr_accesses\":{},\"nr_accesses_bp\":{},\
-         \"last_nr_accesses\":{},\"age\":{}}}",
+         \"last_nr_accesses\":{},\"age\":{}",
         region.start(),
         region.end(),
         region.nr_accesses(),
         region.nr_accesses_bp(),
         region.last_nr_accesses(),
         region.age(),
-    )
+    )?;
+    if nr_probes != 0 {
+        text.write_str(",\"probe_hits\":")?;
+        hits(text, region.probe_hits(), nr_probes)?;
+        text.write_str(",\"last_probe_hits\":")?;
+        hits(text, region.last_probe_hits(), nr_probes)?;
+    }
+    text.write_str("}")
+}
+
+/// Writes the hits of as many probes as there are.
+fn hits(text: &mut Text, hits: &[u8], nr_probes: usize) -> fmt::Result {
+    list(text, hits.iter().take(nr_probes), |text, hits| {
+        write!(text, "{hits}")
+    })
 }
 
 fn scheme(text: &mut Text, scheme: &Scheme) -> fmt::Result {

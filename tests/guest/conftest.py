@@ -27,16 +27,16 @@ from workload import Workload
 MARKERS = {
     "ours": "what the in-tree DAMON does not have or does not do",
     "stock": "needs a kernel that has the in-tree DAMON too",
+    "idle_flag": "needs pages with the flags young and idle",
     "chatty": "the kernel may print warnings while it runs",
     "slow": "takes that many seconds on an emulated machine",
 }
 
 
-
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--oracle", action="store_true", help="test the in-tree DAMON instead of ours")
     parser.addoption("--ktap", metavar="FILE", help="write the results as KTAP")
-    parser.addoption("--test-timeout", metavar="SECONDS", type=int, default=180, help="time limit of one test, default 180")
+    parser.addoption("--test-timeout", metavar="SECONDS", type=int, default=300, help="time limit of one test, default 300")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -52,6 +52,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason="the in-tree DAMON does not do this"))
         if not has_in_tree and item.get_closest_marker("stock"):
             item.add_marker(pytest.mark.skip(reason="this kernel has no DAMON of its own"))
+        if not damon_tree.has_idle_flag() and item.get_closest_marker("idle_flag"):
+            item.add_marker(pytest.mark.skip(reason="this kernel's pages have no idle flag"))
 
 
 @pytest.fixture(scope="session")

@@ -144,6 +144,12 @@ class Kdamond(Dir):
         for name, value in values.items():
             self.context.write(files[name], value)
 
+    def slow_down(self) -> None:
+        """Doubles the sampling and the aggregation interval, online."""
+        intervals = self.attrs / "intervals"
+        self.set(**{name: 2 * intervals.number(name) for name in ("sample_us", "aggr_us")})
+        self.commit()
+
     def add_targets(self, *pids: int) -> None:
         self.context.write("targets/nr_targets", len(pids))
         for target, pid in zip(self.targets, pids):
@@ -247,6 +253,20 @@ class Damon:
         self.kdamonds(0)
 
 
+def wait_until_seen(kdamond: Kdamond, condition: Callable[[], object], what: str, timeout: float = 60) -> None:
+    """As `wait_until`, for what a process makes a running kdamond see. Where a machine is too slow for the process to do anything in a
+    sampling interval, both are given time: all intervals are doubled, up to sixteen times. Counts of samples mean the same then.
+    """
+    for _ in range(4):
+        end = time.monotonic() + timeout / 4
+        while time.monotonic() < end:
+            if condition():
+                return
+            time.sleep(0.01)
+        kdamond.slow_down()
+    wait_until(condition, f"{what}, at intervals 16 times as long", timeout)
+
+
 def loaded_modules() -> set[str]:
     return {line.split()[0] for line in Path("/proc/modules").read_text().splitlines()}
 
@@ -256,6 +276,11 @@ def in_tree() -> Damon | None:
     if "damon" in loaded_modules() or not (SYSFS / "damon").is_dir():
         return None
     return Damon("damon", None)
+
+
+def has_idle_flag() -> bool:
+    """Whether pages have the flags young and idle (CONFIG_PAGE_IDLE_FLAG). All that uses them in these kernels shows itself."""
+    return Path("/sys/kernel/mm/page_idle").is_dir() or in_tree() is not None
 
 
 def ours() -> Damon | None:
@@ -273,10 +298,10 @@ def free_in_tree() -> None:
         enabled.write_text("N\n")
 
 
-def wait_until(condition: Callable[[], object], what: str, timeout: float = 120) -> None:
+def wait_until(condition: Callable[[], object], what: str | Callable[[], str], timeout: float = 120) -> None:
     """Waits for what must come; the time limit is for a machine that is broken, not for one that is slow."""
     end = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > end:
-            raise TimeoutError(f"waited {timeout} s until {what}")
+            raise TimeoutError(f"waited {timeout} s until {what if isinstance(what, str) else what()}")
         time.sleep(0.01)

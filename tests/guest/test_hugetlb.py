@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from damon_tree import Kdamond, wait_until
-from mapper import Mapper, frame_numbers, mapper, rates
+from damon_tree import Kdamond, wait_until, wait_until_seen
+from mapper import HUGE_PAGES, NR_HUGEPAGES, Mapper, frame_numbers, mapper, rates
 
 THRESHOLD = 5
 KPF_HUGE, KPF_IDLE = 17, 25
@@ -21,6 +21,12 @@ def flag(number: int, bit: int) -> bool:
         return bool(int.from_bytes(file.read(8), "little") >> bit & 1)
 
 
+def huge_pages(what: str) -> int:
+    """How many there are: HugePages_Total, HugePages_Free."""
+    line = next(line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith(what))
+    return int(line.split()[1])
+
+
 def monitor(kdamond: Kdamond, process: Mapper, ops: str) -> None:
     kdamond.add_targets(process.pid)
     kdamond.set(ops=ops)
@@ -30,6 +36,7 @@ def monitor(kdamond: Kdamond, process: Mapper, ops: str) -> None:
     kdamond.on()
 
 
+@pytest.mark.slow(400)
 @pytest.mark.parametrize("ops", ["vaddr", "fvaddr"])
 @pytest.mark.parametrize("kind", ["hugetlb", "hugetlbfs"])
 def test_hot_and_cold(kdamond: Kdamond, kind: str, ops: str) -> None:
@@ -46,11 +53,12 @@ def test_hot_and_cold(kdamond: Kdamond, kind: str, ops: str) -> None:
         monitor(kdamond, process, ops)
         for _ in range(2):
             process.command("hot")
-            wait_until(found, "the hot pages are found, and they alone")
+            wait_until_seen(kdamond, found, "the hot pages are found, and they alone")
             process.command("idle")
             wait_until(lambda: max(rates(kdamond.snapshot(), hot)) == 0, "the pages get cold")
 
 
+@pytest.mark.idle_flag
 def test_pages_become_idle(kdamond: Kdamond) -> None:
     """What was looked at and not accessed since is idle for everyone who asks."""
     with mapper("hugetlb") as process:
@@ -68,5 +76,9 @@ def test_mappings_that_come_and_go(kdamond: Kdamond) -> None:
             process.command("hot")
             wait_until(lambda: kdamond.stats()["nr_tried"] > 20, "it monitors")
         wait_until(lambda: not kdamond.running, "the kdamond ends with its target")
-    free = next(line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("HugePages_Total"))
-    assert int(free.split()[1]) == 0
+    # The last reference to the process's memory may be gone later than the process.
+    wait_until(lambda: huge_pages("HugePages_Total") == huge_pages("HugePages_Free"), "no page is in use")
+    # Pages that came back while the pool was made smaller have stayed in it as surplus, until it is larger again.
+    for pages in (HUGE_PAGES, 0):
+        NR_HUGEPAGES.write_text(f"{pages}\n")
+    assert huge_pages("HugePages_Total") == 0

@@ -34,17 +34,19 @@ def calls() -> dict[str, int]:
     return {name: int((PARAMETERS / name).read_text()) for name in ("clear_young", "test_young", "outside")}
 
 
-def ranges_of(process: Mapper, ops: str, pages: list[int]) -> list[tuple[int, int]]:
+def ranges_of(process: Mapper, ops: str) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """Those of the hot pages, and those of the cold ones."""
     if ops == "paddr":
-        return process.frames(pages, 2)
-    return [(start, start + process.size) for start in pages]
+        return process.frames(2)
+    hot, cold = ([(start, start + process.size) for start in pages] for pages in (process.hot, process.cold))
+    return hot, cold
 
 
 @pytest.mark.parametrize("ops", ["vaddr", "paddr"])
 @pytest.mark.parametrize("kind", ["anon", "shmem", "thp", "hugetlb"])
 def test_accesses_of_a_secondary_mmu(kdamond: Kdamond, kind: str, ops: str) -> None:
     with mapper(kind) as process:
-        accessed, others = ranges_of(process, ops, process.hot), ranges_of(process, ops, process.cold)
+        accessed, others = ranges_of(process, ops)
         if ops == "paddr":
             kdamond.context.write("targets/nr_targets", 1)
             kdamond.set_init_regions(sorted(accessed + others))
@@ -74,6 +76,7 @@ def test_accesses_of_a_secondary_mmu(kdamond: Kdamond, kind: str, ops: str) -> N
         wait_until(lambda: max(rates(kdamond.snapshot(), accessed)) == 0, "all is cold again")
 
 
+@pytest.mark.idle_flag
 def test_accesses_stay_known_to_reclaim(kdamond: Kdamond) -> None:
     """They are taken from the secondary MMU, and so left in the young flag of the page."""
     with mapper("anon") as process:

@@ -9,22 +9,28 @@ from pathlib import Path
 
 import pytest
 
-from damon_tree import ULONG_MAX, Kdamond, wait_until
+from damon_tree import ULONG_MAX, Kdamond, wait_until, wait_until_seen
 from mapper import PAGE, Mapper, mapper, rates
+from test_probes import ANON, NOT_ANON, seen, set_probes
+from trace_events import Probe
 from workload import MIB
 
 # Of the 20 samples in a default aggregation interval.
 THRESHOLD = 5
 
-# Those of hugetlb are on no list of reclaim's, and so the in-tree DAMON does not look at them.
-SMALL_KINDS = ("anon", "file", "shmem", "written", "ksm", "forked")
-HUGE_KINDS = ("thp", "split", "hugetlb", "hugetlbfs")
+# Those of hugetlb are on no list of reclaim's, and so the in-tree DAMON does not look at them. What is accessed by write() alone shows
+# in the idle flag only.
+KINDS = {
+    "anon": [], "file": [], "shmem": [], "written": [pytest.mark.idle_flag], "ksm": [], "forked": [], "thp": [], "split": [],
+    "hugetlb": [pytest.mark.ours], "hugetlbfs": [pytest.mark.ours],
+}  # fmt: skip
 
 
-def memory(resource: str = "System RAM") -> list[tuple[int, int]]:
-    """Where the machine has memory."""
-    lines = [line for line in Path("/proc/iomem").read_text().splitlines() if line.endswith(f" : {resource}")]
-    return [(int(first, 16), int(last, 16) + 1) for first, last in (line.split()[0].split("-") for line in lines if line[0] != " ")]
+def memory(*resources: str) -> list[tuple[int, int]]:
+    """Where the machine has memory, or what is named."""
+    wanted = tuple(f" : {name}" for name in resources or ("System RAM",))
+    lines = [line for line in Path("/proc/iomem").read_text().splitlines() if line.endswith(wanted) and (resources or line[0] != " ")]
+    return [(int(first, 16), int(last, 16) + 1) for first, last in (line.split()[0].split("-") for line in lines)]
 
 
 def monitor(kdamond: Kdamond, ranges: list[tuple[int, int]], **attrs: object) -> None:
@@ -38,52 +44,57 @@ def monitor(kdamond: Kdamond, ranges: list[tuple[int, int]], **attrs: object) ->
 def finds(kdamond: Kdamond, hot: list[tuple[int, int]], cold: list[tuple[int, int]]) -> bool:
     """Whether all the hot ranges are seen hot, and none of the cold ones."""
     regions = kdamond.snapshot()
-    return min(rates(regions, hot)) >= THRESHOLD and max(rates(regions, cold)) == 0
+    found = rates(regions, hot), rates(regions, cold)
+    # Of the last time pytest shows what a test that fails has printed.
+    print(f"hot {found[0]}, cold {found[1]}")
+    return min(found[0]) >= THRESHOLD and max(found[1]) == 0
 
 
 def expect(kdamond: Kdamond, process: Mapper, hot: list[tuple[int, int]], cold: list[tuple[int, int]]) -> None:
     """What the process begins and stops to access is seen."""
     for _ in range(2):
         process.command("hot")
-        wait_until(lambda: finds(kdamond, hot, cold), "the hot pages are found, and they alone")
+        wait_until_seen(kdamond, lambda: finds(kdamond, hot, cold), "the hot pages are found, and they alone")
         process.command("idle")
         wait_until(lambda: max(rates(kdamond.snapshot(), hot)) == 0, "the pages get cold")
 
 
-@pytest.mark.parametrize("kind", [*SMALL_KINDS, *(pytest.param(k, marks=pytest.mark.ours) if "huge" in k else k for k in HUGE_KINDS)])
+@pytest.mark.slow(400)
+@pytest.mark.parametrize("kind", [pytest.param(kind, marks=marks) for kind, marks in KINDS.items()])
 def test_kinds_of_memory(kdamond: Kdamond, kind: str) -> None:
     with mapper(kind) as process:
         most = 6 if process.size == PAGE else 2
-        hot, cold = process.frames(process.hot, most), process.frames(process.cold, most)
-        assert len(hot) >= 2 and len(cold) >= 2, f"the pages are in one piece: {hot} {cold}"
+        hot, cold = process.frames(most)
         monitor(kdamond, sorted(hot + cold))
         expect(kdamond, process, hot, cold)
 
 
+@pytest.mark.slow(400)
 @pytest.mark.parametrize("unit", [2, 4096, 8192, 1 << 21])
 def test_addr_unit(kdamond: Kdamond, unit: int) -> None:
     """Addresses are counted in units; a region is no smaller than a unit, and no smaller than a page."""
     with mapper("thp") as process:
-        hot, cold = ([(start // unit, end // unit) for start, end in process.frames(pages, 2)] for pages in (process.hot, process.cold))
+        hot, cold = ([(start // unit, end // unit) for start, end in ranges] for ranges in process.frames(2))
         kdamond.context.write("addr_unit", unit)
         monitor(kdamond, sorted(hot + cold))
         expect(kdamond, process, hot, cold)
         assert min(region.size for region in kdamond.snapshot()) >= max(PAGE // unit, 1)
 
 
+@pytest.mark.slow(400)
 def test_addr_unit_by_commit(kdamond: Kdamond) -> None:
     with mapper("thp") as process:
-        hot, cold = process.frames(process.hot, 2), process.frames(process.cold, 2)
+        hot, cold = process.frames(2)
         monitor(kdamond, sorted(hot + cold))
         process.command("hot")
-        wait_until(lambda: finds(kdamond, hot, cold), "the hot pages are found")
+        wait_until_seen(kdamond, lambda: finds(kdamond, hot, cold), "the hot pages are found")
         hot, cold = ([(start // PAGE, end // PAGE) for start, end in ranges] for ranges in (hot, cold))
         kdamond.context.write("addr_unit", PAGE)
         kdamond.set_init_regions(sorted(hot + cold))
         kdamond.commit()
         regions = kdamond.snapshot()
         assert (regions[0].start, regions[-1].end) == (min(hot + cold)[0], max(hot + cold)[1])
-        wait_until(lambda: finds(kdamond, hot, cold), "the hot pages are found")
+        wait_until_seen(kdamond, lambda: finds(kdamond, hot, cold), "the hot pages are found")
 
 
 def test_units_that_make_no_region_size(kdamond: Kdamond) -> None:
@@ -117,6 +128,7 @@ def test_no_address_is_too_high(kdamond: Kdamond) -> None:
     assert not any(region.nr_accesses for region in kdamond.snapshot()[1:])
 
 
+@pytest.mark.slow(400)
 def test_all_memory(kdamond: Kdamond) -> None:
     """All of the machine's memory, area by area; then from its beginning to its end, with the holes, at once."""
     areas = memory()
@@ -124,16 +136,87 @@ def test_all_memory(kdamond: Kdamond) -> None:
     with mapper("thp") as process:
         process.command("hot")
         monitor(kdamond, areas, sample_us=1000, aggr_us=20000, min_regions=500, max_regions=2000)
-        wait_until(lambda: any(region.nr_accesses >= THRESHOLD for region in kdamond.snapshot()), "something hot is found")
+        wait_until_seen(kdamond, lambda: any(region.nr_accesses >= THRESHOLD for region in kdamond.snapshot()), "something hot is found")
         regions = kdamond.snapshot()
         assert all(any(start < r.end and r.start < end for start, end in areas) for r in regions)
         kdamond.set_init_regions([(0, areas[-1][1])])
         kdamond.commit()
-        wait_until(lambda: any(region.nr_accesses >= THRESHOLD for region in kdamond.snapshot()), "something hot is found")
+        wait_until_seen(kdamond, lambda: any(region.nr_accesses >= THRESHOLD for region in kdamond.snapshot()), "something hot is found")
         regions = kdamond.snapshot()
         assert (regions[0].start, regions[-1].end) == (0, areas[-1][1])
         holes = [(before[1], after[0]) for before, after in zip(areas, areas[1:])]
         assert not any(r.nr_accesses for r in regions if any(start <= r.start and r.end <= end for start, end in holes))
+
+
+KPF_BUDDY = 10
+LARGEST_FREE = 1 << 22
+
+
+def is_free(start: int) -> bool:
+    """Whether a free block of the largest size begins at an address."""
+    with open("/proc/kpageflags", "rb", buffering=0) as file:
+        file.seek(start // PAGE * 8)
+        flags = file.read(LARGEST_FREE // PAGE * 8)
+    return bool(int.from_bytes(flags[:8], "little") >> KPF_BUDDY & 1) and not any(flags[8:])
+
+
+def free_memory() -> list[tuple[int, int]]:
+    """Some large blocks that are free now, from the highest on."""
+    first, last = memory()[-1]
+    blocks = range(last // LARGEST_FREE * LARGEST_FREE - LARGEST_FREE, first, -LARGEST_FREE)
+    found = [(start, start + LARGEST_FREE) for start in blocks if is_free(start)]
+    return sorted(found[: len(found) // 2][:16])
+
+
+def test_other_memory_is_passed_by(kdamond: Kdamond) -> None:
+    """Free pages and the kernel's own are told by their flags: nobody goes and looks for what maps them."""
+    attrs = {"sample_us": 1000, "aggr_us": 20000, "min_regions": 100, "max_regions": 200}
+    kernel = [(start // PAGE * PAGE, end // PAGE * PAGE) for start, end in memory("Kernel code", "Kernel rodata", "Kernel data")]
+    assert kernel
+    with Probe("rmap_walk") as walks:
+        for attempt in range(5):
+            free = free_memory()
+            assert free, "no large block of memory is free"
+            if attempt:
+                kdamond.set_init_regions(sorted(kernel + free))
+                kdamond.commit()
+            else:
+                monitor(kdamond, sorted(kernel + free), **attrs)
+            walks.clear()
+            tried = kdamond.stats()["nr_tried"]
+            wait_until(lambda: kdamond.stats()["nr_tried"] > tried + 2000, "it monitors")
+            walked = walks.count(kdamond.pid)
+            # What was taken meanwhile may be anything.
+            if all(is_free(start) for start, _ in free):
+                break
+        else:
+            pytest.skip("no memory stays free")
+        assert walked == 0
+        assert not any(region.nr_accesses for region in kdamond.snapshot())
+        with mapper("anon") as process:
+            kdamond.set_init_regions(process.frames(6)[0])
+            kdamond.commit()
+            walks.clear()
+            wait_until(lambda: walks.count(kdamond.pid) > 20, "what maps the pages of a process is looked for")
+
+
+@pytest.mark.parametrize("kind", ["anon", "thp", "shmem"])
+def test_probes(kdamond: Kdamond, kind: str) -> None:
+    """Attributes of pages: those of a process are anonymous, those of a file are not, and the kernel's have none."""
+    kernel = [(start // PAGE * PAGE, end // PAGE * PAGE) for start, end in memory("Kernel code")]
+    with mapper(kind) as process:
+        frames = process.frames(4)[0]
+        set_probes(kdamond, [ANON], [NOT_ANON])
+        monitor(kdamond, sorted(kernel + frames))
+        expected = (0, 20) if kind == "shmem" else (20, 0)
+
+        def found() -> bool:
+            its = seen(kdamond)
+            inside = {tuple(hits) for region, hits in its if any(start <= region.start and region.end <= end for start, end in frames)}
+            others = {tuple(hits) for region, hits in its if any(start <= region.start and region.end <= end for start, end in kernel)}
+            return (inside, others) == ({expected}, {(0, 20)})
+
+        wait_until(found, "each sample is a hit of the one probe")
 
 
 def test_one_target(kdamond: Kdamond) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from damon_tree import Kdamond
+from damon_tree import Kdamond, wait_until
 from workload import Workload
 
 PAGE = 4096
@@ -64,6 +64,7 @@ def idle_pages(workload: Workload) -> int:
     return count
 
 
+@pytest.mark.idle_flag
 def test_accesses_stay_known(kdamond: Kdamond, idle: Workload) -> None:
     before = smaps(idle)
     assert before["Referenced"] == before["Rss"] > 60 << 20
@@ -78,11 +79,13 @@ def test_no_accesses_are_made_up(kdamond: Kdamond, idle: Workload) -> None:
     assert smaps(idle)["Referenced"] == 0
 
 
+@pytest.mark.idle_flag
 def test_pages_become_idle(kdamond: Kdamond, idle: Workload) -> None:
     """A page that DAMON has looked at and nobody has accessed since is idle for everyone who asks."""
     assert idle_pages(idle) == 0
     monitor_hard(kdamond, idle, 2)
-    assert idle_pages(idle) > 50
+    kdamond.on()
+    wait_until(lambda: idle_pages(idle) > 50, "pages become idle")
 
 
 def test_contents_are_kept(kdamond: Kdamond, idle: Workload) -> None:

@@ -9,6 +9,7 @@ from typing import Iterator
 
 import pytest
 
+import status
 from damon_tree import Damon, Dir, Kdamond, Region, wait_until
 from mapped import CGROUPS, Mapped
 from trace_events import Trace
@@ -105,6 +106,25 @@ def test_event(damon: Damon, watching: Kdamond, mapped: Mapped) -> None:
             assert text == "14 00", event.text
         else:
             assert text == "00 14", event.text
+
+
+def test_probe_hits(damon: Damon, kdamond: Kdamond) -> None:
+    """Of each probe that there is, while the window is open and of the one before; without probes there are none."""
+    with Mapped() as mapped:
+        watch(kdamond, mapped)
+        kdamond.set(sample_us=50000, aggr_us=1000000)
+        kdamond.on()
+        assert not any("probe_hits" in region or "last_probe_hits" in region for region in status.regions(damon))
+        set_probes(kdamond, [ANON], [NOT_ANON])
+        kdamond.commit()
+
+        def expected(region: dict[str, int]) -> list[int]:
+            return [SAMPLES, 0] if region["end"] <= mapped.areas.anon[1] else [0, SAMPLES]
+
+        wait_until(lambda: all(its["last_probe_hits"] == expected(its) for its in status.regions(damon)), "a window is over")
+        for region in status.regions(damon):
+            assert [hits > 0 for hits in region["probe_hits"]] in ([False, False], [hits > 0 for hits in expected(region)])
+            assert max(region["probe_hits"]) <= SAMPLES
 
 
 def test_no_probes(watching: Kdamond) -> None:

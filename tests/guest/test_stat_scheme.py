@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from damon_tree import UINT_MAX, ULONG_MAX, Damon, Kdamond, set_pattern, wait_until
+from damon_tree import UINT_MAX, ULONG_MAX, Damon, Kdamond, set_pattern, wait_until, wait_until_seen
 from workload import MIB, Workload
 
 THRESHOLD = 5
@@ -148,14 +148,16 @@ def test_apply_interval(schemes: Kdamond) -> None:
     schemes.schemes[1].write("apply_interval_us", 500_000)
     schemes.on()
     wait_until(lambda: schemes.stats(1)["nr_snapshots"] >= 6, "the slow scheme was applied six times")
-    assert 4 <= schemes.stats(0)["nr_snapshots"] / schemes.stats(1)["nr_snapshots"] <= 6
+    fast, slow = (schemes.stats(index, update=False)["nr_snapshots"] for index in range(2))
+    assert 4 <= fast / slow <= 6
 
 
 def test_apply_interval_of_zero_is_the_aggregation_interval(schemes: Kdamond) -> None:
     schemes.schemes[0].write("apply_interval_us", 100_000)
     schemes.on()
     wait_until(lambda: schemes.stats(1)["nr_snapshots"] >= 10, "both schemes were applied")
-    assert abs(schemes.stats(0)["nr_snapshots"] - schemes.stats(1)["nr_snapshots"]) <= 1
+    given, default = (schemes.stats(index, update=False)["nr_snapshots"] for index in range(2))
+    assert abs(given - default) <= 1
 
 
 def test_apply_interval_below_the_sampling_interval(schemes: Kdamond) -> None:
@@ -176,10 +178,15 @@ def test_rates_between_aggregations(kdamond: Kdamond, shared_workload: Workload)
     def rate() -> int:
         return max((region.nr_accesses for region in kdamond.snapshot() if hot[0] <= region.start < hot[1]), default=0)
 
-    wait_until(lambda: rate() >= THRESHOLD, "the hot area is found")
-    time.sleep(1)
-    rates = [rate() for _ in range(20)]
-    assert sorted(rates)[len(rates) // 2] >= THRESHOLD - 1, rates
+    wait_until_seen(kdamond, lambda: rate() >= THRESHOLD, "the hot area is found")
+    taken = []
+    # What begins with nothing at each aggregation, or every second time, is below half of its median far more often than that.
+    for _ in range(10):
+        rates = sorted(rate() for _ in range(20))
+        taken.append(rates)
+        if rates[2] >= rates[10] / 2 >= 1:
+            return
+    raise AssertionError(f"rates rise and fall with aggregations: {taken}")
 
 
 def test_snapshot_limit(schemes: Kdamond) -> None:
@@ -191,10 +198,10 @@ def test_snapshot_limit(schemes: Kdamond) -> None:
 
 
 def test_statistics_start_again(monitoring: Kdamond) -> None:
-    wait_until(lambda: monitoring.stats()["nr_snapshots"] >= 5, "the scheme was applied")
+    wait_until(lambda: monitoring.stats()["nr_snapshots"] >= 30, "the scheme was applied")
     monitoring.off()
     monitoring.on()
-    assert monitoring.stats()["nr_snapshots"] < 5
+    assert monitoring.stats()["nr_snapshots"] < 30
 
 
 def test_statistics_survive_a_commit(monitoring: Kdamond) -> None:

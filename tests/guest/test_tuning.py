@@ -10,7 +10,7 @@ import behaviour
 import damon_tree
 import status
 from damon_tree import Damon, Kdamond, wait_until
-from trace_events import Trace
+from trace_events import Event, Trace
 from workload import Workload
 
 EVENT = "damon_monitor_intervals_tune"
@@ -87,6 +87,13 @@ def test_event(damon: Damon, idle: Kdamond) -> None:
     assert times[1] - times[0] > 0.95 * 2 * 1.8 * SAMPLES * SAMPLE_US / 1e6
 
 
+def events_after_tuning(trace: Trace) -> list[Event]:
+    """What was aggregated from the first tuning on."""
+    events = trace.events()
+    tuned = next((index for index, event in enumerate(events) if event.name == EVENT), len(events))
+    return [event for event in events[tuned:] if event.name == "damon_aggregated"]
+
+
 @pytest.mark.stock
 def test_event_has_the_in_tree_format(damon: Damon) -> None:
     in_tree = damon_tree.in_tree()
@@ -153,16 +160,21 @@ def test_schemes_keep_their_time(idle: Kdamond) -> None:
     wait_until(lambda: idle.stats()["nr_snapshots"] >= 2, "the scheme is applied")
 
 
-def test_results_are_rescaled(idle: Kdamond) -> None:
+def test_results_are_rescaled(damon: Damon, idle: Kdamond) -> None:
     """Ages are counted in aggregation intervals, of which there are less in the same time when they get longer."""
-    idle.add_stat_schemes()
     longer = SAMPLE_US * 3 // 2
     set_goal(idle, 400, 30, SAMPLE_US, longer)
-    idle.on()
-    wait_until(lambda: max(region.age for region in idle.snapshot()) >= 20, "regions get old")
-    wait_until(lambda: intervals(idle)[0] == longer, "intervals are tuned")
-    # 30 at most by then, which are 20 of the longer ones
-    assert 12 <= max(region.age for region in idle.snapshot()) <= 24
+    with Trace(damon, EVENT, "damon_aggregated") as trace:
+        idle.on()
+        wait_until(lambda: events_after_tuning(trace), "intervals are tuned")
+        # What the aggregation reports at which intervals are tuned.
+        first = events_after_tuning(trace)[0]
+        ages = [event.fields()["age"] for event in events_after_tuning(trace)[: first.fields()["nr_regions"]]]
+        before = [event.fields()["age"] for event in trace.events() if event.name == "damon_aggregated" and event.time < first.time]
+    assert intervals(idle)[0] == longer
+    # 30 at most, which are 20 of the longer ones
+    assert max(before) >= 26
+    assert 16 <= max(ages) <= 20
 
 
 BAD = {

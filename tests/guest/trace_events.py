@@ -41,6 +41,33 @@ def parse(text: str) -> list[Event]:
     return found
 
 
+class Probe:
+    """Records calls of a function of the kernel's while it is open. A context manager."""
+
+    def __init__(self, function: str) -> None:
+        self.name = f"damon_test_{function}"
+        (TRACEFS / "kprobe_events").write_text(f"p:kprobes/{self.name} {function}\n")
+        self.folder = TRACEFS / "instances" / f"{self.name}-{os.getpid()}"
+        self.folder.mkdir()
+        (self.folder / f"events/kprobes/{self.name}/enable").write_text("1\n")
+
+    def __enter__(self) -> Probe:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        (self.folder / f"events/kprobes/{self.name}/enable").write_text("0\n")
+        self.folder.rmdir()
+        with (TRACEFS / "kprobe_events").open("a") as file:
+            file.write(f"-:kprobes/{self.name}\n")
+
+    def clear(self) -> None:
+        (self.folder / "trace").write_text("\n")
+
+    def count(self, pid: int) -> int:
+        """How many of the calls were those of a thread; not more than there is room for."""
+        return sum(event.pid == pid for event in parse((self.folder / "trace").read_text()))
+
+
 class Trace:
     """Records the given events while it is open. A context manager."""
 

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Fixed ranges of virtual addresses: what the user says, and nothing else, whatever the process maps."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from typing import Iterator
+
+import pytest
+
+from damon_tree import Kdamond, Region, wait_until, wait_until_seen
+from test_monitoring import THRESHOLD
+from test_regions import check
+from workload import MIB, Workload, score
+
+Range = tuple[int, int]
+
+
+def monitor(kdamond: Kdamond, targets: dict[Workload, list[Range]], **attrs: object) -> None:
+    kdamond.set(ops="fvaddr", **attrs)
+    kdamond.add_targets(*(workload.pid for workload in targets))
+    for index, ranges in enumerate(targets.values()):
+        kdamond.set_init_regions(ranges, index)
+    kdamond.add_stat_schemes()
+    kdamond.on()
+
+
+def by_target(regions: list[Region]) -> list[list[Region]]:
+    """Targets come in their order, and in each regions ascend."""
+    found: list[list[Region]] = [[]]
+    for region in regions:
+        if found[-1] and region.start < found[-1][-1].end:
+            found.append([])
+        found[-1].append(region)
+    return found
+
+
+def test_ranges_stay(kdamond: Kdamond, workload: Workload) -> None:
+    """No update of anything follows the process: a mapping that comes is not monitored, one that goes stays."""
+    start, end = workload.area
+    extra = tuple(workload.command(f"map {16 * MIB}", "map")["extra"])
+    ranges = sorted([(start, start + 8 * MIB), (end - 16 * MIB, end), extra])
+    monitor(kdamond, {workload: ranges}, update_us=50000)
+    check(kdamond.snapshot(), ranges)
+    workload.command("unmap", "unmap")
+    time.sleep(0.5)
+    for _ in range(5):
+        check(kdamond.snapshot(), ranges)
+    workload.command(f"map {64 * MIB}", "map")
+    time.sleep(0.5)
+    check(kdamond.snapshot(), ranges)
+
+
+def test_hot_part_of_a_range(kdamond: Kdamond, workload: Workload) -> None:
+    """Of two ranges one has the hot area in it, and a third is not mapped at all."""
+    start, end = workload.area
+    middle = (start + end) // 2
+    assert workload.hot[0] == middle
+    nowhere = (1 << 40, (1 << 40) + 64 * MIB)
+    ranges = sorted([nowhere, (start, middle), (middle, end)])
+    monitor(kdamond, {workload: ranges})
+
+    def found() -> bool:
+        regions = kdamond.snapshot()
+        check(regions, sorted([nowhere, (start, end)]))
+        assert not any(region.nr_accesses for region in regions if region.end <= nowhere[1])
+        return min(score(regions, workload.hot, THRESHOLD)) >= 0.9
+
+    wait_until_seen(kdamond, found, "the hot area is found")
+
+
+@pytest.fixture
+def workloads() -> Iterator[list[Workload]]:
+    """Processes that are hot in different places; all have the same addresses."""
+    with ExitStack() as stack:
+        started = [stack.enter_context(Workload("--size", "32M", "--hot", "4M", "--pace-us", "4000")) for _ in range(3)]
+        for workload, offset in zip(started, (0, 12, 24)):
+            workload.move_hot(offset * MIB)
+        yield started
+
+
+def test_several_targets(kdamond: Kdamond, workloads: list[Workload]) -> None:
+    """Each has ranges of its own, and what one accesses is not seen in the others, which have the same addresses."""
+    start, end = workloads[0].area
+    assert all(workload.area == (start, end) for workload in workloads)
+    # The last one's hot area is outside.
+    ranges = [[(start, end)], [(start, start + 8 * MIB), (start + 10 * MIB, end)], [(start, start + 16 * MIB)]]
+    monitor(kdamond, dict(zip(workloads, ranges)), max_regions=300)
+
+    def found() -> bool:
+        targets = by_target(kdamond.snapshot())
+        assert len(targets) == len(ranges)
+        for regions, its in zip(targets, ranges):
+            check(regions, its)
+        assert not any(region.nr_accesses for region in targets[2])
+        return all(min(score(regions, workload.hot, THRESHOLD)) >= 0.9 for regions, workload in zip(targets[:2], workloads))
+
+    wait_until_seen(kdamond, found, "each is found hot where it is, and only there")
+
+    # New ranges of one are nothing to the others.
+    ages = [max(region.age for region in regions) for regions in by_target(kdamond.snapshot())[:2]]
+    ranges[2] = [(end - 8 * MIB, end)]
+    for index, its in enumerate(ranges):
+        kdamond.set_init_regions(its if index == 2 else [], index)
+    kdamond.commit()
+    targets = by_target(kdamond.snapshot())
+    for regions, its in zip(targets, ranges):
+        check(regions, its)
+    assert all(max(region.age for region in regions) >= age for regions, age in zip(targets, ages))
+    wait_until_seen(kdamond, lambda: max(r.nr_accesses for r in by_target(kdamond.snapshot())[2]) >= THRESHOLD, "the last one is hot there")
+
+
+def test_goes_on_with_the_targets_that_are_left(kdamond: Kdamond, workloads: list[Workload]) -> None:
+    area = workloads[0].area
+    monitor(kdamond, {workload: [area] for workload in workloads})
+    for left in (2, 1):
+        workloads[left].kill()
+        time.sleep(0.3)
+        assert kdamond.running and kdamond.snapshot()
+    workloads[0].kill()
+    wait_until(lambda: not kdamond.running, "the kdamond ends with its last target")
