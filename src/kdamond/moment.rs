@@ -5,8 +5,6 @@
 //! Intervals come from users and may be any 64-bit number of microseconds; the kernel crate's
 //! `Instant` panics where a sum does not fit.
 
-use crate::engine::Micros;
-
 /// A point on the monotonic clock, in nanoseconds.
 ///
 /// # Invariants
@@ -28,11 +26,6 @@ impl Moment {
     /// The moment `micros` microseconds later, or never if that is too far away to count.
     pub(crate) fn after_micros(self, micros: u64) -> Self {
         Self::from_nanos(self.0.saturating_add(micros.saturating_mul(1000)))
-    }
-
-    /// The moment an interval later, or never if that is too far away to count.
-    pub fn after(self, interval: Micros) -> Self {
-        self.after_micros(interval.0)
     }
 
     /// As a `ktime_t`.

@@ -5,7 +5,10 @@
 //! `CondVar` of the kernel crate counts its time limits in jiffies (4 ms at HZ=250), which is too
 //! coarse for a sampling interval of 5 ms.
 
-use crate::kdamond::moment::Moment;
+use crate::{
+    engine::Micros,
+    kdamond::moment::Moment, //
+};
 use kernel::{
     bindings,
     ffi::c_int,
@@ -42,6 +45,11 @@ impl Moment {
     /// The time.
     pub fn now() -> Self {
         now()
+    }
+
+    /// The moment an interval later, or never if that is too far away to count.
+    pub fn after(self, interval: Micros) -> Self {
+        self.after_micros(interval.0)
     }
 }
 

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Modules that are built on the crate's Rust API: loaded, set, turned on and off, and unloaded, beside the tree in sysfs."""
+
+from __future__ import annotations
+
+import errno
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import status
+from damon_tree import Damon, Kdamond, wait_until
+from kernel_log import INFO, KernelLog
+from test_paddr import memory
+from workload import MIB, Workload
+
+pytestmark = pytest.mark.ours
+
+
+class Module:
+    """A module, loaded as long as this is used as a context manager."""
+
+    def __init__(self, name: str, *parameters: str) -> None:
+        self.name = name
+        self._parameters = parameters
+
+    def __enter__(self) -> Module:
+        subprocess.run(["insmod", f"/damon-rs/modules/{self.name}.ko", *self._parameters], check=True, timeout=60, stderr=subprocess.PIPE)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        subprocess.run(["rmmod", self.name], check=True, timeout=60)
+
+    def file(self, name: str) -> Path:
+        return Path("/sys/module", self.name, "parameters", name)
+
+    def read(self, name: str) -> str:
+        return self.file(name).read_text().rstrip("\n")
+
+    def write(self, name: str, value: object) -> None:
+        self.file(name).write_text(f"{value}\n")
+
+    def refuses(self, name: str, value: object) -> int:
+        with pytest.raises(OSError) as refused:
+            self.write(name, value)
+        return refused.value.errno or 0
+
+    @property
+    def pid(self) -> int:
+        return int(self.read("kdamond_pid"))
+
+
+Make = Callable[..., Module]
+
+
+@pytest.fixture
+def make(damon: Damon, clean: None) -> Iterator[Make]:
+    """Makes a module of this DAMON."""
+    yield lambda name, *parameters: Module(f"{damon.name}_{name}", *parameters)
+
+
+def context(damon: Damon) -> dict[str, object]:
+    """The only one that runs."""
+    (running,) = (its for its in status.read(damon)["kdamonds"] if its["state"] == "running")
+    found: dict[str, object] = running["context"]
+    return found
+
+
+# ---- damon_stat ----
+
+
+def test_stat_files(make: Make) -> None:
+    with make("stat") as stat:
+        modes = {path.name: path.stat().st_mode & 0o777 for path in stat.file("enabled").parent.iterdir()}
+        assert modes == {
+            "enabled": 0o600,
+            "estimated_memory_bandwidth": 0o400,
+            "memory_idle_ms_percentiles": 0o400,
+            "aggr_interval_us": 0o400,
+            "kdamond_pid": 0o400,
+        }
+        assert (stat.read("enabled"), stat.pid) == ("N", -1)
+        assert stat.read("memory_idle_ms_percentiles") == ",".join(["0"] * 101)
+
+
+def test_stat_on_and_off(make: Make, damon: Damon) -> None:
+    with make("stat") as stat:
+        for _ in range(3):
+            stat.write("enabled", "Y")
+            assert stat.read("enabled") == "Y"
+            pid = stat.pid
+            assert Path(f"/proc/{pid}/comm").read_text().startswith("kdamond.")
+            stat.write("enabled", "yes")
+            assert stat.pid == pid, "it was started anew"
+            stat.write("enabled", "0")
+            assert (stat.read("enabled"), stat.pid) == ("N", -1)
+            assert not Path(f"/proc/{pid}").exists()
+        for bad in ("", "2", "maybe"):
+            assert stat.refuses("enabled", bad) == errno.EINVAL
+        assert stat.read("enabled") == "N"
+
+
+def test_stat_enabled_at_load(make: Make, damon: Damon) -> None:
+    """It monitors all of physical memory, at intervals that tune themselves, until it is unloaded."""
+    with make("stat", "enabled=Y") as stat:
+        pid = stat.pid
+        assert stat.read("enabled") == "Y" and pid > 0
+        monitored = context(damon)
+        assert monitored["operations"] == "paddr"
+        (target,) = monitored["targets"]  # type: ignore[misc]
+        ram = memory()
+        assert target["regions"][0]["start"] == ram[0][0] and target["regions"][-1]["end"] == ram[-1][1]
+    assert not Path(f"/proc/{pid}").exists()
+
+
+@pytest.mark.slow(300)
+def test_stat_tells(make: Make) -> None:
+    """Memory that is accessed makes bandwidth, and the rest gets idle; the percentiles ascend."""
+    with make("stat", "enabled=Y") as stat, Workload("--size", "512M", "--hot", "256M"):
+        wait_until(lambda: int(stat.read("estimated_memory_bandwidth")) > MIB, "accesses are counted", 240)
+
+        def percentiles() -> list[int]:
+            return [int(number) for number in stat.read("memory_idle_ms_percentiles").split(",")]
+
+        wait_until(lambda: percentiles()[0] < 0 < percentiles()[100], "some memory is accessed, some is idle", 240)
+        its = percentiles()
+        assert its == sorted(its) and len(its) == 101
+        assert 100_000 <= int(stat.read("aggr_interval_us")) <= 200_000_000
+
+
+def test_stat_is_alone(make: Make, damon: Damon, kdamond: Kdamond, shared_workload: Workload) -> None:
+    """While it runs no other kdamond does, and it is not started while one runs."""
+    kdamond.add_targets(shared_workload.pid)
+    with make("stat") as stat:
+        kdamond.on()
+        assert stat.refuses("enabled", "Y") == errno.EBUSY
+        assert stat.read("enabled") == "N"
+        kdamond.off()
+        stat.write("enabled", "Y")
+        with pytest.raises(OSError) as refused:
+            kdamond.on()
+        assert refused.value.errno == errno.EBUSY and not kdamond.running
+        stat.write("enabled", "N")
+        kdamond.on()
+
+
+def test_stat_refused_at_load(make: Make, kdamond: Kdamond, shared_workload: Workload) -> None:
+    """What cannot be enabled is not loaded."""
+    kdamond.add_targets(shared_workload.pid)
+    kdamond.on()
+    with pytest.raises(subprocess.CalledProcessError):
+        with make("stat", "enabled=Y"):
+            pass
+    with make("stat", "enabled=N"):
+        pass
+
+
+# ---- all of them ----
+
+
+def test_users_keep_it_loaded(make: Make, damon: Damon) -> None:
+    with make("stat", "enabled=Y"):
+        assert subprocess.run(["rmmod", str(damon.module)], stderr=subprocess.DEVNULL).returncode != 0
+
+
+# ---- samples ----
+
+
+def test_sample_wsse(make: Make, clean: None) -> None:
+    """The working set of a process is its hot part, about."""
+    log = KernelLog()
+    with Workload("--size", "64M", "--hot", "16M") as workload, make("sample_wsse", f"target_pid={workload.pid}", "enabled=Y"):
+        sizes: list[int] = []
+
+        def close() -> bool:
+            sizes.extend(int(size) for size in re.findall(r"wss: (\d+)", "\n".join(log.messages(INFO))))
+            return any(8 * MIB <= size <= 32 * MIB for size in sizes)
+
+        wait_until(close, f"the working set is found: {sizes}")
+    log.close()
+
+
+def test_sample_without_a_process(make: Make) -> None:
+    with make("sample_wsse") as wsse:
+        wsse.write("target_pid", 2**22 + 1)
+        assert wsse.refuses("enabled", "Y") == errno.EINVAL
+        assert wsse.refuses("target_pid", "x") == errno.EINVAL
+        assert wsse.read("target_pid") == str(2**22 + 1)
