@@ -166,10 +166,15 @@ impl<O: Operations> Context<O> {
         &self.settings.attrs
     }
 
-    /// Whether monitoring is to stand still. Nothing but a commit changes it, and it is up to the
-    /// caller to take no step meanwhile.
+    /// Whether monitoring is to stand still. Only a commit and [`Self::set_paused`] change it, and it
+    /// is up to the caller to take no step meanwhile.
     pub fn paused(&self) -> bool {
         self.settings.pause
+    }
+
+    /// Has monitoring stand still, or go on, from the next step on. All that was learned stays.
+    pub fn set_paused(&mut self, paused: bool) {
+        self.settings.pause = paused;
     }
 
     /// Sampling intervals since the start.

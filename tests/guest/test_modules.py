@@ -109,7 +109,7 @@ def test_stat_enabled_at_load(make: Make, damon: Damon) -> None:
         pid = stat.pid
         assert stat.read("enabled") == "Y" and pid > 0
         monitored = context(damon)
-        assert monitored["operations"] == "paddr"
+        assert monitored["ops"] == "paddr"
         (target,) = monitored["targets"]  # type: ignore[misc]
         ram = memory()
         assert target["regions"][0]["start"] == ram[0][0] and target["regions"][-1]["end"] == ram[-1][1]
@@ -176,7 +176,7 @@ def test_sample_wsse(make: Make, clean: None) -> None:
         sizes: list[int] = []
 
         def close() -> bool:
-            sizes.extend(int(size) for size in re.findall(r"wss: (\d+)", "\n".join(log.messages(INFO))))
+            sizes.extend(int(size) for size in re.findall(r"wss: (\d+)", "\n".join(text for _, text in log.messages(INFO))))
             return any(8 * MIB <= size <= 32 * MIB for size in sizes)
 
         wait_until(close, f"the working set is found: {sizes}")
@@ -189,3 +189,24 @@ def test_sample_without_a_process(make: Make) -> None:
         assert wsse.refuses("enabled", "Y") == errno.EINVAL
         assert wsse.refuses("target_pid", "x") == errno.EINVAL
         assert wsse.read("target_pid") == str(2**22 + 1)
+
+
+def test_sample_modes(make: Make, damon: Damon) -> None:
+    """One of the two kdamonds is paused, and what it knows stays."""
+    with Workload("--size", "32M", "--hot", "4M") as workload, make("sample_modes", f"target_pid={workload.pid}", "enabled=Y") as modes:
+
+        def contexts() -> list[dict[str, object]]:
+            return [its["context"] for its in status.read(damon)["kdamonds"] if "context" in its]
+
+        assert modes.read("foreground") == "Y"
+        assert [its["pause"] for its in contexts()] == [False, True]
+        wait_until(lambda: int(str(contexts()[0]["passed_sample_intervals"])) > 50, "the first one works")
+        modes.write("foreground", "N")
+        assert modes.read("foreground") == "N"
+        paused = contexts()[0]
+        wait_until(lambda: int(str(contexts()[1]["passed_sample_intervals"])) > 50, "the second one works")
+        assert contexts()[0] == paused
+        modes.write("foreground", "Y")
+        wait_until(lambda: contexts()[0] != paused, "the first one goes on")
+    with make("sample_modes") as modes:
+        assert modes.refuses("foreground", "N") == errno.EINVAL

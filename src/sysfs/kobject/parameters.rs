@@ -13,7 +13,7 @@
 //!
 //! C header: [`include/linux/moduleparam.h`](srctree/include/linux/moduleparam.h)
 
-use super::text::{
+pub use super::text::{
     Integer,
     Page, //
 };
@@ -212,6 +212,14 @@ impl<S: Service> Switch<S> {
             *state = State::Loaded(service);
         }
         Ok(Loaded(self))
+    }
+
+    /// What is on, if anything, for a parameter of the module's own.
+    pub fn service<'a>(&'a self, held: &'a mut Held) -> Option<&'a S> {
+        match self.state(held) {
+            Ok(State::Loaded(service)) => service.as_ref(),
+            _ => None,
+        }
     }
 
     /// Fails with `EINVAL` if it is another module's lock that is held.

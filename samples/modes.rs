@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! An application accesses other memory in the foreground than in the background. This keeps a
+//! picture of each: of two kdamonds for the same process one is paused, and knows what it knew when
+//! its turn comes again.
+//!
+//! `echo N > foreground` when the application leaves the foreground, `echo Y` when it comes back.
+
+use damon::{
+    engine::AttrsParams,
+    kdamond::{
+        self,
+        Kdamond,
+        Params, //
+    },
+    mm::Pid,
+    ops::{
+        OpsId,
+        Space, //
+    },
+    sysfs::parameters::{
+        Enabled,
+        Held,
+        Loaded,
+        Number,
+        Page,
+        Parameter,
+        Service,
+        Switch, //
+    },
+};
+use kernel::{
+    prelude::*,
+    str::kstrtobool,
+    sync::Arc, //
+};
+
+damon::damon_module! {
+    type: Module,
+    name: "damon_sample_modes",
+    beside: "damon_rs_sample_modes",
+    description: "DAMON sample: a picture of each mode of a process",
+}
+
+static TARGET_PID: Number<i32> = Number::new(0);
+static SWITCH: Switch<Modes> = Switch::new(&THIS_MODULE);
+
+damon::parameters! {
+    0o600 target_pid: Number<i32> = &TARGET_PID, "the process";
+    0o600 enabled: Enabled<Modes> = &Enabled(&SWITCH), "whether it is monitored";
+    0o600 foreground: Foreground = &Foreground, "the mode that it is in, yes to begin with";
+}
+
+struct Modes {
+    foreground: Arc<Kdamond>,
+    background: Arc<Kdamond>,
+}
+
+impl Service for Modes {
+    fn start() -> Result<Self> {
+        Ok(Self {
+            foreground: start(false)?,
+            background: start(true)?,
+        })
+    }
+
+    fn kdamond(&self) -> &Kdamond {
+        &self.foreground
+    }
+}
+
+/// Starts a kdamond for one mode. It may be started paused.
+fn start(pause: bool) -> Result<Arc<Kdamond>> {
+    let process = Pid::find(TARGET_PID.value()).ok_or(EINVAL)?;
+    let mut params = Params::new(OpsId::Vaddr, AttrsParams::default())?
+        .target(Space::Process(process), &[])?;
+    params.pause = pause;
+    let kdamond = kdamond::new()?;
+    kdamond.start(params)?;
+    Ok(kdamond)
+}
+
+/// Whether the process is in the foreground.
+struct Foreground;
+
+impl Parameter for Foreground {
+    fn set(&self, text: &CStr, held: &mut Held) -> Result {
+        let foreground = kstrtobool(text)?;
+        let modes = SWITCH.service(held).ok_or(EINVAL)?;
+        // The one that is to rest first, so that neither sees what is the other's.
+        let (rest, work) = match foreground {
+            true => (&modes.background, &modes.foreground),
+            false => (&modes.foreground, &modes.background),
+        };
+        rest.call(|context| context.set_paused(true))?;
+        work.call(|context| context.set_paused(false))
+    }
+
+    fn get(&self, page: &mut Page<'_>, held: &mut Held) -> Result {
+        let modes = SWITCH.service(held).ok_or(EINVAL)?;
+        page.flag(!modes.foreground.call(|context| context.paused())?);
+        Ok(())
+    }
+}
+
+struct Module {
+    _loaded: Loaded<Modes>,
+}
+
+impl kernel::Module for Module {
+    fn init(_: &'static ThisModule) -> Result<Self> {
+        Ok(Self {
+            _loaded: SWITCH.load()?,
+        })
+    }
+}
