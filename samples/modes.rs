@@ -72,8 +72,8 @@ impl Service for Modes {
 /// Starts a kdamond for one mode. It may be started paused.
 fn start(pause: bool) -> Result<Arc<Kdamond>> {
     let process = Pid::find(TARGET_PID.value()).ok_or(EINVAL)?;
-    let mut params = Params::new(OpsId::Vaddr, AttrsParams::default())?
-        .target(Space::Process(process), &[])?;
+    let mut params =
+        Params::new(OpsId::Vaddr, AttrsParams::default())?.target(Space::Process(process), &[])?;
     params.pause = pause;
     let kdamond = kdamond::new()?;
     kdamond.start(params)?;

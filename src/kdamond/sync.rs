@@ -10,8 +10,8 @@
 //! first attempt.
 
 use kernel::{
-    new_condvar, new_mutex,
     prelude::*,
+    static_lock_class,
     sync::{
         lock::{
             mutex::MutexBackend,
@@ -22,6 +22,10 @@ use kernel::{
         Mutex, //
     },
 };
+
+/// What lockdep calls it. It wants a class to have one name, at one address: a constant would be at
+/// another one in each module that has a monitor of a type of its own.
+static NAME: &CStr = c"damon_monitor";
 
 /// A value behind a mutex, with a condition to wait for.
 #[pin_data]
@@ -40,8 +44,8 @@ impl<T> Monitor<T> {
     pub(crate) fn new(value: T) -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {
-                value <- new_mutex!(value, "damon_monitor"),
-                changed <- new_condvar!("damon_monitor"),
+                value <- Mutex::new(value, NAME, static_lock_class!()),
+                changed <- CondVar::new(NAME, static_lock_class!()),
             }),
             GFP_KERNEL,
         )
