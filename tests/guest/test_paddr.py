@@ -33,6 +33,13 @@ def memory(*resources: str) -> list[tuple[int, int]]:
     return [(int(first, 16), int(last, 16) + 1) for first, last in (line.split()[0].split("-") for line in lines)]
 
 
+def page_flags(address: int) -> int:
+    """As the kernel tells them, KPF_…"""
+    with open("/proc/kpageflags", "rb", buffering=0) as file:
+        file.seek(address // PAGE * 8)
+        return int.from_bytes(file.read(8), "little")
+
+
 def monitor(kdamond: Kdamond, ranges: list[tuple[int, int]], **attrs: object) -> None:
     kdamond.set(ops="paddr", **attrs)
     kdamond.context.write("targets/nr_targets", 1)
@@ -49,9 +56,15 @@ def finds(kdamond: Kdamond, hot: list[tuple[int, int]], cold: list[tuple[int, in
 
 def expect(kdamond: Kdamond, process: Mapper, hot: list[tuple[int, int]], cold: list[tuple[int, int]]) -> None:
     """What the process begins and stops to access is seen."""
+
+    def picture() -> str:
+        regions = kdamond.snapshot()
+        flags = [[f"{page_flags(start):x}" for start, _ in ranges] for ranges in (hot, cold)]
+        return f"rates of hot {hot} are {rates(regions, hot)}, of cold {cold} {rates(regions, cold)}; flags {flags}"
+
     for _ in range(2):
         process.command("hot")
-        wait_until_seen(kdamond, lambda: finds(kdamond, hot, cold), "the hot pages are found, and they alone")
+        wait_until_seen(kdamond, lambda: finds(kdamond, hot, cold), lambda: f"the hot pages are found, and they alone; {picture()}")
         process.command("idle")
         wait_until(lambda: max(rates(kdamond.snapshot(), hot)) == 0, "the pages get cold")
 
@@ -155,7 +168,7 @@ def is_free(start: int) -> bool:
     with open("/proc/kpageflags", "rb", buffering=0) as file:
         file.seek(start // PAGE * 8)
         flags = file.read(LARGEST_FREE // PAGE * 8)
-    return bool(int.from_bytes(flags[:8], "little") >> KPF_BUDDY & 1) and not any(flags[8:])
+    return flags == (1 << KPF_BUDDY).to_bytes(8, "little") * (LARGEST_FREE // PAGE)
 
 
 def free_memory() -> list[tuple[int, int]]:
