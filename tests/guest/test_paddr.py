@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import struct
 import time
 from pathlib import Path
 
@@ -168,7 +169,7 @@ def is_free(start: int) -> bool:
     with open("/proc/kpageflags", "rb", buffering=0) as file:
         file.seek(start // PAGE * 8)
         flags = file.read(LARGEST_FREE // PAGE * 8)
-    return flags == (1 << KPF_BUDDY).to_bytes(8, "little") * (LARGEST_FREE // PAGE)
+    return all(word >> KPF_BUDDY & 1 for (word,) in struct.iter_unpack("Q", flags))
 
 
 def free_memory() -> list[tuple[int, int]]:
