@@ -8,7 +8,7 @@ import json
 import struct
 import subprocess
 from pathlib import Path
-from typing import Iterator
+from typing import Iterator, Sequence
 
 from damon_tree import Region, wait_until
 
@@ -19,6 +19,8 @@ KSM = Path("/sys/kernel/mm/ksm")
 NR_HUGEPAGES = Path("/proc/sys/vm/nr_hugepages")
 # What the kinds of hugetlb map, and as much again.
 HUGE_PAGES = 16
+
+Ranges = Sequence[tuple[int, int]]
 
 
 def frame_numbers(pid: int, addresses: list[int]) -> list[int]:
@@ -64,15 +66,23 @@ class Mapper:
         self._process.stdin.flush()
         assert self._process.stdout.readline() == "done\n"
 
-    def frames(self, addresses: list[int], most: int) -> list[tuple[int, int]]:
-        """Ranges of physical addresses that the pages at some of these addresses have, none next to another."""
+    def frames(self, addresses: list[int], most: int, besides: Ranges = ()) -> list[tuple[int, int]]:
+        """Ranges of physical addresses that the pages at some of these addresses have, none next to another, or to one of `besides`.
+
+        Two pages that touch may be one region, which DAMON does not split: it is too small.
+        """
         chosen: list[tuple[int, int]] = []
         for number in sorted(frame_numbers(self.pid, addresses)):
-            start = number * PAGE
+            start, end = number * PAGE, number * PAGE + self.size
             assert start % self.size == 0, "this is no huge page"
-            if len(chosen) < most and (not chosen or start > chosen[-1][1]):
-                chosen.append((start, start + self.size))
+            if len(chosen) < most and not any(start <= other[1] and other[0] <= end for other in (*chosen, *besides)):
+                chosen.append((start, end))
         return chosen
+
+    def hot_and_cold(self, most: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+        """As `frames`, of either kind."""
+        hot = self.frames(self.hot, most)
+        return hot, self.frames(self.cold, most, hot)
 
 
 @contextlib.contextmanager

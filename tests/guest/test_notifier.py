@@ -34,21 +34,16 @@ def calls() -> dict[str, int]:
     return {name: int((PARAMETERS / name).read_text()) for name in ("clear_young", "test_young", "outside")}
 
 
-def ranges_of(process: Mapper, ops: str, pages: list[int]) -> list[tuple[int, int]]:
-    if ops == "paddr":
-        return process.frames(pages, 2)
-    return [(start, start + process.size) for start in pages]
-
-
 @pytest.mark.parametrize("ops", ["vaddr", "paddr"])
 @pytest.mark.parametrize("kind", ["anon", "shmem", "thp", "hugetlb"])
 def test_accesses_of_a_secondary_mmu(kdamond: Kdamond, kind: str, ops: str) -> None:
     with mapper(kind) as process:
-        accessed, others = ranges_of(process, ops, process.hot), ranges_of(process, ops, process.cold)
         if ops == "paddr":
+            accessed, others = process.hot_and_cold(2)
             kdamond.context.write("targets/nr_targets", 1)
             kdamond.set_init_regions(sorted(accessed + others))
         else:
+            accessed, others = ([(start, start + process.size) for start in pages] for pages in (process.hot, process.cold))
             kdamond.add_targets(process.pid)
             half = len(process.hot) * process.size
             start = min(process.hot)

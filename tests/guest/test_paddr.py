@@ -75,8 +75,8 @@ def expect(kdamond: Kdamond, process: Mapper, hot: list[tuple[int, int]], cold: 
 def test_kinds_of_memory(kdamond: Kdamond, kind: str) -> None:
     with mapper(kind) as process:
         most = 6 if process.size == PAGE else 2
-        hot, cold = process.frames(process.hot, most), process.frames(process.cold, most)
-        assert len(hot) >= 2 and len(cold) >= 2, f"the pages are in one piece: {hot} {cold}"
+        hot, cold = process.hot_and_cold(most)
+        assert len(hot) >= 2 and cold, f"the pages are in one piece: {hot} {cold}"
         monitor(kdamond, sorted(hot + cold))
         expect(kdamond, process, hot, cold)
 
@@ -86,7 +86,7 @@ def test_kinds_of_memory(kdamond: Kdamond, kind: str) -> None:
 def test_addr_unit(kdamond: Kdamond, unit: int) -> None:
     """Addresses are counted in units; a region is no smaller than a unit, and no smaller than a page."""
     with mapper("thp") as process:
-        hot, cold = ([(start // unit, end // unit) for start, end in process.frames(pages, 2)] for pages in (process.hot, process.cold))
+        hot, cold = ([(start // unit, end // unit) for start, end in ranges] for ranges in process.hot_and_cold(2))
         kdamond.context.write("addr_unit", unit)
         monitor(kdamond, sorted(hot + cold))
         expect(kdamond, process, hot, cold)
@@ -96,7 +96,7 @@ def test_addr_unit(kdamond: Kdamond, unit: int) -> None:
 @pytest.mark.slow(400)
 def test_addr_unit_by_commit(kdamond: Kdamond) -> None:
     with mapper("thp") as process:
-        hot, cold = process.frames(process.hot, 2), process.frames(process.cold, 2)
+        hot, cold = process.hot_and_cold(2)
         monitor(kdamond, sorted(hot + cold))
         process.command("hot")
         wait_until_seen(kdamond, lambda: finds(kdamond, hot, cold), "the hot pages are found")
