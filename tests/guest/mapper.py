@@ -8,7 +8,7 @@ import json
 import struct
 import subprocess
 from pathlib import Path
-from typing import Iterator, Sequence
+from typing import Iterator
 
 from damon_tree import Region, wait_until
 
@@ -16,11 +16,10 @@ PROGRAM = Path(__file__).with_name("mapper")
 PAGE = 4096
 
 KSM = Path("/sys/kernel/mm/ksm")
+DROP_CACHES = Path("/proc/sys/vm/drop_caches")
 NR_HUGEPAGES = Path("/proc/sys/vm/nr_hugepages")
 # What the kinds of hugetlb map, and as much again.
 HUGE_PAGES = 16
-
-Ranges = Sequence[tuple[int, int]]
 
 
 def frame_numbers(pid: int, addresses: list[int]) -> list[int]:
@@ -66,23 +65,20 @@ class Mapper:
         self._process.stdin.flush()
         assert self._process.stdout.readline() == "done\n"
 
-    def frames(self, addresses: list[int], most: int, besides: Ranges = ()) -> list[tuple[int, int]]:
-        """Ranges of physical addresses that the pages at some of these addresses have, none next to another, or to one of `besides`.
-
-        Two pages that touch may be one region, which DAMON does not split: it is too small.
-        """
-        chosen: list[tuple[int, int]] = []
-        for number in sorted(frame_numbers(self.pid, addresses)):
-            start, end = number * PAGE, number * PAGE + self.size
+    def frames(self, most: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+        """Ranges of physical addresses that some of the hot pages have, and some of the cold ones. No two of all these touch: while
+        nothing is accessed neighbours become one region, and one of two pages is not split any more."""
+        hot, cold = ({number * PAGE for number in frame_numbers(self.pid, pages)} for pages in (self.hot, self.cold))
+        chosen: dict[bool, list[tuple[int, int]]] = {True: [], False: []}
+        end = -1
+        for start in sorted(hot | cold):
             assert start % self.size == 0, "this is no huge page"
-            if len(chosen) < most and not any(start <= other[1] and other[0] <= end for other in (*chosen, *besides)):
-                chosen.append((start, end))
-        return chosen
-
-    def hot_and_cold(self, most: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-        """As `frames`, of either kind."""
-        hot = self.frames(self.hot, most)
-        return hot, self.frames(self.cold, most, hot)
+            found = chosen[start in hot]
+            if len(found) < most and start > end:
+                end = start + self.size
+                found.append((start, end))
+        assert min(map(len, chosen.values())) >= 2, f"the pages are in one piece: {chosen}"
+        return chosen[True], chosen[False]
 
 
 @contextlib.contextmanager
@@ -105,7 +101,14 @@ def mapper(kind: str) -> Iterator[Mapper]:
         if kind == "ksm":
             stack.callback((KSM / "run").write_text, "2\n")
             merge(process)
+        put_on_lists()
         yield process
+
+
+def put_on_lists() -> None:
+    """Has the kernel put new pages on reclaim's lists, which each processor does with some at a time. Before that, nobody may forget the
+    accesses to them."""
+    DROP_CACHES.write_text("1\n")
 
 
 def merge(process: Mapper) -> None:

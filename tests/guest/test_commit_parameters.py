@@ -155,7 +155,7 @@ def test_operations(damon: Damon, learned: Kdamond, shared_workload: Workload, p
 def test_unit_of_addresses(damon: Damon, kdamond: Kdamond, paused: bool) -> None:
     """Regions are in the new units at once, and no smaller than the unit allows."""
     with mapper("thp") as process:
-        found = process.frames(process.hot, 2)
+        found = process.frames(2)[0]
         kdamond.set(ops="paddr", pause="Y" if paused else "N")
         kdamond.context.write("targets/nr_targets", 1)
         kdamond.set_init_regions(found)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from damon_tree import Kdamond, wait_until, wait_until_seen
-from mapper import Mapper, frame_numbers, mapper, rates
+from mapper import HUGE_PAGES, NR_HUGEPAGES, Mapper, frame_numbers, mapper, rates
 
 THRESHOLD = 5
 KPF_HUGE, KPF_IDLE = 17, 25
@@ -21,9 +21,9 @@ def flag(number: int, bit: int) -> bool:
         return bool(int.from_bytes(file.read(8), "little") >> bit & 1)
 
 
-def huge_pages() -> int:
-    """Free and in use."""
-    line = next(line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("HugePages_Total"))
+def huge_pages(what: str) -> int:
+    """How many there are: HugePages_Total, HugePages_Free."""
+    line = next(line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith(what))
     return int(line.split()[1])
 
 
@@ -76,5 +76,9 @@ def test_mappings_that_come_and_go(kdamond: Kdamond) -> None:
             process.command("hot")
             wait_until(lambda: kdamond.stats()["nr_tried"] > 20, "it monitors")
         wait_until(lambda: not kdamond.running, "the kdamond ends with its target")
-    # The pool is empty when the last page in use has come back to it, which may be after the process is gone.
-    wait_until(lambda: huge_pages() == 0, "no page is in use")
+    # The last reference to the process's memory may be gone later than the process.
+    wait_until(lambda: huge_pages("HugePages_Total") == huge_pages("HugePages_Free"), "no page is in use")
+    # Pages that came back while the pool was made smaller have stayed in it as surplus, until it is larger again.
+    for pages in (HUGE_PAGES, 0):
+        NR_HUGEPAGES.write_text(f"{pages}\n")
+    assert huge_pages("HugePages_Total") == 0

@@ -34,16 +34,23 @@ def calls() -> dict[str, int]:
     return {name: int((PARAMETERS / name).read_text()) for name in ("clear_young", "test_young", "outside")}
 
 
+def ranges_of(process: Mapper, ops: str) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """Those of the hot pages, and those of the cold ones."""
+    if ops == "paddr":
+        return process.frames(2)
+    hot, cold = ([(start, start + process.size) for start in pages] for pages in (process.hot, process.cold))
+    return hot, cold
+
+
 @pytest.mark.parametrize("ops", ["vaddr", "paddr"])
 @pytest.mark.parametrize("kind", ["anon", "shmem", "thp", "hugetlb"])
 def test_accesses_of_a_secondary_mmu(kdamond: Kdamond, kind: str, ops: str) -> None:
     with mapper(kind) as process:
+        accessed, others = ranges_of(process, ops)
         if ops == "paddr":
-            accessed, others = process.hot_and_cold(2)
             kdamond.context.write("targets/nr_targets", 1)
             kdamond.set_init_regions(sorted(accessed + others))
         else:
-            accessed, others = ([(start, start + process.size) for start in pages] for pages in (process.hot, process.cold))
             kdamond.add_targets(process.pid)
             half = len(process.hot) * process.size
             start = min(process.hot)

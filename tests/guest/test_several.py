@@ -28,8 +28,8 @@ def regions(target: dict[str, Any]) -> list[Region]:
     return [Region(its["start"], its["end"], its["last_nr_accesses"], its["age"]) for its in target["regions"]]
 
 
-def found(its: Iterable[Region], hot: Range) -> bool:
-    return min(score(its, hot, THRESHOLD)) >= 0.9
+def found(its: Iterable[Region], hot: Range, least: float = 0.9) -> bool:
+    return min(score(its, hot, THRESHOLD)) >= least
 
 
 # ---- tens of kdamonds ----
@@ -59,12 +59,12 @@ def test_tens_of_kdamonds(damon: Damon, workloads: list[Workload]) -> None:
     for kdamond, order, (least, most) in zip(kdamonds, orders, limits):
         kdamond.write("contexts/nr_contexts", 1)
         kdamond.add_targets(*(workload.pid for workload in order))
-        kdamond.set(sample_us=100000, aggr_us=1000000, min_regions=least, max_regions=most)
+        kdamond.set(sample_us=50000, aggr_us=500000, min_regions=least, max_regions=most)
         kdamond.on()
     pids = [kdamond.pid for kdamond in kdamonds]
     assert len(set(pids)) == len(orders) == 24
 
-    # Each is to be found at some time, not all of them at the same.
+    # Each is to be found at some time, not all of them at the same. With so few regions it is not exact, but in no other process's place.
     missing = {(index, position) for index, order in enumerate(orders) for position in range(len(order))}
 
     def all_found() -> bool:
@@ -77,7 +77,7 @@ def test_tens_of_kdamonds(damon: Damon, workloads: list[Workload]) -> None:
             # Each part of the address space that is not contiguous has a region, whatever the limit.
             assert sum(len(target["regions"]) for target in targets) <= limits[index][1] + 3 * len(targets)
         for index, position in list(missing):
-            if found(regions(contexts[index]["targets"][position]), orders[index][position].hot):
+            if found(regions(contexts[index]["targets"][position]), orders[index][position].hot, 0.5):
                 missing.remove((index, position))
         return not missing
 
