@@ -253,7 +253,7 @@ class Damon:
         self.kdamonds(0)
 
 
-def wait_until_seen(kdamond: Kdamond, condition: Callable[[], object], what: str, timeout: float = 60) -> None:
+def wait_until_seen(kdamond: Kdamond, condition: Callable[[], object], what: str | Callable[[], str], timeout: float = 60) -> None:
     """As `wait_until`, for what a process makes a running kdamond see. Where a machine is too slow for the process to do anything in a
     sampling interval, both are given time: all intervals are doubled, up to sixteen times. Counts of samples mean the same then.
     """
@@ -264,7 +264,7 @@ def wait_until_seen(kdamond: Kdamond, condition: Callable[[], object], what: str
                 return
             time.sleep(0.01)
         kdamond.slow_down()
-    wait_until(condition, f"{what}, at intervals 16 times as long", timeout)
+    wait_until(condition, lambda: f"{what if isinstance(what, str) else what()}, at intervals 16 times as long", timeout)
 
 
 def loaded_modules() -> set[str]:

@@ -7,6 +7,7 @@ import contextlib
 import json
 import struct
 import subprocess
+from itertools import chain, combinations, product
 from pathlib import Path
 from typing import Iterator
 
@@ -20,6 +21,8 @@ DROP_CACHES = Path("/proc/sys/vm/drop_caches")
 NR_HUGEPAGES = Path("/proc/sys/vm/nr_hugepages")
 # What the kinds of hugetlb map, and as much again.
 HUGE_PAGES = 16
+
+Ranges = list[tuple[int, int]]
 
 
 def frame_numbers(pid: int, addresses: list[int]) -> list[int]:
@@ -65,20 +68,31 @@ class Mapper:
         self._process.stdin.flush()
         assert self._process.stdout.readline() == "done\n"
 
-    def frames(self, most: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-        """Ranges of physical addresses that some of the hot pages have, and some of the cold ones. No two of all these touch: while
-        nothing is accessed neighbours become one region, and one of two pages is not split any more."""
-        hot, cold = ({number * PAGE for number in frame_numbers(self.pid, pages)} for pages in (self.hot, self.cold))
-        chosen: dict[bool, list[tuple[int, int]]] = {True: [], False: []}
-        end = -1
-        for start in sorted(hot | cold):
-            assert start % self.size == 0, "this is no huge page"
+    def frames(self, most: int) -> tuple[Ranges, Ranges]:
+        """Ranges of physical addresses that some of the hot pages have, and some of the cold ones: two of either at least.
+
+        No two of all these touch: while nothing is accessed neighbours become one region, and one of two pages is not split any more.
+        """
+        hot, cold = (sorted({number * PAGE for number in frame_numbers(self.pid, pages)}) for pages in (self.hot, self.cold))
+        assert all(start % self.size == 0 for start in hot + cold), "this is no huge page"
+        chosen: dict[bool, list[int]] = {True: [], False: []}
+        last = -self.size - 1
+        for start in sorted(hot + cold):
             found = chosen[start in hot]
-            if len(found) < most and start > end:
-                end = start + self.size
-                found.append((start, end))
-        assert min(map(len, chosen.values())) >= 2, f"the pages are in one piece: {chosen}"
-        return chosen[True], chosen[False]
+            if len(found) < most and start > last + self.size:
+                last = start
+                found.append(start)
+        if min(map(len, chosen.values())) < 2:
+            # The first that there are may be in the way of the others.
+            for pairs in product(combinations(hot, 2), combinations(cold, 2)):
+                starts = sorted(chain(*pairs))
+                if all(start > before + self.size for before, start in zip(starts, starts[1:])):
+                    chosen = dict(zip((True, False), map(list, pairs)))
+                    break
+            else:
+                raise AssertionError(f"the pages are in one piece: {hot} {cold}")
+        all_hot, all_cold = ([(start, start + self.size) for start in chosen[which]] for which in (True, False))
+        return all_hot, all_cold
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ from test_probes import ANON, NOT_ANON, memcg, set_probes
 from test_tuning import set_goal
 from workload import MIB, Workload
 
+# Only ours has the status file.
 pytestmark = pytest.mark.ours
 
 Regions = list[dict[str, int]]

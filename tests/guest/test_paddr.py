@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import struct
 import time
 from pathlib import Path
 
@@ -157,7 +158,7 @@ def is_free(start: int) -> bool:
     with open("/proc/kpageflags", "rb", buffering=0) as file:
         file.seek(start // PAGE * 8)
         flags = file.read(LARGEST_FREE // PAGE * 8)
-    return bool(int.from_bytes(flags[:8], "little") >> KPF_BUDDY & 1) and not any(flags[8:])
+    return all(word >> KPF_BUDDY & 1 for (word,) in struct.iter_unpack("Q", flags))
 
 
 def free_memory() -> list[tuple[int, int]]:

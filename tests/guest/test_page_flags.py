@@ -66,10 +66,15 @@ def idle_pages(workload: Workload) -> int:
 
 @pytest.mark.idle_flag
 def test_accesses_stay_known(kdamond: Kdamond, idle: Workload) -> None:
-    before = smaps(idle)
-    assert before["Referenced"] == before["Rss"] > 60 << 20
+    # What is populated counts as referenced for other reasons than the accessed bit.
+    Path(f"/proc/{idle.pid}/clear_refs").write_text("1\n")
+    idle.move_hot(0)
+    idle.idle()
+    before = smaps(idle)["Referenced"]
+    assert before >= 16 << 20
     monitor_hard(kdamond, idle, 3)
-    assert smaps(idle)["Referenced"] == before["Referenced"]
+    assert idle_pages(idle) > 50
+    assert smaps(idle)["Referenced"] == before
 
 
 def test_no_accesses_are_made_up(kdamond: Kdamond, idle: Workload) -> None:

@@ -18,6 +18,7 @@ from test_pause import pause, resume
 from trace_events import Event, Trace
 from workload import MIB, Workload, score
 
+# What each kdamond has is read from the status file, which only ours has.
 pytestmark = pytest.mark.ours
 
 Range = tuple[int, int]

@@ -46,7 +46,7 @@ class Probe:
 
     def __init__(self, function: str) -> None:
         self.name = f"damon_test_{function}"
-        (TRACEFS / "kprobe_events").write_text(f"p:kprobes/{self.name} {function}\n")
+        self.command(f"p:kprobes/{self.name} {function}\n")
         self.folder = TRACEFS / "instances" / f"{self.name}-{os.getpid()}"
         self.folder.mkdir()
         (self.folder / f"events/kprobes/{self.name}/enable").write_text("1\n")
@@ -57,8 +57,16 @@ class Probe:
     def __exit__(self, *_: object) -> None:
         (self.folder / f"events/kprobes/{self.name}/enable").write_text("0\n")
         self.folder.rmdir()
-        with (TRACEFS / "kprobe_events").open("a") as file:
-            file.write(f"-:kprobes/{self.name}\n")
+        self.command(f"-:kprobes/{self.name}\n")
+
+    @staticmethod
+    def command(text: str) -> None:
+        """Opened in any other way the file is emptied first, or refuses to be."""
+        fd = os.open(TRACEFS / "kprobe_events", os.O_WRONLY | os.O_APPEND)
+        try:
+            os.write(fd, text.encode())
+        finally:
+            os.close(fd)
 
     def clear(self) -> None:
         (self.folder / "trace").write_text("\n")
