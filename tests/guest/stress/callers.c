@@ -216,3 +216,28 @@ void turn_signal(struct worker *w)
 	/* one that is killed may have had any answer before */
 	end(w, kills ? 0 : err);
 }
+
+/* Waits for the regions of a kdamond that looks at none within an hour. */
+void turn_stuck(struct worker *w)
+{
+	static const char *const hours[] = {
+		"monitoring_attrs/intervals/aggr_us", "monitoring_attrs/intervals/update_us",
+		"schemes/0/apply_interval_us",
+	};
+	char pid[32];
+	int err;
+
+	sprintf(pid, "%d", getpid());
+	err = put("1", "nr_kdamonds");
+	err = err ?: put("1", "0/contexts/nr_contexts");
+	err = err ?: put("vaddr", "0/contexts/0/operations");
+	err = err ?: put("1", "0/contexts/0/targets/nr_targets");
+	err = err ?: put(pid, "0/contexts/0/targets/0/pid_target");
+	err = err ?: put("1", "0/contexts/0/schemes/nr_schemes");
+	for (unsigned int i = 0; i < sizeof(hours) / sizeof(*hours); i++)
+		err = err ?: put("3600000000", "0/contexts/0/%s", hours[i]);
+	err = err ?: put("on", "0/state");
+	if (err)
+		broken("nothing to wait for: %s", strerror(err));
+	state(w, 0, OP_REGIONS, "update_schemes_tried_regions");
+}
