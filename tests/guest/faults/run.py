@@ -108,8 +108,7 @@ def loading(injector: Injector, seconds: float) -> Iterator[Operation]:
     before, all_of_them = allocations(injector)
     absent()
     once = time.monotonic() - start
-    # A refused attempt is done again, so that there are two of them for each allocation.
-    step = max(1, math.ceil(2 * once * (all_of_them - before) / seconds))
+    step = max(1, math.ceil(once * (all_of_them - before) / seconds))
     print(
         f"         insmod makes {before} allocations before it calls the module and {all_of_them - before} after that; "
         f"one of {step} of the latter fails", flush=True,
@@ -269,6 +268,8 @@ def main() -> int:
         unload(damon)
         for operation in chosen(loading(injector, arguments.insmod), arguments.only):
             total.run(operation)
+        if MODULE.stem in damon_tree.loaded_modules():
+            subprocess.run(["rmmod", MODULE.stem], check=True)
     # It is no use to scan for leaks with a detector that has given up.
     try:
         Path("/sys/kernel/debug/kmemleak").write_text("scan=off\n")

@@ -159,6 +159,9 @@ void turn_build(struct worker *w)
 
 	switch (roll(w, 16)) {
 	case 0:
+		/* what takes all with it, rarely: the others are to have something to work on */
+		if (roll(w, 10))
+			break;
 		sprintf(n, "%u", opt.kdamonds);
 		begin(w, OP_NR, "%s to nr_kdamonds", n);
 		end(w, put(n, "nr_kdamonds"));
@@ -171,7 +174,7 @@ void turn_build(struct worker *w)
 		end(w, put(bad[roll(w, 8)], "%u/%s", k, files[i]));
 		break;
 	default:
-		i = roll(w, sizeof(lists) / sizeof(*lists));
+		i = roll(w, 12) ? 1 + roll(w, sizeof(lists) / sizeof(*lists) - 1) : 0;
 		/* at most one context; and they are what all others need */
 		sprintf(n, "%lu", i ? roll(w, 6) : roll(w, 8) ? 1 : 0);
 		begin(w, OP_NR, "%s to %u/%s", n, k, lists[i]);

@@ -88,7 +88,7 @@ void turn_unload(struct worker *w)
 	int err;
 
 	/* in small steps, so that the end of the run is not missed */
-	for (unsigned long steps = 20 + roll(w, 80); steps && !atomic_load(&over); steps--)
+	for (unsigned long steps = 50 + roll(w, 100); steps && !atomic_load(&over); steps--)
 		sleep_ms(100);
 	do {
 		begin(w, OP_UNLOAD, "unload");
