@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """Runs a command of the tests in the guest, with the module at hand."""
 
+import random
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,6 +74,10 @@ class Program:
     options: tuple[str, ...] = ()
     load: bool = True
 
+    @property
+    def title(self) -> str:
+        return f"{self.name} on {self.kind}"
+
     def run(self, step: Step) -> Result:
         problem, complaints = in_guest(step, self.kind, self.command, *self.options, load=self.load, polite=True)
         output = [line for line in step.log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
@@ -80,17 +86,64 @@ class Program:
         return Result(not problem, output[-1] if output else "", output)
 
 
-def fuzz(steps: int, seconds: int) -> Program:
+def fuzz(kind: str, steps: int, seconds: int, *options: str) -> Program:
     """Random changes of the tree, `steps` or for `seconds` at most."""
-    return Program("fuzz", "stock", f"fuzz/fuzz --steps {steps} --seconds {seconds}", (f"--timeout={seconds + 300}",))
+    command = " ".join(("fuzz/fuzz", f"--steps {steps} --seconds {seconds}", *options))
+    return Program("fuzz", kind, command, (f"--timeout={seconds + 600}",))
 
 
-def faults(storm: int, timeout: int) -> Program:
-    """Every allocation fails in turn, then a share of all for `storm` seconds."""
+def faults(most: int, storm: int, timeout: int) -> Program:
+    """Every allocation fails in turn, or `most` of an operation's; then a share of all for `storm` seconds."""
     options = (f"--timeout={timeout + storm}", "--append=kunit.enable=0")
-    return Program("faults", "test", f"faults/run.py --storm {storm}", options, load=False)
+    return Program("faults", "test", f"faults/run.py --most {most} --storm {storm}", options, load=False)
 
 
 def day(timeout: int, *options: str) -> Program:
     """24 hours of guest time."""
     return Program("a day", "stock", " ".join(("long/run.py", *options)), (f"--timeout={timeout}", "--icount"))
+
+
+# Unit tests at each load would be most of the time. What the kernel says in passing goes to its log only: kobjects that are released
+# late, thousands a minute. A zone for memory that can move is what memory blocks can be taken off line from.
+STRESS_KERNEL = "kunit.enable=0 loglevel=5 movablecore=1G"
+
+# An operation may take this long. An instrumented kernel on an emulated machine is slow.
+STRESS_PATIENCE_SECONDS = 30
+
+
+def stress(kind: str, seconds: int, seed: int | None = None) -> Program:
+    """Everything at once for `seconds` of guest time, or up to three times as long until all has been tried."""
+    seed = random.randrange(10**6) if seed is None else seed
+    command = f'stress/stress --module "$DAMON_RS_MODULE" --seconds {seconds} --seed {seed} --patience {STRESS_PATIENCE_SECONDS}'
+    # A boot, the unpacking of the guest and the search for leaks come on top, on a busy machine.
+    return Program("stress", kind, command, (f"--timeout={seconds * 3 + 300}", f"--append={STRESS_KERNEL}"), load=False)
+
+
+def unloads(kind: str) -> Program:
+    """The guest tests of unloading, for a kernel on which all of them would take too long."""
+    command = "python3 -m pytest -o cache_dir=/tmp/pytest -q test_unload.py"
+    return Program("unloading", kind, command, ("--timeout=1200", "--append=kunit.enable=0"))
+
+
+def lane() -> list[Program]:
+    """What `make test` runs of them."""
+    return [
+        fuzz("stock", 100_000, 600, "--self-test"),
+        faults(12, 5, 600),
+        stress("test", 60),
+        stress("kasan", 60),
+        unloads("kasan"),
+        day(1200),
+    ]
+
+
+def long_lane(kinds: Sequence[str], seconds: int, seed: int | None) -> list[Program]:
+    """What `make stress` runs: `seconds` of each, or all there is to do."""
+    # By far more steps than there is time for.
+    return [
+        *(stress(kind, seconds, seed) for kind in kinds),
+        fuzz("stock", 10**9, seconds, "--self-test"),
+        fuzz("test", 10**9, seconds),
+        faults(0, seconds, 3600),
+        day(6 * 3600, "--sample-us", "5000", "--aggr-us", "100000"),
+    ]

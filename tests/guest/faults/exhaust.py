@@ -5,14 +5,19 @@ from __future__ import annotations
 
 import difflib
 import errno
+import itertools
+import random
 import time
 from dataclasses import dataclass, field
-from typing import Any, Callable
+from typing import Any, Callable, Iterator
 
-from injector import Broken, Outcome
+from injector import NEVER, Broken, Outcome
 
 # More allocations than any operation here makes: an operation that never completes is an error as well.
 MOST = 20_000
+
+# Each time so many attempts were refused, one without a fault must succeed.
+AGAIN = 8
 
 
 def nothing() -> None:
@@ -45,34 +50,47 @@ class Operation:
     step: int = 1
     # The last number that is tried even if the one before was not reached.
     at_least: int = 0
+    # Whether an attempt with `NEVER` tells how many allocations there are.
+    counted: bool = True
 
 
 @dataclass
 class Total:
     """What has been done."""
 
+    # How many allocations of an operation fail at most; 0: all.
+    most: int
+    # Chooses which.
+    rng: random.Random
     operations: int = 0
     refused: int = 0
     skipped: int = 0
     broken: list[str] = field(default_factory=list)
+    # What the present operation must leave as it was.
+    _before: Any = None
 
     @property
     def injected(self) -> int:
         return self.refused + self.skipped
 
     def run(self, operation: Operation) -> None:
-        """Lets the first, the second … allocation fail until the operation is done before it comes to that one."""
+        """Lets the first, the second … allocation fail until the operation is done before it comes to that one.
+
+        What is refused changes nothing, so that the next attempt goes on from there; now and then the same is done without a fault.
+        """
         start, refused, skipped = time.monotonic(), self.refused, self.skipped
         self.operations += 1
         number = operation.first
         try:
-            while self._once(operation, number):
-                number += operation.step
+            self._ready(operation)
+            for number in self._numbers(operation):
                 if number > MOST:
                     raise Broken("it does not come to an end")
+                if not self._once(operation, number):
+                    break
             operation.finish()
         except (Broken, OSError, ValueError) as problem:
-            self.broken.append(f"{operation.name}, allocation {number}: {problem}")
+            self.complain(f"{operation.name}, allocation {number}: {problem}")
         refused, skipped = self.refused - refused, self.skipped - skipped
         seconds = time.monotonic() - start
         if not operation.quiet:
@@ -80,9 +98,33 @@ class Total:
         if len(self.broken) > 20:
             raise Broken("too much is broken to go on")
 
-    def _once(self, operation: Operation, number: int) -> bool:
+    def complain(self, *problems: str) -> None:
+        for problem in problems:
+            print(f"broken: {problem}", flush=True)
+        self.broken += problems
+
+    def _numbers(self, operation: Operation) -> Iterator[int]:
+        """The allocations to fail: all, or where there are more than are wanted, one in each of as many equal parts."""
+        first, step = operation.first, operation.step
+        if self.most and operation.counted and not operation.quiet and step == 1:
+            outcome = operation.attempt(NEVER)
+            if outcome.error:
+                raise Broken(f"without a fault it fails with {outcome}")
+            operation.verify()
+            self._ready(operation)
+            number = outcome.allocations - first + 1
+            if number > self.most:
+                part = number / self.most
+                yield from sorted({first + int((index + self.rng.random()) * part) for index in range(self.most)})
+                first = outcome.allocations + 1
+        yield from itertools.count(first, step)
+
+    def _ready(self, operation: Operation) -> None:
         operation.prepare()
-        before = operation.picture()
+        self._before = operation.picture()
+
+    def _once(self, operation: Operation, number: int) -> bool:
+        """Whether there is more to try."""
         outcome = operation.attempt(number)
         if outcome.error:
             if not outcome.injected:
@@ -91,15 +133,21 @@ class Total:
                 raise Broken(f"refused with {outcome}")
             self.refused += 1
             now = operation.picture()
-            if now != before and now not in operation.remains(before):
-                raise Broken(f"refused, and yet it has changed\n{difference(before, now)}")
+            if now != self._before and now not in operation.remains(self._before):
+                raise Broken(f"refused, and yet it has changed\n{difference(self._before, now)}")
+            self._before = now
+            if self.refused % AGAIN:
+                return True
             again = operation.attempt(0)
             if again.error:
                 raise Broken(f"without a fault it still fails with {again}")
         elif outcome.injected:
             self.skipped += 1
         operation.verify()
-        return outcome.injected or number < operation.at_least
+        goes_on = outcome.injected or number < operation.at_least
+        if goes_on:
+            self._ready(operation)
+        return goes_on
 
 
 def difference(before: Any, now: Any) -> str:

@@ -52,9 +52,7 @@ class World:
             task = Task(kdamond.pid)
             task.set(nth)
             outcome = self.injector.do("write", 0, kdamond.path / "state", command)
-            left = task.left()
-            task.set(0)
-            return Outcome(outcome.error, nth > 0 and left == 0, outcome.result)
+            return task.outcome(nth, outcome)
 
         return attempt
 
@@ -115,9 +113,7 @@ def starts(world: World) -> Iterator[Operation]:
         task = Task(KTHREADD)
         task.set(nth)
         outcome = world.injector.do("write", 0, kdamond.path / "state", "on")
-        left = task.left()
-        task.set(0)
-        return Outcome(outcome.error, nth > 0 and left == 0, outcome.result)
+        return task.outcome(nth, outcome)
 
     yield Operation("on, faults in the thread's creation", faults_in_kthreadd, picture, prepare=ready, verify=is_on)
 
@@ -146,7 +142,7 @@ def first_steps(world: World) -> Iterator[Operation]:
 
     def attempt(nth: int) -> Outcome:
         nonlocal without_regions
-        if not nth:
+        if not nth or nth > FIRST_STEPS:
             return world.injector.do("write", 0, kdamond.path / "state", "on")
         maker.set_prone(True)
         set_interval(nth, 1)
@@ -171,7 +167,7 @@ def first_steps(world: World) -> Iterator[Operation]:
     # The number of the allocation is as good as random: enough of them are as good as all.
     yield Operation(
         "on, faults in the kdamond", attempt, lambda: world.states() + str(world.threads()),
-        prepare=ready, verify=verify, at_least=FIRST_STEPS,
+        prepare=ready, verify=verify, at_least=FIRST_STEPS + 1, counted=False,
     )  # fmt: skip
     print(f"         {without_regions} times it began without regions")
     kdamond.stop()
@@ -299,9 +295,7 @@ def reading(world: World) -> Iterator[Operation]:
         task = Task(kdamond.pid)
         task.set(nth)
         outcome = world.injector.do("read", 0, file)
-        left = task.left()
-        task.set(0)
-        return check(Outcome(outcome.error, nth > 0 and left == 0, outcome.result))
+        return check(task.outcome(nth, outcome))
 
     yield Operation("open status", lambda nth: world.injector.do("open", nth, file, "r"), world.everything)
     yield Operation("read status", lambda nth: check(world.injector.do("read", nth, file)), world.everything)
@@ -343,16 +337,17 @@ def own_steps(world: World) -> Iterator[Operation]:
         task.set(nth)
         change()
         time.sleep(0.15)
-        left = task.left()
-        task.set(0)
+        outcome = task.outcome(nth, Outcome(0, False))
         check_regions(world)
-        return Outcome(0, nth > 0 and left == 0)
+        return outcome
 
     def verify() -> None:
         wait_until(covers, "the regions cover what is mapped", 20)
 
     # So many updates happen meanwhile that the number never comes to an end: a few are enough.
-    yield Operation("update of what is mapped", lambda nth: attempt(nth if nth <= 12 else 0), lambda: "", verify=verify, always=True)
+    yield Operation(
+        "update of what is mapped", lambda nth: attempt(nth if nth <= 12 else 0), lambda: "", verify=verify, always=True, counted=False
+    )
     if mapped:
         change()
     kdamond.stop()
@@ -384,10 +379,9 @@ def growth(world: World) -> Iterator[Operation]:
         outcome = world.injector.do("write", 0, kdamond.path / "state", "commit")
         if nth and not outcome.error:
             time.sleep(0.3)
-        left = task.left()
-        task.set(0)
+        outcome = task.outcome(nth, outcome)
         check_regions(world)
-        return Outcome(outcome.error, nth > 0 and left == 0, outcome.result)
+        return outcome
 
     def has_grown() -> None:
         wait_until(lambda: len(status.kdamond(world.damon)["context"]["targets"][0]["regions"]) > share, "there are more regions", 30)

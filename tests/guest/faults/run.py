@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """Lets allocations fail, one by one, in everything that the module does. Runs in the guest, on a kernel with fault injection.
 
-Each operation is tried with its first allocation failing, then with its second, until it is done before it comes to that one.
-Each time it must be refused with ENOMEM and leave everything as it was, or succeed without what it had no memory for; after a refusal
-it must succeed when it is done again. What the kernel says about that, and what leaks, is for who runs the guest to see.
+Each operation is tried with its first allocation failing, then with its second, until it is done before it comes to that one; with --most
+some of them fail, chosen by the seed. Each time it must be refused with ENOMEM and leave everything as it was, or succeed without what it
+had no memory for; after refusals it must succeed. What the kernel says about that, and what leaks, is for who runs the guest to see.
 
 The module must not be loaded; $DAMON_RS_MODULE is loaded and unloaded. Start the kernel with kunit.enable=0, so that loading does not run
 the module's own tests each time.
@@ -108,8 +108,7 @@ def loading(injector: Injector, seconds: float) -> Iterator[Operation]:
     before, all_of_them = allocations(injector)
     absent()
     once = time.monotonic() - start
-    # A refused attempt is done again, so that there are two of them for each allocation.
-    step = max(1, math.ceil(2 * once * (all_of_them - before) / seconds))
+    step = max(1, math.ceil(once * (all_of_them - before) / seconds))
     print(
         f"         insmod makes {before} allocations before it calls the module and {all_of_them - before} after that; "
         f"one of {step} of the latter fails", flush=True,
@@ -233,6 +232,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", metavar="TEXT", help="the operations whose name has this in it")
     parser.add_argument(
+        "--most", type=int, default=0, metavar="N", help="so many allocations of an operation fail at most (default: all)"
+    )
+    parser.add_argument(
         "--insmod", type=float, default=20, metavar="SECONDS",
         help="how long about insmod is tried, with some of its allocations (default: %(default)s)",
     )  # fmt: skip
@@ -240,11 +242,11 @@ def main() -> int:
         "--storm", type=float, default=5, metavar="SECONDS", help="how long a share of all allocations fails (default: %(default)s)"
     )
     parser.add_argument("--percent", type=int, default=1, help="which share (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="of what is done meanwhile")
+    parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="of all choices")
     arguments = parser.parse_args()
     start = time.monotonic()
-    print(f"faults in slabs of {configure()} kinds and in pages", flush=True)
-    total = Total()
+    print(f"seed {arguments.seed}; faults in slabs of {configure()} kinds and in pages", flush=True)
+    total = Total(arguments.most, random.Random(arguments.seed))
     with Injector() as injector:
         damon = load()
         for operation in chosen(tree_faults.tree_operations(damon, injector), arguments.only):
@@ -260,22 +262,22 @@ def main() -> int:
                 for operation in chosen(group, arguments.only):
                     total.run(operation)
             if not arguments.only:
-                total.broken += count_allocations(world, 3)
-                total.broken += storm(world, arguments.storm, arguments.percent, arguments.seed)
+                total.complain(*count_allocations(world, 3))
+                total.complain(*storm(world, arguments.storm, arguments.percent, arguments.seed))
             damon.reset()
         unload(damon)
         for operation in chosen(loading(injector, arguments.insmod), arguments.only):
             total.run(operation)
+        if MODULE.stem in damon_tree.loaded_modules():
+            subprocess.run(["rmmod", MODULE.stem], check=True)
     # It is no use to scan for leaks with a detector that has given up.
     try:
         Path("/sys/kernel/debug/kmemleak").write_text("scan=off\n")
     except OSError as error:
-        total.broken.append(f"kmemleak is not at work any more: {error}")
-    for problem in total.broken:
-        print(f"broken: {problem}")
+        total.complain(f"kmemleak is not at work any more: {error}")
     print(
         f"faults: {total.operations} operations, {total.injected} allocations failed one by one, "
-        f"{total.refused} answered ENOMEM and {total.skipped} skipped, {time.monotonic() - start:.0f} s; "
+        f"{total.refused} answered ENOMEM and {total.skipped} skipped, {time.monotonic() - start:.0f} s, seed {arguments.seed}; "
         f"{f'{len(total.broken)} broke' if total.broken else 'nothing broke'}"
     )
     return 1 if total.broken or not total.injected else 0

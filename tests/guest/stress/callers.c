@@ -159,6 +159,9 @@ void turn_build(struct worker *w)
 
 	switch (roll(w, 16)) {
 	case 0:
+		/* what takes all with it, rarely: the others are to have something to work on */
+		if (roll(w, 10))
+			break;
 		sprintf(n, "%u", opt.kdamonds);
 		begin(w, OP_NR, "%s to nr_kdamonds", n);
 		end(w, put(n, "nr_kdamonds"));
@@ -171,7 +174,7 @@ void turn_build(struct worker *w)
 		end(w, put(bad[roll(w, 8)], "%u/%s", k, files[i]));
 		break;
 	default:
-		i = roll(w, sizeof(lists) / sizeof(*lists));
+		i = roll(w, 12) ? 1 + roll(w, sizeof(lists) / sizeof(*lists) - 1) : 0;
 		/* at most one context; and they are what all others need */
 		sprintf(n, "%lu", i ? roll(w, 6) : roll(w, 8) ? 1 : 0);
 		begin(w, OP_NR, "%s to %u/%s", n, k, lists[i]);
@@ -215,4 +218,29 @@ void turn_signal(struct worker *w)
 		broken("a caller that wrote %s to %s ended with status %x", text, name, status);
 	/* one that is killed may have had any answer before */
 	end(w, kills ? 0 : err);
+}
+
+/* Waits for the regions of a kdamond that looks at none within an hour. */
+void turn_stuck(struct worker *w)
+{
+	static const char *const hours[] = {
+		"monitoring_attrs/intervals/aggr_us", "monitoring_attrs/intervals/update_us",
+		"schemes/0/apply_interval_us",
+	};
+	char pid[32];
+	int err;
+
+	sprintf(pid, "%d", getpid());
+	err = put("1", "nr_kdamonds");
+	err = err ?: put("1", "0/contexts/nr_contexts");
+	err = err ?: put("vaddr", "0/contexts/0/operations");
+	err = err ?: put("1", "0/contexts/0/targets/nr_targets");
+	err = err ?: put(pid, "0/contexts/0/targets/0/pid_target");
+	err = err ?: put("1", "0/contexts/0/schemes/nr_schemes");
+	for (unsigned int i = 0; i < sizeof(hours) / sizeof(*hours); i++)
+		err = err ?: put("3600000000", "0/contexts/0/%s", hours[i]);
+	err = err ?: put("on", "0/state");
+	if (err)
+		broken("nothing to wait for: %s", strerror(err));
+	state(w, 0, OP_REGIONS, "update_schemes_tried_regions");
 }

@@ -88,7 +88,7 @@ void turn_unload(struct worker *w)
 	int err;
 
 	/* in small steps, so that the end of the run is not missed */
-	for (unsigned long steps = 20 + roll(w, 80); steps && !atomic_load(&over); steps--)
+	for (unsigned long steps = 50 + roll(w, 100); steps && !atomic_load(&over); steps--)
 		sleep_ms(100);
 	do {
 		begin(w, OP_UNLOAD, "unload");
@@ -270,6 +270,8 @@ void set_up_machine(void)
 {
 	run("{ [ -b /dev/zram0 ] && echo 256M >/sys/block/zram0/disksize && "
 	    "mkswap /dev/zram0 && swapon /dev/zram0; } >/dev/null 2>&1");
+	/* grace periods would be most of the time that unloading takes */
+	run("{ echo 1 >/sys/kernel/rcu_expedited; } 2>/dev/null");
 	run("{ echo 16 >/proc/sys/vm/nr_hugepages; } 2>/dev/null");
 	run("{ echo 200 >/sys/kernel/mm/ksm/sleep_millisecs && echo 1 >/sys/kernel/mm/ksm/run; } 2>/dev/null");
 	bystander = start_target(opt.seed, NR_TARGETS);

@@ -2,7 +2,7 @@
 /*
  * Everything at once, against a loaded or not loaded module of DAMON.
  *
- *   stress --module FILE [--seconds N] [--seed N] [--kdamonds N] [--patience N]
+ *   stress --module FILE [--seconds N] [--seed N] [--kdamonds N] [--patience N] [--stuck]
  *
  * Threads and processes switch kdamonds on and off, commit, walk, read, rebuild
  * the tree, are killed while they wait, unload and load the module; the
@@ -95,10 +95,17 @@ static void run(void)
 	 * something: ours must not be higher.
 	 */
 	setpriority(PRIO_PROCESS, 0, 19);
-	set_up_machine();
+	if (!opt.stuck)
+		set_up_machine();
 	err = load_module();
 	if (err)
 		broken("%s cannot be loaded: %s", opt.module, strerror(err));
+	if (opt.stuck) {
+		add_worker("waiter", turn_stuck);
+		start_workers();
+		sleep_ms(opt.seconds * 1000);
+		broken("one waits for ever, and nobody noticed");
+	}
 	add_worker("switcher", turn_switch);
 	add_worker("switcher", turn_switch);
 	add_worker("committer", turn_commit);
@@ -196,7 +203,8 @@ static const char usage[] =
 "  --seconds N    how long, default 60\n"
 "  --seed N       for all choices, default: the time\n"
 "  --kdamonds N   default 5\n"
-"  --patience N   seconds that one operation may take, default 30\n";
+"  --patience N   seconds that one operation may take, default 30\n"
+"  --stuck        nothing but a caller that waits for ever, for the watchdog to find\n";
 
 int main(int argc, char **argv)
 {
@@ -204,7 +212,8 @@ int main(int argc, char **argv)
 		{ "module", 1, NULL, 'm' },	{ "seconds", 1, NULL, 's' },
 		{ "seed", 1, NULL, 'S' },	{ "kdamonds", 1, NULL, 'k' },
 		{ "patience", 1, NULL, 'p' },	{ "target", 1, NULL, 't' },
-		{ "slot", 1, NULL, 'l' },	{ 0 },
+		{ "slot", 1, NULL, 'l' },	{ "stuck", 0, NULL, 'w' },
+		{ 0 },
 	};
 	static char self[300];
 	uint64_t target_seed = 0;
@@ -226,6 +235,7 @@ int main(int argc, char **argv)
 			target_seed = strtoull(optarg, NULL, 0);
 			break;
 		case 'l': slot = strtoul(optarg, NULL, 0); break;
+		case 'w': opt.stuck = true; break;
 		default:
 			fputs(usage, stderr);
 			return 2;

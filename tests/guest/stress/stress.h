@@ -92,6 +92,7 @@ extern struct options {
 	unsigned long patience_s;	/* for one operation */
 	unsigned int kdamonds;
 	uint64_t seed;
+	bool stuck;			/* only one worker, which waits for ever */
 	const char *self;		/* this program's file */
 } opt;
 
@@ -119,6 +120,8 @@ void turn_walk(struct worker *w);
 void turn_read(struct worker *w);
 void turn_build(struct worker *w);
 void turn_signal(struct worker *w);
+/* Ends only if a kdamond does. */
+void turn_stuck(struct worker *w);
 
 void turn_unload(struct worker *w);
 void turn_memory(struct worker *w);
