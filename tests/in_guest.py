@@ -16,7 +16,7 @@ from cache import REPO  # noqa: E402
 from progress import Failure, Step  # noqa: E402
 
 # What needs no quiet machine gives way to what does.
-POLITE = "10"
+POLITE = 10
 # Written into the kernel's log behind what the module reported as it was loaded.
 KUNIT_END = "damon-rs: loaded"
 
@@ -38,7 +38,7 @@ def in_guest(
         f"status=$?; [ ! -d /sys/module/{name} ] || rmmod {name} || status=98; exit $status"
     )
     vm: list[str | Path] = [
-        *(["nice", "-n", POLITE] if polite else []),
+        *(["nice", "-n", str(POLITE)] if polite else []),
         sys.executable, REPO / "scripts/vm.py", "run", "--kernel", kind, f"--log={log}", *([f"--out={out}"] if out else []),
         *options, *(f"--module={path}" for path in modules), "--", "sh", "-c", loaded if load else script,
     ]  # fmt: skip

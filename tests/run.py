@@ -8,9 +8,11 @@ shown behind it. The last line of all is `N passed, N failed`.
 
 import argparse
 import contextlib
+import os
 import re
 import subprocess
 import sys
+import threading
 import xml.etree.ElementTree
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -229,12 +231,32 @@ def kunit(kind: str) -> Test:
     return Test(f"KUnit on {kind}", run)
 
 
+def alone(program: in_guest.Program) -> Test:
+    """A program that checks by itself is one test."""
+
+    def run(step: Step) -> Counts:
+        result = program.run(step)
+        return Counts(int(result.passed), int(not result.passed), result.note, [] if result.passed else result.output[-60:])
+
+    return Test(program.title, run)
+
+
 def prepared(name: str, ensure: Callable[[], object]) -> Test:
     def run(_: Step) -> Counts:
         ensure()
         return Counts()
 
     return Test(name, run, slow=False)
+
+
+def give_way() -> None:
+    """Has the lane that this is called in, and all that it starts from now on, give way to the others."""
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), in_guest.POLITE)
+
+
+def kasan_kernel() -> None:
+    give_way()
+    kernel.ensure("kasan")
 
 
 def plan(kasan: bool) -> list[list[list[Test]]]:
@@ -260,9 +282,10 @@ def plan(kasan: bool) -> list[list[list[Test]]]:
             ],
             [module("stock"), module(own), Test("panics", panic_entries), Test("clippy", clippy)],
         ],
-        # One machine at a time: an emulated one has both of its processors busy, and two at once make tests wait too long.
+        # One machine at a time for what looks at times. What does not gives way to it.
         [
             [guest_tests("stock"), guest_tests(own), kunit(own)],
+            [prepared("KASAN kernel", kasan_kernel), *map(alone, in_guest.lane())],
         ],
     ]
 
