@@ -69,7 +69,7 @@ help:
 	@echo '  make demo              watch a workload, pause, go on; beside the truth'
 	@echo '  make shell             a prompt with the module loaded and damo at hand'
 	@echo '  make test              every test that there is'
-	@echo '  make stress            hours of load: stress, also with KASAN, fuzz, failing allocations, a day of guest time'
+	@echo '  make stress            hours of load: the long forms of stress, fuzz, failing allocations and a day'
 	@echo '  make bench             side by side with the in-tree DAMON; scripts/bench.py --help tells more'
 	@echo '  make clippy            lints, warnings are errors'
 	@echo '  make rustfmt           format the Rust sources; rustfmtcheck only looks'

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""Load for hours, to be run by hand: `make stress`.
+"""Load for hours: `make stress`.
 
-Stress (tests/guest/stress) on one or several kernels, then fuzz, faults and a day at the default intervals. Each prints its seed
-first and what it did last; a failed one prints all that it found. The same seed of the stress gives the same load, not the same timing.
+The long forms of what `make test` has short ones of: stress (tests/guest/stress) on one or several kernels, fuzz, faults and a day at
+the default intervals. Each prints its seed first and what it did last; a failed one prints all that it found. The same seed of the stress gives the same load, not the same timing.
 """
 
 import argparse
