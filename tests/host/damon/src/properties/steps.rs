@@ -17,12 +17,14 @@ use super::{
     },
     total_size, //
 };
-use crate::engine::{
-    Attribute,
-    Context,
-    Operations, //
+use crate::{
+    engine::{
+        Attribute,
+        Context,
+        Operations, //
+    },
+    machine::Machinery, //
 };
-use crate::machine::Machinery;
 use kernel::inject::with_failure;
 use proptest::prelude::{
     prop_assert,
