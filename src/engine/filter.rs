@@ -124,7 +124,8 @@ impl Filters {
 
     /// All filters in the order of their evaluation.
     pub fn iter(&self) -> impl Iterator<Item = &Filter> {
-        self.core.iter().chain(&self.ops)
+        // The kernel prelude has another `chain`.
+        Iterator::chain(self.core.iter(), &self.ops)
     }
 
     /// Whether there is none.
