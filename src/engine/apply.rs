@@ -5,6 +5,7 @@
 use super::{
     context::Context,
     events::Events,
+    machine::Machine,
     operations::{
         Applied,
         Operations, //
@@ -42,6 +43,7 @@ impl<O: Operations> Context<O> {
     pub fn apply_schemes(
         &mut self,
         _events: &mut dyn Events,
+        _machine: &dyn Machine,
         mut walker: Option<&mut dyn Walker>,
     ) -> bool {
         let passed = self.progress.passed;
@@ -134,7 +136,8 @@ mod tests {
                 params,
                 with_scheme,
                 Deaf,
-                Fake, //
+                Fake,
+                Machinery, //
             },
             region::AddrRange,
             scheme::{
@@ -152,15 +155,14 @@ mod tests {
             min: 0,
             max: u32::MAX,
         };
+        let pattern = AccessPattern {
+            sz,
+            nr_accesses: all,
+            age: all,
+        };
         SchemeParams {
-            pattern: AccessPattern {
-                sz,
-                nr_accesses: all,
-                age: all,
-            },
-            action: Action::Stat,
             apply_interval: Micros(samples.saturating_mul(5000)),
-            max_nr_snapshots: 0,
+            ..SchemeParams::new(pattern, Action::Stat)
         }
     }
 
@@ -214,10 +216,10 @@ mod tests {
         assert!(!context.schemes_due_at(context.passed()));
         sample(&mut context, 1);
         assert!(context.schemes_due_at(context.passed()));
-        assert!(!context.apply_schemes(&mut Deaf, None));
+        assert!(!context.apply_schemes(&mut Deaf, &Machinery::default(), None));
         assert!(!context.schemes_due_at(context.passed()));
         sample(&mut context, 1);
-        assert!(!context.apply_schemes(&mut Deaf, None));
+        assert!(!context.apply_schemes(&mut Deaf, &Machinery::default(), None));
 
         let stats = |index: usize| context.schemes().get(index).map(|scheme| *scheme.stat());
         let all = stats(0).ok_or(EINVAL)?;
@@ -236,14 +238,14 @@ mod tests {
         let mut seen = Seen::default();
         context.begin_walk();
         sample(&mut context, 2);
-        assert!(!context.apply_schemes(&mut Deaf, Some(&mut seen)));
+        assert!(!context.apply_schemes(&mut Deaf, &Machinery::default(), Some(&mut seen)));
         assert!(seen.is(&[(0, 0, 0, 10), (0, 0, 10, 30), (0, 0, 40, 50), (1, 0, 0, 20)]));
         sample(&mut context, 1);
-        assert!(context.apply_schemes(&mut Deaf, Some(&mut seen)));
+        assert!(context.apply_schemes(&mut Deaf, &Machinery::default(), Some(&mut seen)));
         assert_eq!(seen.0.len(), 6);
         // The next walk starts afresh.
         sample(&mut context, 1);
-        assert!(!context.apply_schemes(&mut Deaf, Some(&mut seen)));
+        assert!(!context.apply_schemes(&mut Deaf, &Machinery::default(), Some(&mut seen)));
         assert_eq!(seen.0.len(), 10);
         Ok(())
     }
@@ -256,10 +258,10 @@ mod tests {
         }
         let mut seen = Seen::default();
         sample(&mut context, 2);
-        assert!(!context.apply_schemes(&mut Deaf, Some(&mut seen)));
+        assert!(!context.apply_schemes(&mut Deaf, &Machinery::default(), Some(&mut seen)));
         let once = seen.0.len();
         sample(&mut context, 2);
-        assert!(!context.apply_schemes(&mut Deaf, Some(&mut seen)));
+        assert!(!context.apply_schemes(&mut Deaf, &Machinery::default(), Some(&mut seen)));
         assert_eq!(seen.0.len(), once);
         Ok(())
     }
@@ -272,7 +274,7 @@ mod tests {
         }
         for _ in 0..3 {
             sample(&mut context, 2);
-            context.apply_schemes(&mut Deaf, None);
+            context.apply_schemes(&mut Deaf, &Machinery::default(), None);
         }
         let stat = context.schemes().first().map(|scheme| *scheme.stat());
         // One target's regions; the end of a target is the end of a snapshot.
@@ -293,7 +295,7 @@ mod tests {
             target.regions.settle(Measure::Accesses, 0);
         }
         sample(&mut context, 2);
-        context.apply_schemes(&mut Deaf, None);
+        context.apply_schemes(&mut Deaf, &Machinery::default(), None);
         let stat = context.schemes().first().map(|scheme| *scheme.stat());
         assert_eq!(
             stat.map(|stat| (stat.nr_tried, stat.nr_applied)),

@@ -234,15 +234,15 @@ mod tests {
 
     fn scheme(action: Action, n: u64) -> SchemeParams {
         let few = MinMax { min: 3, max: 4 };
+        let pattern = AccessPattern {
+            sz: MinMax { min: n, max: n },
+            nr_accesses: few,
+            age: few,
+        };
         SchemeParams {
-            pattern: AccessPattern {
-                sz: MinMax { min: n, max: n },
-                nr_accesses: few,
-                age: few,
-            },
-            action,
             apply_interval: Micros(n),
             max_nr_snapshots: n,
+            ..SchemeParams::new(pattern, action)
         }
     }
 

@@ -9,6 +9,7 @@ use super::{
         Micros, //
     },
     events::Events,
+    machine::Machine,
     operations::{
         Operations,
         Pass, //
@@ -27,6 +28,7 @@ use super::{
     },
     scheme::SchemeParams, //
 };
+use core::cell::Cell;
 use kernel::prelude::*;
 
 /// A monitor's view of a memory that is accessed all the time, or not at all.
@@ -98,6 +100,55 @@ impl Events for Deaf {
     fn aggregated(&mut self, _: usize, _: usize, _: &Region, _: usize) {}
 
     fn tuned(&mut self, _: Micros) {}
+}
+
+/// A machine whose metrics the tests set.
+#[derive(Default)]
+pub(crate) struct Machinery {
+    pub(crate) now_ns: Cell<u64>,
+    /// `None` where it cannot be had.
+    pub(crate) free_mem_permil: Cell<Option<u32>>,
+    pub(crate) some_mem_psi_us: Cell<Option<u64>>,
+    /// What all other metrics are.
+    pub(crate) metric: Cell<u64>,
+}
+
+impl Machine for Machinery {
+    fn now_ns(&self) -> u64 {
+        self.now_ns.get()
+    }
+
+    fn free_mem_permil(&self) -> Result<u32> {
+        self.free_mem_permil.get().ok_or(ENODEV)
+    }
+
+    fn some_mem_psi_us(&self) -> Result<u64> {
+        self.some_mem_psi_us.get().ok_or(ENODEV)
+    }
+
+    fn node_mem_used_bp(&self, _nid: i32) -> u64 {
+        self.metric.get()
+    }
+
+    fn node_mem_free_bp(&self, _nid: i32) -> u64 {
+        self.metric.get()
+    }
+
+    fn node_memcg_used_bp(&self, _nid: i32, _memcg: u64) -> u64 {
+        self.metric.get()
+    }
+
+    fn node_memcg_free_bp(&self, _nid: i32, _memcg: u64) -> u64 {
+        self.metric.get()
+    }
+
+    fn active_mem_bp(&self) -> u64 {
+        self.metric.get()
+    }
+
+    fn inactive_mem_bp(&self) -> u64 {
+        self.metric.get()
+    }
 }
 
 /// Parameters for targets with the given ranges, the odd ones hot, and one region size.

@@ -29,6 +29,15 @@ pub struct Applied {
     pub filter_passed: u64,
 }
 
+/// Memory in a region, in bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Eligible {
+    /// All of it.
+    pub bytes: u64,
+    /// What is on the node that was asked for.
+    pub on_node: u64,
+}
+
 /// What an address space can do.
 ///
 /// The engine hands over a whole target at a time with its regions in ascending order, so that an
@@ -78,6 +87,18 @@ pub trait Operations {
     /// and walked as any, but changes nothing.
     fn supports(&self, action: Action) -> bool {
         action == Action::Stat
+    }
+
+    /// Whether [`Self::eligible`] can tell anything. Goals for it are refused in a commit if not.
+    fn knows_nodes(&self) -> bool {
+        false
+    }
+
+    /// How much memory there is in a region, and how much of it on the node with this number: on
+    /// none if there is no such node.
+    fn eligible(&mut self, space: &Self::Space, region: &Region, nid: i32) -> Eligible {
+        let _ = (space, region, nid);
+        Eligible::default()
     }
 
     /// Applies a scheme's action to a region. Called for supported actions only.

@@ -7,8 +7,15 @@ use super::{
         Attrs,
         Micros, //
     },
+    dests::Dests,
+    filter::Filters,
     operations::Applied,
-    region::Region, //
+    quota::QuotaParams,
+    region::Region,
+    watermarks::{
+        WatermarkMetric,
+        Watermarks, //
+    }, //
 };
 use core::ffi::CStr;
 use kernel::prelude::*;
@@ -96,7 +103,7 @@ impl AccessPattern {
 }
 
 /// A scheme as the user states it.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(PartialEq, Eq, Debug)]
 pub struct SchemeParams {
     /// Which memory it is for.
     pub pattern: AccessPattern,
@@ -106,9 +113,34 @@ pub struct SchemeParams {
     pub apply_interval: Micros,
     /// Number of snapshots after which the scheme rests; zero for no limit.
     pub max_nr_snapshots: u64,
+    /// Which memory of what matches the pattern it is for.
+    pub filters: Filters,
+    /// The node that memory is migrated to if there are no [`Self::dests`]; `None` for none.
+    pub target_nid: Option<i32>,
+    /// The nodes that memory is migrated to.
+    pub dests: Dests,
+    /// How much it may do.
+    pub quota: QuotaParams,
+    /// When it is to rest.
+    pub watermarks: Watermarks,
 }
 
 impl SchemeParams {
+    /// A scheme without limits, filters and watermarks, to be applied when regions are aggregated.
+    pub fn new(pattern: AccessPattern, action: Action) -> Self {
+        Self {
+            pattern,
+            action,
+            apply_interval: Micros(0),
+            max_nr_snapshots: 0,
+            filters: Filters::default(),
+            target_nid: None,
+            dests: Dests::default(),
+            quota: QuotaParams::default(),
+            watermarks: Watermarks::default(),
+        }
+    }
+
     /// Whether the scheme does nothing but show what matches its pattern.
     pub(crate) fn only_shows(&self) -> bool {
         // What else a scheme can be asked for has to be thought about here.
@@ -117,8 +149,16 @@ impl SchemeParams {
             action,
             apply_interval: _,
             max_nr_snapshots: _,
+            filters,
+            target_nid: _,
+            dests: _,
+            quota,
+            watermarks,
         } = self;
         *action == Action::Stat
+            && filters.is_empty()
+            && !quota.is_set()
+            && watermarks.metric == WatermarkMetric::None
     }
 }
 
@@ -238,15 +278,14 @@ mod tests {
     };
 
     fn scheme(apply_interval: Micros) -> SchemeParams {
+        let pattern = AccessPattern {
+            sz: MinMax { min: 10, max: 20 },
+            nr_accesses: MinMax { min: 1, max: 3 },
+            age: MinMax { min: 5, max: 6 },
+        };
         SchemeParams {
-            pattern: AccessPattern {
-                sz: MinMax { min: 10, max: 20 },
-                nr_accesses: MinMax { min: 1, max: 3 },
-                age: MinMax { min: 5, max: 6 },
-            },
-            action: Action::Stat,
             apply_interval,
-            max_nr_snapshots: 0,
+            ..SchemeParams::new(pattern, Action::Stat)
         }
     }
 

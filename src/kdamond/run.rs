@@ -29,6 +29,7 @@ use super::{
 use crate::engine::{
     Context,
     Events,
+    Machine,
     Operations,
     Walker, //
 };
@@ -38,25 +39,27 @@ use kernel::prelude::*;
 const PAUSED_CHECK_US: u64 = 1_000_000;
 
 /// A kdamond at work.
-pub(crate) struct Kdamond<O: Operations, E: Events> {
+pub(crate) struct Kdamond<O: Operations, E: Events, M: Machine> {
     // In the order in which they go: who waits for the walk hears of its end before the mailbox
     // closes, and once it is closed nothing of the context is left.
     walk: Option<KBox<dyn Walk<dyn Walker>>>,
     repeats: Repeats<Context<O>>,
     context: Context<O>,
     events: E,
+    machine: M,
     schedule: Schedule,
     /// When the outstanding sample was prepared. `None` at the start and while paused.
     prepared: Option<Moment>,
     inbox: Inbox<Context<O>, dyn Walker>,
 }
 
-impl<O: Operations + 'static, E: Events> Kdamond<O, E> {
+impl<O: Operations + 'static, E: Events, M: Machine> Kdamond<O, E, M> {
     /// Brings a context and its mailbox together.
     pub(crate) fn new(
         context: Context<O>,
         inbox: Inbox<Context<O>, dyn Walker>,
         events: E,
+        machine: M,
     ) -> Self {
         Self {
             walk: None,
@@ -64,6 +67,7 @@ impl<O: Operations + 'static, E: Events> Kdamond<O, E> {
             schedule: Schedule::new(context.attrs(), context.passed()),
             context,
             events,
+            machine,
             prepared: None,
             inbox,
         }
@@ -189,7 +193,8 @@ impl<O: Operations + 'static, E: Events> Kdamond<O, E> {
         let visitor = self.walk.as_mut().and_then(|walk| walk.visitor());
         // Shortens the lifetime of the trait object, which `Option` alone does not.
         let visitor = visitor.map(|visitor| visitor as &mut dyn Walker);
-        let walked = self.context.apply_schemes(&mut self.events, visitor);
+        let events = &mut self.events;
+        let walked = self.context.apply_schemes(events, &self.machine, visitor);
         if walked {
             if let Some(mut walk) = self.walk.take() {
                 self.inbox.end_walk();

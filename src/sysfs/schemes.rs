@@ -144,10 +144,9 @@ impl Scheme {
         }
         self.dests.check()?;
         Ok(SchemeParams {
-            pattern: self.access_pattern.params(),
-            action,
             apply_interval: Micros(self.apply_interval_us.get()),
             max_nr_snapshots: self.stats.max_nr_snapshots.get(),
+            ..SchemeParams::new(self.access_pattern.params(), action)
         })
     }
 }

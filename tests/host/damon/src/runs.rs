@@ -33,6 +33,7 @@ use crate::{
         },
         run,
     },
+    machine::Machinery,
     thread::bell::Bell,
 };
 use kernel::prelude::*;
@@ -195,20 +196,15 @@ fn params(log: &Log, wanted: Wanted) -> Result<Params<Busy>> {
     };
     targets.push(target, GFP_KERNEL)?;
     let mut schemes = KVec::new();
-    let scheme = SchemeParams {
-        pattern: AccessPattern {
-            sz: MinMax {
-                min: 0,
-                max: u64::MAX,
-            },
-            nr_accesses: all,
-            age: all,
+    let pattern = AccessPattern {
+        sz: MinMax {
+            min: 0,
+            max: u64::MAX,
         },
-        action: Action::Stat,
-        apply_interval: Micros(0),
-        max_nr_snapshots: 0,
+        nr_accesses: all,
+        age: all,
     };
-    schemes.push(scheme, GFP_KERNEL)?;
+    schemes.push(SchemeParams::new(pattern, Action::Stat), GFP_KERNEL)?;
     Ok(Params {
         ops: Busy(log.clone()),
         attrs: Attrs::try_from(AttrsParams {
@@ -244,7 +240,7 @@ impl World {
         let kdamond = thread::spawn({
             let (bell, log) = (bell.clone(), log.clone());
             move || {
-                run::Kdamond::new(context, inbox, log).run();
+                run::Kdamond::new(context, inbox, log, Machinery::default()).run();
                 bell.end();
             }
         });

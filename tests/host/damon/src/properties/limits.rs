@@ -14,6 +14,7 @@ use crate::engine::{
     Context,
     MAX_REGIONS, //
 };
+use crate::machine::Machinery;
 use proptest::{
     prelude::{
         prop_assert,
@@ -46,7 +47,7 @@ proptest! {
         for _ in 0..3 {
             context.check_and_prepare();
             context.merge();
-            context.apply_schemes(&mut Counter::default(), Some(&mut Visits::default()));
+            context.apply_schemes(&mut Counter::default(), &Machinery::default(), Some(&mut Visits::default()));
             context.aggregate(&mut Counter::default());
             context.split();
             context.update();

@@ -22,6 +22,7 @@ use crate::engine::{
     Context,
     Operations, //
 };
+use crate::machine::Machinery;
 use kernel::inject::with_failure;
 use proptest::prelude::{
     prop_assert,
@@ -73,10 +74,14 @@ fn take(context: &mut Context<super::Memory>, step: &Step) {
         Step::Split => context.split(),
         Step::Update => context.update(),
         Step::Apply { walk: false } => {
-            assert!(!context.apply_schemes(&mut Counter::default(), None));
+            assert!(!context.apply_schemes(&mut Counter::default(), &Machinery::default(), None));
         }
         Step::Apply { walk: true } => {
-            context.apply_schemes(&mut Counter::default(), Some(&mut Visits::default()));
+            context.apply_schemes(
+                &mut Counter::default(),
+                &Machinery::default(),
+                Some(&mut Visits::default()),
+            );
         }
         Step::Tune => context.tune(&mut Counter::default()),
         Step::ShowLatest => show_latest(context),
@@ -211,7 +216,7 @@ proptest! {
                 context.prepare();
                 context.check_and_prepare();
                 context.check();
-                context.apply_schemes(&mut Counter::default(), Some(&mut Visits::default()));
+                context.apply_schemes(&mut Counter::default(), &Machinery::default(), Some(&mut Visits::default()));
                 context.aggregate(&mut Counter::default());
             }
         });

@@ -126,13 +126,32 @@ pub(super) fn any_ranges() -> impl Strategy<Value = Vec<(u64, u64)>> {
     ]
 }
 
+/// A scheme that can be cloned.
+#[derive(Clone, Debug)]
+pub(super) struct WantedScheme {
+    pub(super) pattern: AccessPattern,
+    pub(super) action: Action,
+    pub(super) apply_interval: Micros,
+    pub(super) max_nr_snapshots: u64,
+}
+
+impl WantedScheme {
+    fn params(&self) -> Result<SchemeParams> {
+        Ok(SchemeParams {
+            apply_interval: self.apply_interval,
+            max_nr_snapshots: self.max_nr_snapshots,
+            ..SchemeParams::new(self.pattern, self.action)
+        })
+    }
+}
+
 /// Any scheme.
-pub(super) fn scheme() -> impl Strategy<Value = SchemeParams> {
+pub(super) fn scheme() -> impl Strategy<Value = WantedScheme> {
     let wide = prop_oneof![Just((0, u64::MAX)), (number(), number())];
     let medium = || prop_oneof![Just((0, u32::MAX)), (small_number(), small_number())];
     let action = prop_oneof![Just(Action::Stat), Just(Action::Pageout)];
     (wide, medium(), medium(), action, number(), 0u64..4).prop_map(
-        |(sz, nr_accesses, age, action, apply_interval, max_nr_snapshots)| SchemeParams {
+        |(sz, nr_accesses, age, action, apply_interval, max_nr_snapshots)| WantedScheme {
             pattern: AccessPattern {
                 sz: MinMax {
                     min: sz.0,
@@ -165,7 +184,7 @@ pub(super) struct Wanted {
     pub(super) probes: Vec<WantedProbe>,
     pub(super) pause: bool,
     pub(super) targets: Vec<WantedTarget>,
-    pub(super) schemes: Vec<SchemeParams>,
+    pub(super) schemes: Vec<WantedScheme>,
 }
 
 impl Wanted {
@@ -182,7 +201,7 @@ impl Wanted {
         }
         let mut schemes = KVec::new();
         for scheme in &self.schemes {
-            schemes.push(scheme.clone(), GFP_KERNEL)?;
+            schemes.push(scheme.params()?, GFP_KERNEL)?;
         }
         let mut probes = KVec::new();
         for (weight, list) in &self.probes {

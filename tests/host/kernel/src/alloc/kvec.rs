@@ -166,6 +166,8 @@ impl<T: PartialEq, A: Allocator> PartialEq for Vec<T, A> {
     }
 }
 
+impl<T: Eq, A: Allocator> Eq for Vec<T, A> {}
+
 impl<T, A: Allocator> IntoIterator for Vec<T, A> {
     type Item = T;
     type IntoIter = std::vec::IntoIter<T>;
