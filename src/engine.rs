@@ -66,6 +66,7 @@ pub use self::{
     machine::Machine,
     operations::{
         Applied,
+        Attempt,
         Eligible,
         Operations,
         Pass, //

@@ -8,6 +8,7 @@ use super::{
     machine::Machine,
     operations::{
         Applied,
+        Attempt,
         Operations, //
     },
     region::Region,
@@ -99,6 +100,7 @@ impl<O: Operations> Context<O> {
         for scheme in &mut self.schemes {
             if scheme.is_due(passed) {
                 scheme.state.walked |= walking;
+                scheme.state.last_entity = None;
                 scheme.schedule(&self.settings.attrs, passed);
             }
         }
@@ -118,7 +120,12 @@ fn try_action<O: Operations>(
     scheme: &mut Scheme,
 ) -> Applied {
     let applied = if ops.supports(scheme.params.action) {
-        ops.apply(space, region, &scheme.params)
+        let attempt = Attempt {
+            scheme: &scheme.params,
+            allowed: false,
+            last: &mut scheme.state.last_entity,
+        };
+        ops.apply(space, region, attempt)
     } else {
         Applied::default()
     };
