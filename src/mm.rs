@@ -19,6 +19,7 @@ mod folio;
 mod isolated;
 pub(crate) mod log;
 mod memcg;
+pub(crate) mod metrics;
 #[cfg(CONFIG_MIGRATION)]
 mod migrate;
 #[cfg(not(CONFIG_MIGRATION))]
@@ -46,7 +47,10 @@ pub(crate) use folio::{
     HAS_IDLE_FLAG, //
 };
 pub(crate) use memcg::memcg_id;
-pub(crate) use migrate::MigrationList;
+pub(crate) use migrate::{
+    can_migrate,
+    MigrationList, //
+};
 pub(crate) use node::{
     end_of_memory,
     offline_until,
@@ -60,6 +64,7 @@ pub(crate) use page_table::{
 };
 pub use pid::Pid;
 pub(crate) use reclaim::{
+    can_reclaim,
     Priority,
     ReclaimList, //
 };

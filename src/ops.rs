@@ -28,6 +28,7 @@ use crate::{
 };
 
 mod paddr;
+mod page_filters;
 mod remembered;
 mod three_regions;
 mod vaddr;

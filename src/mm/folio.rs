@@ -42,6 +42,10 @@ impl FolioId {
     pub(crate) const fn from_addr(addr: usize) -> Self {
         Self(addr)
     }
+
+    pub(crate) const fn addr(self) -> usize {
+        self.0
+    }
 }
 
 /// The flags of a folio at one moment.

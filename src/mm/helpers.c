@@ -82,9 +82,19 @@ unsigned long damon_rs_helper_node_end_pfn(int nid)
 	return node_online(nid) ? node_end_pfn(nid) : 0;
 }
 
+unsigned long damon_rs_helper_node_free_pages(int nid, unsigned int zone)
+{
+	return zone_page_state(&NODE_DATA(nid)->node_zones[zone], NR_FREE_PAGES);
+}
+
 bool damon_rs_helper_node_has_memory(int nid)
 {
 	return nid >= 0 && nid < MAX_NUMNODES && node_state(nid, N_MEMORY);
+}
+
+unsigned long damon_rs_helper_node_managed_pages(int nid, unsigned int zone)
+{
+	return zone_managed_pages(&NODE_DATA(nid)->node_zones[zone]);
 }
 
 bool damon_rs_helper_section_is_online(unsigned long pfn)
@@ -101,6 +111,11 @@ struct page *damon_rs_helper_pfn_to_online_page(unsigned long pfn)
 bool damon_rs_helper_folio_is_mapped(struct folio *folio)
 {
 	return folio_mapped(folio) && ((unsigned long)READ_ONCE(folio->mapping) & ~FOLIO_MAPPING_FLAGS);
+}
+
+unsigned long damon_rs_helper_all_pages(void)
+{
+	return totalram_pages();
 }
 
 int damon_rs_helper_folio_nid(struct folio *folio)

@@ -31,7 +31,9 @@ void damon_rs_helper_folio_set_next(struct folio *folio, struct folio *next);
 
 /* linux/memory_hotplug.h, linux/mmzone.h */
 unsigned long damon_rs_helper_node_end_pfn(int nid);
+unsigned long damon_rs_helper_node_free_pages(int nid, unsigned int zone);
 bool damon_rs_helper_node_has_memory(int nid);
+unsigned long damon_rs_helper_node_managed_pages(int nid, unsigned int zone);
 bool damon_rs_helper_section_is_online(unsigned long pfn);
 struct page *damon_rs_helper_pfn_to_online_page(unsigned long pfn);
 
@@ -48,6 +50,7 @@ void damon_rs_helper_mem_cgroup_put(struct mem_cgroup *memcg);
 
 /* linux/mm.h */
 bool damon_rs_helper_folio_is_mapped(struct folio *folio);
+unsigned long damon_rs_helper_all_pages(void);
 int damon_rs_helper_folio_nid(struct folio *folio);
 unsigned long damon_rs_helper_folio_nr_pages(struct folio *folio);
 void damon_rs_helper_folio_put(struct folio *folio);

@@ -30,6 +30,11 @@ use super::{
 };
 use crate::bindings;
 
+/// Whether this kernel lets us move folios.
+pub(crate) fn can_migrate() -> bool {
+    symbols::migration().is_some() && symbols::isolation().is_some()
+}
+
 /// Folios that are to be moved to a node. Those that are not are put back when this is dropped.
 ///
 /// # Invariants

@@ -11,6 +11,11 @@ use super::{
     Folio, //
 };
 
+/// Whether this kernel lets us move folios.
+pub(crate) fn can_migrate() -> bool {
+    false
+}
+
 /// There is none.
 pub(crate) struct MigrationList(Infallible);
 

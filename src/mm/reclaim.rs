@@ -17,6 +17,11 @@ use super::{
     Folio, //
 };
 
+/// Whether this kernel lets us reclaim chosen folios.
+pub(crate) fn can_reclaim() -> bool {
+    symbols::reclaim().is_some() && symbols::isolation().is_some()
+}
+
 /// Folios that are to be reclaimed. Those that are not are put back when this is dropped.
 pub(crate) struct ReclaimList {
     calls: &'static Reclaim,

@@ -176,6 +176,20 @@ features! {
         fn mem_cgroup_iter_break(root: *mut c::mem_cgroup, prev: *mut c::mem_cgroup);
     }
 
+    /// How much memory groups use, and where.
+    #[cfg(CONFIG_MEMCG)]
+    MemcgUsage(memcg_usage, "goals on the memory that control groups use") {
+        fn mem_cgroup_get_from_id(id: u64) -> *mut c::mem_cgroup;
+        fn mem_cgroup_flush_stats(memcg: *mut c::mem_cgroup);
+        fn lruvec_page_state(lruvec: *mut c::lruvec, idx: c::node_stat_item) -> c_ulong;
+    }
+
+    /// Time that tasks have waited for memory.
+    #[cfg(CONFIG_PSI)]
+    Pressure(pressure, "goals on memory pressure") {
+        static psi_system: c::psi_group;
+    }
+
     /// Accesses that do not go through the process's own page table, above all those of virtual
     /// machines.
     #[cfg(CONFIG_MMU_NOTIFIER)]

@@ -134,9 +134,6 @@ impl Entry for Scheme {
 impl Scheme {
     fn params(&self) -> Result<SchemeParams> {
         let action = self.action.get()?;
-        if action != Action::Stat {
-            return Err(unsupported("schemes/<S>/action"));
-        }
         self.quotas.check()?;
         self.watermarks.check()?;
         for filters in &self.filters {
@@ -146,6 +143,7 @@ impl Scheme {
         Ok(SchemeParams {
             apply_interval: Micros(self.apply_interval_us.get()),
             max_nr_snapshots: self.stats.max_nr_snapshots.get(),
+            target_nid: Some(self.target_nid.get()).filter(|nid| *nid != NO_NODE),
             ..SchemeParams::new(self.access_pattern.params(), action)
         })
     }
