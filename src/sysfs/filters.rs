@@ -25,6 +25,14 @@ use super::{
         Words, //
     },
 };
+use crate::{
+    engine::{
+        self,
+        FilterKind,
+        MinMax, //
+    },
+    mm::memcg_id, //
+};
 use kernel::prelude::*;
 
 /// Who looks at the filters of a directory.
@@ -57,12 +65,38 @@ impl Layer {
 pub(super) type Filters = List<Filter>;
 
 impl Filters {
-    /// Fails with `EOPNOTSUPP` if there is a filter.
-    pub(super) fn check(&self) -> Result {
-        match self.dirs.len() {
-            0 => Ok(()),
-            _ => Err(unsupported("schemes/<S>/{core_,ops_,}filters/nr_filters")),
+    /// Adds the filters to a list that has room.
+    pub(super) fn add_to(&self, list: &mut KVec<engine::Filter>) -> Result {
+        for filter in self.dirs.iter() {
+            list.push_within_capacity(filter.params()?)?;
         }
+        Ok(())
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.dirs.len()
+    }
+}
+
+impl Filter {
+    fn params(&self) -> Result<engine::Filter> {
+        let kind = match self.kind.kind.get()? {
+            Kind::Anon => FilterKind::Anon,
+            Kind::Active => FilterKind::Active,
+            Kind::Memcg => FilterKind::Memcg(memcg_id(&self.memcg_path.get()?)?),
+            Kind::Young => FilterKind::Young,
+            Kind::HugepageSize => FilterKind::HugepageSize(MinMax {
+                min: self.min.get(),
+                max: self.max.get(),
+            }),
+            Kind::Unmapped => FilterKind::Unmapped,
+            Kind::Addr | Kind::Target => return Err(unsupported("type")),
+        };
+        Ok(engine::Filter {
+            kind,
+            matching: self.matching.get(),
+            allow: self.allow.get(),
+        })
     }
 }
 

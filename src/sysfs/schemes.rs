@@ -22,7 +22,6 @@ use super::{
     quotas::Quotas,
     stats::Stats,
     tried_regions::TriedRegions,
-    unsupported,
     values::{
         Number,
         Range,
@@ -136,13 +135,16 @@ impl Scheme {
         let action = self.action.get()?;
         self.quotas.check()?;
         self.watermarks.check()?;
+        let count = self.filters.iter().fold(0_usize, |sum, filters| sum.saturating_add(filters.len()));
+        let mut list = KVec::with_capacity(count, GFP_KERNEL)?;
         for filters in &self.filters {
-            filters.check()?;
+            filters.add_to(&mut list)?;
         }
-        self.dests.check()?;
         Ok(SchemeParams {
             apply_interval: Micros(self.apply_interval_us.get()),
             max_nr_snapshots: self.stats.max_nr_snapshots.get(),
+            filters: crate::engine::Filters::new(&list)?,
+            dests: self.dests.params()?,
             target_nid: Some(self.target_nid.get()).filter(|nid| *nid != NO_NODE),
             ..SchemeParams::new(self.access_pattern.params(), action)
         })

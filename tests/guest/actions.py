@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import subprocess
 from pathlib import Path
 from typing import Iterator
@@ -15,6 +17,7 @@ from holder import Holder
 ZRAM = Path("/sys/block/zram0")
 THP = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 LRU_GEN = Path("/sys/kernel/mm/lru_gen/enabled")
+CGROUPS = Path("/sys/fs/cgroup")
 
 # What a kdamond of these tests does in a second.
 INTERVALS = {"sample_us": 5000, "aggr_us": 50000, "update_us": 1000000, "min_regions": 10, "max_regions": 100}
@@ -29,6 +32,37 @@ def swap() -> Iterator[None]:
     yield
     subprocess.run(["swapoff", "/dev/zram0"], check=True)
     (ZRAM / "reset").write_text("1\n")
+
+
+@pytest.fixture(params=["classic", "multi-gen"])
+def lru(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The two kinds of reclaim."""
+    before = LRU_GEN.read_text()
+    LRU_GEN.write_text("y\n" if request.param == "multi-gen" else "n\n")
+    yield
+    LRU_GEN.write_text(before)
+
+
+@pytest.fixture
+def cgroup() -> Iterator[Path]:
+    """A new memory control group."""
+    folder = CGROUPS / "damon-test"
+    (CGROUPS / "cgroup.subtree_control").write_text("+memory\n")
+    folder.mkdir()
+    yield folder
+    # A process's child ends a moment later than the process.
+    wait_until(lambda: not (folder / "cgroup.procs").read_text(), "nobody is in the group")
+    folder.rmdir()
+
+
+@contextlib.contextmanager
+def inside(folder: Path) -> Iterator[None]:
+    """What is started meanwhile belongs to the group, and so does its memory."""
+    (folder / "cgroup.procs").write_text(f"{os.getpid()}\n")
+    try:
+        yield
+    finally:
+        (CGROUPS / "cgroup.procs").write_text(f"{os.getpid()}\n")
 
 
 def add_scheme(kdamond: Kdamond, action: str, **files: object) -> Dir:

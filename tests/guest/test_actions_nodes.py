@@ -228,10 +228,10 @@ def full(node: int, left: int) -> Iterator[None]:
     with mmap.mmap(-1, free(), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_NORESERVE) as area:
         allocate_on(1 << node)
         try:
-            for start in range(0, len(area) - MIB, MIB):
+            for chunk in range(0, len(area) - MIB, MIB):
                 if free() < left:
                     break
-                for at in range(start, start + MIB, PAGE):
+                for at in range(chunk, chunk + MIB, PAGE):
                     area[at] = 1
         finally:
             allocate_on(0)

@@ -3,30 +3,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from pathlib import Path
 from typing import Iterator
 
 import pytest
 
-from actions import LRU_GEN, add_scheme, filters, start_physical, swap, tries
+from actions import LRU_GEN, add_scheme, cgroup, filters, inside, lru, start_physical, swap, tries
 from damon_tree import ULONG_MAX, Kdamond, wait_until
 from holder import HUGE, KPF_ACTIVE, MIB, PAGE, Holder, drain, flagged, physical
 
-__all__ = ["swap"]
+__all__ = ["cgroup", "lru", "swap"]
 
 SIZE = 4 * MIB
-CGROUPS = Path("/sys/fs/cgroup")
-
-
-@pytest.fixture
-def lru(request: pytest.FixtureRequest) -> Iterator[None]:
-    """The two kinds of reclaim."""
-    before = LRU_GEN.read_text()
-    LRU_GEN.write_text("y\n" if request.param == "multi-gen" else "n\n")
-    yield
-    LRU_GEN.write_text(before)
 
 
 @pytest.fixture
@@ -36,26 +24,6 @@ def classic() -> Iterator[None]:
     LRU_GEN.write_text("n\n")
     yield
     LRU_GEN.write_text(before)
-
-
-@pytest.fixture
-def cgroup() -> Iterator[Path]:
-    """A new memory control group."""
-    folder = CGROUPS / "damon-test"
-    (CGROUPS / "cgroup.subtree_control").write_text("+memory\n")
-    folder.mkdir()
-    yield folder
-    folder.rmdir()
-
-
-@contextlib.contextmanager
-def inside(folder: Path) -> Iterator[None]:
-    """What is started meanwhile belongs to the group, and so does its memory."""
-    (folder / "cgroup.procs").write_text(f"{os.getpid()}\n")
-    try:
-        yield
-    finally:
-        (CGROUPS / "cgroup.procs").write_text(f"{os.getpid()}\n")
 
 
 def memory(holder: Holder, *parts: tuple[int, int]) -> list[tuple[int, int]]:

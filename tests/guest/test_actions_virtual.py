@@ -3,21 +3,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from pathlib import Path
 from typing import Iterator
 
 import pytest
 
-from actions import LRU_GEN, THP, add_scheme, start, swap, tries
+from actions import THP, add_scheme, cgroup, inside, lru, start, swap, tries
 from damon_tree import Kdamond, wait_until
 from holder import HUGE, MIB, PAGE, Holder, drain
 
-__all__ = ["swap"]
+__all__ = ["cgroup", "lru", "swap"]
 
 SIZE = 8 * MIB
-CGROUPS = Path("/sys/fs/cgroup")
 
 
 @pytest.fixture
@@ -91,34 +88,11 @@ def test_willneed(kdamond: Kdamond, swap: None) -> None:
         assert holder.command("check") == 0
 
 
-@pytest.fixture(params=["classic", "multi-gen"])
-def lru(request: pytest.FixtureRequest) -> Iterator[None]:
-    """The two kinds of reclaim."""
-    before = LRU_GEN.read_text()
-    LRU_GEN.write_text("y\n" if request.param == "multi-gen" else "n\n")
-    yield
-    LRU_GEN.write_text(before)
-
-
-@contextlib.contextmanager
-def in_cgroup(folder: Path) -> Iterator[None]:
-    """What is started meanwhile belongs to a new cgroup, and so does its memory."""
-    (CGROUPS / "cgroup.subtree_control").write_text("+memory\n")
-    folder.mkdir()
-    (folder / "cgroup.procs").write_text(f"{os.getpid()}\n")
-    try:
-        yield
-    finally:
-        (CGROUPS / "cgroup.procs").write_text(f"{os.getpid()}\n")
-
-
-def test_cold(kdamond: Kdamond, lru: None, swap: None) -> None:
+def test_cold(kdamond: Kdamond, lru: None, swap: None, cgroup: Path) -> None:
     """What is marked as cold is what reclaim takes, though it is the part that was touched last."""
-    folder = CGROUPS / "damon-test"
-    with contextlib.ExitStack() as stack:
-        with in_cgroup(folder):
-            stack.callback(folder.rmdir)
-            holder = stack.enter_context(Holder("anon", SIZE))
+    with inside(cgroup):
+        holder = Holder("anon", SIZE)
+    with holder:
         holder.command("check")
         cold, rest = holder.part(SIZE // 2, SIZE), holder.part(0, SIZE // 2)
         add_scheme(kdamond, "cold")
@@ -128,7 +102,7 @@ def test_cold(kdamond: Kdamond, lru: None, swap: None) -> None:
         kdamond.off()
         assert holder.swapped() == 0
         drain()
-        (folder / "memory.reclaim").write_text(f"{SIZE // 4}\n")
+        (cgroup / "memory.reclaim").write_text(f"{SIZE // 4}\n")
         taken, lost = holder.swapped(cold), holder.swapped(rest)
         assert taken >= SIZE // 8, f"{taken} bytes of the cold part reclaimed"
         assert lost <= taken // 8, f"{lost} bytes of the rest reclaimed, {taken} of the cold part"
