@@ -67,6 +67,7 @@ pub use self::{
     machine::Machine,
     operations::{
         Applied,
+        Attempt,
         Eligible,
         Operations,
         Pass, //

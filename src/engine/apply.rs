@@ -6,31 +6,23 @@
 //! where the scheme has gone on from, where its quota ends, where a filter does. The part behind is
 //! the next region then. What a split has left behind without need is joined in the end.
 
+mod round;
+
 use super::{
-    attrs::Attrs,
     context::{
         Context,
         Settings, //
     },
     events::Events,
     machine::Machine,
-    num::Grain,
-    operations::{
-        Applied,
-        Operations, //
-    },
-    quota::Resume,
-    regions::Regions,
-    scheme::{
-        Action,
-        Scheme, //
-    },
-    walk::{
-        Tried,
-        Walker, //
-    },
+    operations::Operations,
+    walk::Walker, //
 };
 use kernel::prelude::*;
+use round::{
+    Place,
+    Round, //
+};
 
 impl<O: Operations> Context<O> {
     /// Whether a scheme that does not rest for its watermarks has come to the end of its interval
@@ -120,6 +112,7 @@ impl<O: Operations> Context<O> {
         for (index, scheme) in (0..usize::MAX).zip(&mut self.schemes) {
             if scheme.is_due(passed) {
                 scheme.state.walked |= walking;
+                scheme.state.last_entity = None;
                 scheme.schedule(&self.settings.attrs, passed);
                 events.after_interval(index, &scheme.state.stat);
             }
@@ -130,159 +123,6 @@ impl<O: Operations> Context<O> {
         }
         complete
     }
-}
-
-/// Where a region meets a scheme.
-struct Place<'a, S> {
-    target: usize,
-    space: &'a S,
-    /// Index of the region.
-    at: usize,
-    scheme: usize,
-}
-
-/// What is the same for all of them.
-struct Round<'a, 'w, O: Operations> {
-    ops: &'a mut O,
-    grain: Grain,
-    attrs: &'a Attrs,
-    events: &'a mut dyn Events,
-    machine: &'a dyn Machine,
-    walker: Option<&'w mut dyn Walker>,
-    left_bp: u32,
-    nr_probes: usize,
-}
-
-impl<O: Operations> Round<'_, '_, O> {
-    /// A region meets a scheme that is due.
-    fn meet(&mut self, place: &Place<'_, O::Space>, regions: &mut Regions, scheme: &mut Scheme) {
-        if scheme.params.quota.is_set() {
-            if scheme.state.quota.is_full(self.grain) || self.had_its_turn(place, regions, scheme) {
-                return;
-            }
-        }
-        if scheme.is_resting() {
-            return;
-        }
-        let region = regions.as_slice().get(place.at);
-        if region.is_some_and(|region| scheme.wants(self.attrs, region)) {
-            self.try_on(place, regions, scheme);
-        }
-        // A target's last region ends a snapshot of it, matching or not.
-        if is_last(place.at, regions) {
-            scheme.state.stat.count_snapshot();
-        }
-    }
-
-    /// Whether the region had its turn in the window before, so that the scheme goes on behind it.
-    /// If a part had, that becomes a region.
-    fn had_its_turn(
-        &mut self,
-        place: &Place<'_, O::Space>,
-        regions: &mut Regions,
-        scheme: &mut Scheme,
-    ) -> bool {
-        let quota = &mut scheme.state.quota;
-        let Some(resume) = quota.resume else {
-            return false;
-        };
-        if resume.target != place.target {
-            return true;
-        }
-        let Some(region) = regions.as_slice().get(place.at) else {
-            return true;
-        };
-        let (done, size) = (
-            quota.had_its_turn(place.target, region, self.grain),
-            region.size(),
-        );
-        if done != 0 && done < size {
-            // Without memory the rest has to wait as well.
-            let _ = regions.split_at(place.at, done);
-        }
-        if is_last(place.at, regions) {
-            quota.resume = None;
-        }
-        done != 0
-    }
-
-    /// Tries the scheme's action on the region, or on the first part of it that quota and filters
-    /// let it be tried on, which becomes a region.
-    fn try_on(&mut self, place: &Place<'_, O::Space>, regions: &mut Regions, scheme: &mut Scheme) {
-        let Scheme { params, state } = scheme;
-        let limited = params.quota.is_set();
-        let Some(region) = regions.as_slice().get(place.at) else {
-            return;
-        };
-        let (start, end) = (region.start(), region.end());
-        let verdict = params.filters.decide(place.target, start, end, self.grain);
-        if cut(regions, place.at, verdict.end.saturating_sub(start)).is_none() || verdict.spared {
-            return;
-        }
-        let size_left = match limited {
-            true => self.grain.down(state.quota.left()),
-            false => u64::MAX,
-        };
-        let Some(size) = cut(regions, place.at, size_left) else {
-            return;
-        };
-
-        let nr_regions = regions.len();
-        let Some(region) = regions.as_mut_slice().get_mut(place.at) else {
-            return;
-        };
-        self.events
-            .before_apply(place.scheme, place.target, nr_regions, region);
-        let begun = if limited { self.machine.now_ns() } else { 0 };
-        let applied = if self.ops.supports(params.action) {
-            params.filters.set_allowed(verdict.allowed);
-            let applied = self.ops.apply(place.space, region, params);
-            params.filters.set_allowed(false);
-            applied
-        } else {
-            Applied::default()
-        };
-        if let Some(walker) = self.walker.as_deref_mut().filter(|_| !state.walked) {
-            let hits = region.recent_probe_hits(self.left_bp);
-            walker.visit(&Tried {
-                target: place.target,
-                scheme: place.scheme,
-                region,
-                probe_hits: hits.get(..self.nr_probes).unwrap_or(&[]),
-                sz_filter_passed: applied.filter_passed,
-            });
-        }
-        if limited {
-            let ns = self.machine.now_ns().saturating_sub(begun);
-            let quota = &mut state.quota;
-            quota.charge(params.quota.fail_charge, size, applied, ns);
-            if quota.is_full(self.grain) {
-                quota.resume = Some(Resume {
-                    target: place.target,
-                    addr: region.end(),
-                });
-            }
-        }
-        if params.action != Action::Stat {
-            region.reset_age();
-        }
-        state.stat.count(size, applied);
-    }
-}
-
-/// Whether the region at index `at` is a target's last.
-fn is_last(at: usize, regions: &Regions) -> bool {
-    at.saturating_add(1) >= regions.len()
-}
-
-/// Makes the region at index `at` no larger than `limit`, by splitting it, and returns its size.
-/// `None` if that cannot be: nothing may be done to it then.
-fn cut(regions: &mut Regions, at: usize, limit: u64) -> Option<u64> {
-    let size = regions.as_slice().get(at)?.size();
-    if size <= limit {
-        return Some(size);
-    }
-    regions.split_at(at, limit).then_some(limit)
 }
 
 #[kunit_tests(damon_rs_apply)]
@@ -306,9 +146,11 @@ mod tests {
             region::AddrRange,
             scheme::{
                 AccessPattern,
+                Action,
                 MinMax,
                 SchemeParams, //
-            }, //
+            },
+            walk::Tried, //
         },
         *, //
     };

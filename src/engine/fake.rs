@@ -12,6 +12,7 @@ use super::{
     machine::Machine,
     operations::{
         Applied,
+        Attempt,
         Eligible,
         Operations,
         Pass, //
@@ -96,8 +97,8 @@ impl Operations for Fake {
         self.works || action == Action::Stat
     }
 
-    fn apply(&mut self, _hot: &bool, region: &Region, scheme: &SchemeParams) -> Applied {
-        if !self.works || scheme.action == Action::Stat {
+    fn apply(&mut self, _hot: &bool, region: &Region, attempt: Attempt<'_>) -> Applied {
+        if !self.works || attempt.scheme.action == Action::Stat {
             return Applied::default();
         }
         let _ = self

@@ -71,9 +71,6 @@ pub struct Filter {
 pub struct Filters {
     core: KVec<Filter>,
     ops: KVec<Filter>,
-    /// Whether the memory that is being handed to the operations was allowed by a filter of the
-    /// core layer, which ends the evaluation. They are shown no filters then.
-    allowed: bool,
 }
 
 /// What the filters of the core layer make of the first addresses of a range.
@@ -99,11 +96,7 @@ impl Filters {
             };
             layer.push_within_capacity(*filter)?;
         }
-        Ok(Self {
-            core,
-            ops,
-            allowed: false,
-        })
+        Ok(Self { core, ops })
     }
 
     /// Those that the core layer evaluates.
@@ -112,14 +105,11 @@ impl Filters {
         &self.core
     }
 
-    /// Those that the operations are to evaluate: none for memory that a filter of the core layer
-    /// has allowed.
+    /// Those that the operations evaluate, but of memory that a filter of the core layer has
+    /// allowed.
     #[inline]
     pub fn ops(&self) -> &[Filter] {
-        match self.allowed {
-            true => &[],
-            false => &self.ops,
-        }
+        &self.ops
     }
 
     /// All filters in the order of their evaluation.
@@ -140,14 +130,10 @@ impl Filters {
         self.ops.is_empty() && rejects_by_default(&self.core)
     }
 
-    /// Whether the action spares what no filter of the operations matches.
+    /// Whether the action spares what no filter of the operations matches, unless a filter of the
+    /// core layer has allowed it.
     pub fn ops_default_reject(&self) -> bool {
-        rejects_by_default(self.ops())
-    }
-
-    /// Notes whether what is handed to the operations next was allowed by the core layer.
-    pub(crate) fn set_allowed(&mut self, allowed: bool) {
-        self.allowed = allowed;
+        rejects_by_default(&self.ops)
     }
 
     /// What the filters of the core layer make of the addresses from `start`, up to `end` or to
@@ -328,8 +314,8 @@ mod tests {
     }
 
     #[test]
-    fn what_the_core_layer_allows_is_not_asked_about_again() -> Result {
-        let mut filters = Filters::new(&[
+    fn what_the_core_layer_allows_is_known_as_that() -> Result {
+        let filters = Filters::new(&[
             filter(FilterKind::Anon, true, REJECT),
             filter(FilterKind::Target(0), true, ALLOW),
             filter(FilterKind::Young, true, ALLOW),
@@ -338,8 +324,6 @@ mod tests {
         assert!(filters.ops_default_reject());
         let verdict = filters.decide(0, 0, 10, Grain::try_from(1)?);
         assert!(verdict.allowed);
-        filters.set_allowed(verdict.allowed);
-        assert!(filters.ops().is_empty() && !filters.ops_default_reject());
         let verdict = filters.decide(1, 0, 10, Grain::try_from(1)?);
         assert!(!verdict.allowed && !verdict.spared);
         Ok(())

@@ -29,6 +29,19 @@ pub struct Applied {
     pub filter_passed: u64,
 }
 
+/// What is to be applied to a region.
+pub struct Attempt<'a> {
+    /// The scheme.
+    pub scheme: &'a SchemeParams,
+    /// Whether a filter of the core layer has allowed the whole region. The operations do not ask
+    /// theirs then.
+    pub allowed: bool,
+    /// For the operations to note which entity they were at last, such as a folio that reaches
+    /// into the next region, so that none is tried twice. One for each scheme, and nothing at the
+    /// beginning of each of its intervals.
+    pub last: &'a mut Option<usize>,
+}
+
 /// Memory in a region, in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Eligible {
@@ -102,8 +115,8 @@ pub trait Operations {
     }
 
     /// Applies a scheme's action to a region. Called for supported actions only.
-    fn apply(&mut self, space: &Self::Space, region: &Region, scheme: &SchemeParams) -> Applied {
-        let _ = (space, region, scheme);
+    fn apply(&mut self, space: &Self::Space, region: &Region, attempt: Attempt<'_>) -> Applied {
+        let _ = (space, region, attempt);
         Applied::default()
     }
 }

@@ -215,6 +215,8 @@ pub(crate) struct SchemeState {
     pub(crate) next_apply: u64,
     /// Whether the walk under way, if any, has seen an application of this scheme.
     pub(crate) walked: bool,
+    /// What the operations have noted in the current interval.
+    pub(crate) last_entity: Option<usize>,
 }
 
 /// A scheme of a context.
@@ -244,6 +246,7 @@ impl Scheme {
             active: true,
             next_apply: 0,
             walked: false,
+            last_entity: None,
         };
         let mut scheme = Self { params, state };
         scheme.schedule(attrs, passed);

@@ -3,7 +3,10 @@
 //! The machine that this kernel runs on, as schemes see it.
 
 use super::thread::bell;
-use crate::engine::Machine;
+use crate::{
+    engine::Machine,
+    mm::metrics, //
+};
 use kernel::prelude::*;
 
 /// What there is to know of it.
@@ -15,34 +18,34 @@ impl Machine for ThisMachine {
     }
 
     fn free_mem_permil(&self) -> Result<u32> {
-        Err(ENODEV)
+        Ok(metrics::free_mem_permil())
     }
 
     fn some_mem_psi_us(&self) -> Result<u64> {
-        Err(ENODEV)
+        metrics::some_mem_psi_us()
     }
 
-    fn node_mem_used_bp(&self, _nid: i32) -> u64 {
-        0
+    fn node_mem_used_bp(&self, nid: i32) -> u64 {
+        metrics::node_mem_used_bp(nid)
     }
 
-    fn node_mem_free_bp(&self, _nid: i32) -> u64 {
-        10_000
+    fn node_mem_free_bp(&self, nid: i32) -> u64 {
+        metrics::node_mem_free_bp(nid)
     }
 
-    fn node_memcg_used_bp(&self, _nid: i32, _memcg: u64) -> u64 {
-        0
+    fn node_memcg_used_bp(&self, nid: i32, memcg: u64) -> u64 {
+        metrics::node_memcg_used_bp(nid, memcg)
     }
 
-    fn node_memcg_free_bp(&self, _nid: i32, _memcg: u64) -> u64 {
-        10_000
+    fn node_memcg_free_bp(&self, nid: i32, memcg: u64) -> u64 {
+        metrics::node_memcg_free_bp(nid, memcg)
     }
 
     fn active_mem_bp(&self) -> u64 {
-        0
+        metrics::active_mem_bp()
     }
 
     fn inactive_mem_bp(&self) -> u64 {
-        0
+        metrics::inactive_mem_bp()
     }
 }

@@ -9,6 +9,7 @@ use crate::{
         AccessPattern,
         Action,
         AddrRange,
+        Attempt,
         Attrs,
         AttrsParams,
         Context,
@@ -104,7 +105,7 @@ impl Operations for Busy {
         true
     }
 
-    fn apply(&mut self, (): &(), _: &Region, _: &SchemeParams) -> crate::engine::Applied {
+    fn apply(&mut self, (): &(), _: &Region, _: Attempt<'_>) -> crate::engine::Applied {
         self.0.note("apply");
         crate::engine::Applied::default()
     }
