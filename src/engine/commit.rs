@@ -90,6 +90,9 @@ impl<O: Operations> Context<O> {
                 .quota
                 .replace_goals(&params.quota.goals, &goals, states);
             params.quota.goals = goals;
+            if !params.quota.is_set() {
+                state.quota.clear();
+            }
         }
         Ok(())
     }
