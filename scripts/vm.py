@@ -60,6 +60,7 @@ class Machine:
     kernel: kernel.Kernel
     memory: str = "3G"
     smp: int = 2
+    nodes: int = 1
     icount: bool = False
     append: str = ""
     timeout: float = 600
@@ -156,6 +157,20 @@ def make_initrd(machine: Machine, folder: Path, argv: list[str], tests: bool = T
     return initrd
 
 
+def numa(machine: Machine) -> list[str]:
+    """QEMU's options for the nodes: as much memory on each, all processors on the first."""
+    if machine.nodes == 1:
+        return []
+    unit = machine.memory[-1]
+    mib = int(machine.memory[:-1]) << {"M": 0, "G": 10}[unit]
+    options = []
+    last = 0 if machine.icount else machine.smp - 1
+    for node in range(machine.nodes):
+        options += ["-object", f"memory-backend-ram,id=node{node},size={mib // machine.nodes}M"]
+        options += ["-numa", f"node,nodeid={node},memdev=node{node}" + ("" if node else f",cpus=0-{last}")]
+    return options
+
+
 def qemu_command(machine: Machine, folder: Path, options: list[str]) -> list[str]:
     # A busy host may be too late for the kernel's trial of the timer, and for its comparison of two clocks.
     busy_host = "no_timer_check tsc=reliable"
@@ -165,7 +180,7 @@ def qemu_command(machine: Machine, folder: Path, options: list[str]) -> list[str
     board = "q35,hpet=off" if machine.icount else "q35"
     argv = [
         "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-        "-machine", board, "-m", machine.memory, *options,
+        "-machine", board, "-m", machine.memory, *numa(machine), *options,
         "-kernel", machine.kernel.image, "-initrd", str(folder / "initrd"), "-append", append,
         "-chardev", f"file,id=console,path={folder}/console", "-serial", "chardev:console",
         "-device", "virtio-serial-pci",
@@ -277,6 +292,7 @@ def main() -> int:
         each.add_argument("--overlay", type=overlay, action="append", default=[], metavar="DIR:GUESTPATH")
         each.add_argument("--memory", default="3G")
         each.add_argument("--smp", type=int, default=2)
+        each.add_argument("--nodes", type=int, default=1, help="NUMA nodes among which the memory is divided")
         each.add_argument("--icount", action="store_true", help="one processor; an instruction takes one nanosecond")
         each.add_argument("--append", default="", help="more for the kernel's command line")
         each.add_argument("--log", type=Path, help="keep the kernel's log here")
@@ -297,6 +313,7 @@ def main() -> int:
         kernel=kernel.ensure(arguments.kernel, arguments.series),
         memory=arguments.memory,
         smp=arguments.smp,
+        nodes=arguments.nodes,
         icount=arguments.icount,
         append=arguments.append,
         timeout=getattr(arguments, "timeout", 0),

@@ -7,9 +7,13 @@
  */
 #include <linux/hugetlb.h>
 #include <linux/kprobes.h>
+#include <linux/migrate.h>
+#include <linux/mman.h>
+#include <linux/psi.h>
 #include <linux/rmap.h>
 
 #include "debugfs/file.h"
 #include "mm/helpers.h"
+#include "mm/unexported.h"
 #include "trace/log.h"
 #include "trace/region.h"

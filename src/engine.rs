@@ -18,15 +18,20 @@ mod apply;
 mod attrs;
 mod commit;
 mod context;
+mod dests;
 mod events;
 #[cfg(any(test, CONFIG_KUNIT = "y"))]
 mod fake;
 mod feedback;
+mod filter;
 mod latest;
+mod machine;
 mod num;
 mod operations;
 mod params;
+mod pauses;
 mod probe;
+mod quota;
 mod rand;
 mod rate;
 mod region;
@@ -34,6 +39,7 @@ mod regions;
 mod scheme;
 mod tune;
 mod walk;
+mod watermarks;
 mod window;
 
 pub use self::{
@@ -48,9 +54,21 @@ pub use self::{
         Context,
         Target, //
     },
+    dests::{
+        Dest,
+        Dests, //
+    },
     events::Events,
+    filter::{
+        Filter,
+        FilterKind,
+        Filters, //
+    },
+    machine::Machine,
     operations::{
         Applied,
+        Attempt,
+        Eligible,
         Operations,
         Pass, //
     },
@@ -66,6 +84,15 @@ pub use self::{
         ProbeHits,
         Probes,
         MAX_PROBES, //
+    },
+    quota::{
+        FailCharge,
+        Goal,
+        GoalMetric,
+        QuotaParams,
+        QuotaState,
+        Tuner,
+        Weights, //
     },
     rand::Rng,
     region::{
@@ -87,5 +114,9 @@ pub use self::{
     walk::{
         Tried,
         Walker, //
+    },
+    watermarks::{
+        WatermarkMetric,
+        Watermarks, //
     },
 };

@@ -10,6 +10,7 @@
 //! file of the sysfs tree may need.
 
 mod handle;
+mod machine;
 mod mailbox;
 mod moment;
 mod params;

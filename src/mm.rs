@@ -11,33 +11,64 @@
 //!
 //! Nearly all unsafe code of the module lives below this file.
 
+mod advice;
 mod areas;
+mod attributes;
 pub(crate) mod debugfs;
 mod folio;
+mod isolated;
 pub(crate) mod log;
 mod memcg;
+pub(crate) mod metrics;
+#[cfg(CONFIG_MIGRATION)]
+mod migrate;
+#[cfg(not(CONFIG_MIGRATION))]
+#[path = "mm/no_migrate.rs"]
+mod migrate;
+mod node;
 mod notifiers;
 mod page_table;
 mod pid;
-mod probe_filter;
+mod reclaim;
 mod rmap;
 pub(crate) mod symbols;
 mod system_ram;
 pub(crate) mod tracepoints;
 
+pub(crate) use advice::{
+    advise,
+    can_advise,
+    Advice, //
+};
 pub(crate) use areas::areas;
+pub(crate) use attributes::FolioAttributes;
 pub(crate) use folio::{
     Folio,
     FolioId,
     HAS_IDLE_FLAG, //
 };
 pub(crate) use memcg::memcg_id;
+pub(crate) use migrate::{
+    can_migrate,
+    MigrationList, //
+};
+pub(crate) use node::{
+    end_of_memory,
+    offline_until,
+    Node, //
+};
 pub(crate) use page_table::{
     Cursor,
     Entry,
-    Forgotten, //
+    Forgotten,
+    Origin, //
 };
 pub use pid::Pid;
+pub(crate) use reclaim::{
+    can_reclaim,
+    Priority,
+    ReclaimList, //
+};
 pub(crate) use rmap::ReverseMap;
 pub(crate) use system_ram::system_ram;
 
@@ -46,4 +77,3 @@ pub(crate) fn give_way() {
     // SAFETY: This is a thread of its own, which may sleep.
     unsafe { crate::bindings::damon_rs_helper_cond_resched() };
 }
-pub(crate) use probe_filter::FolioAttributes;

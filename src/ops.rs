@@ -13,11 +13,12 @@ use crate::{
         Action,
         AddrRange,
         Applied,
+        Attempt,
+        Eligible,
         Operations,
         PageAttributes,
         Pass,
-        Region,
-        SchemeParams, //
+        Region, //
     },
     mm::{
         FolioAttributes,
@@ -27,6 +28,7 @@ use crate::{
 };
 
 mod paddr;
+mod page_filters;
 mod remembered;
 mod three_regions;
 mod vaddr;
@@ -177,10 +179,25 @@ impl Operations for AnyOps {
         }
     }
 
-    fn apply(&mut self, space: &Space, region: &Region, scheme: &SchemeParams) -> Applied {
+    fn knows_nodes(&self) -> bool {
+        match self {
+            Self::Vaddr(vaddr) => vaddr.knows_nodes(),
+            Self::Paddr(paddr) => paddr.knows_nodes(),
+        }
+    }
+
+    fn eligible(&mut self, space: &Space, region: &Region, nid: i32) -> Eligible {
         match (self, space) {
-            (Self::Vaddr(vaddr), Space::Process(pid)) => vaddr.apply(pid, region, scheme),
-            (Self::Paddr(paddr), Space::Physical) => paddr.apply(&(), region, scheme),
+            (Self::Vaddr(vaddr), Space::Process(pid)) => vaddr.eligible(pid, region, nid),
+            (Self::Paddr(paddr), Space::Physical) => paddr.eligible(&(), region, nid),
+            _ => Eligible::default(),
+        }
+    }
+
+    fn apply(&mut self, space: &Space, region: &Region, attempt: Attempt<'_>) -> Applied {
+        match (self, space) {
+            (Self::Vaddr(vaddr), Space::Process(pid)) => vaddr.apply(pid, region, attempt),
+            (Self::Paddr(paddr), Space::Physical) => paddr.apply(&(), region, attempt),
             _ => Applied::default(),
         }
     }

@@ -5,6 +5,8 @@
 //! A commit has two parts. Planning checks everything and allocates everything, and may fail: then
 //! the context is as it was. Carrying the plan out only moves values, and cannot fail.
 
+mod limits;
+
 use super::{
     attrs::Attrs,
     context::{
@@ -19,6 +21,7 @@ use super::{
         Params,
         TargetParams, //
     },
+    quota::QuotaState,
     regions::{
         check_ranges,
         joined,
@@ -45,6 +48,8 @@ struct Plan<S> {
     targets: KVec<Target<S>>,
     /// Room for the schemes.
     schemes: KVec<Scheme>,
+    /// The state of the quota that each scheme would start with.
+    quotas: KVec<QuotaState>,
 }
 
 impl<O: Operations> Context<O> {
@@ -55,8 +60,8 @@ impl<O: Operations> Context<O> {
     /// that are added or lose their sample by a move have none to be checked.
     ///
     /// `EINVAL` if the operations' region size is no power of two, a target's ranges cannot be, the
-    /// probes have weights that the attributes do not go with, or an obsolete target matches none;
-    /// `ENOMEM` without memory. Either way nothing has changed.
+    /// probes have weights that the attributes do not go with, an obsolete target matches none, or a
+    /// goal needs to know of nodes and the operations do not; `ENOMEM` without memory. Either way nothing has changed.
     pub fn commit(&mut self, params: Params<O>) -> Result<Committed> {
         let plan = self.plan(&params)?;
         Ok(self.carry_out(plan, params))
@@ -94,8 +99,17 @@ impl<O: Operations> Context<O> {
             all_regions.push_within_capacity(regions)?;
         }
 
+        let mut quotas = KVec::with_capacity(params.schemes.len(), GFP_KERNEL)?;
+        for scheme in &params.schemes {
+            if scheme.quota.needs_nodes() && !params.ops.knows_nodes() {
+                return Err(EINVAL);
+            }
+            quotas.push_within_capacity(QuotaState::new(&scheme.quota)?)?;
+        }
+
         Ok(Plan {
             grain,
+            quotas,
             regions: all_regions,
             targets: KVec::with_capacity(nr_kept, GFP_KERNEL)?,
             schemes: KVec::with_capacity(params.schemes.len(), GFP_KERNEL)?,
@@ -116,17 +130,18 @@ impl<O: Operations> Context<O> {
             regions,
             mut targets,
             mut schemes,
+            quotas,
         } = plan;
 
         // The plan has made room for each push below.
-        let mut running = self.schemes.iter();
-        for params in wanted_schemes {
+        let mut running = core::mem::take(&mut self.schemes).into_iter();
+        for (params, quota) in wanted_schemes.into_iter().zip(quotas) {
             let scheme = match running.next() {
-                Some(scheme) => Scheme {
-                    params,
-                    state: scheme.state,
-                },
-                None => Scheme::new(params, &self.settings.attrs, self.progress.passed),
+                Some(scheme) => scheme.with_params(params, quota),
+                None => {
+                    let attrs = &self.settings.attrs;
+                    Scheme::with_quota(params, quota, attrs, self.progress.passed)
+                }
             };
             let _ = schemes.push_within_capacity(scheme);
         }
@@ -137,11 +152,16 @@ impl<O: Operations> Context<O> {
         let changed_mode = probes.are_weighted() != running_probes.are_weighted();
         let mut regions = regions.into_iter();
         let mut running = self.targets.iter();
-        for TargetParams {
-            space, obsolete, ..
-        } in wanted_targets
-        {
+        for (position, wanted) in (0..usize::MAX).zip(wanted_targets) {
+            let TargetParams {
+                space, obsolete, ..
+            } = wanted;
             let current = running.next();
+            // Targets only move to the front, so what has moved is not met again.
+            let moved = (!obsolete).then_some(targets.len());
+            for scheme in &mut schemes {
+                scheme.state.quota.follow(position, moved);
+            }
             if obsolete {
                 continue;
             }
@@ -159,6 +179,10 @@ impl<O: Operations> Context<O> {
                 regions,
                 aggregated: same_space && current.is_some_and(|target| target.aggregated),
             });
+        }
+
+        for scheme in &mut schemes {
+            scheme.state.quota.leave_from(targets.len());
         }
 
         let old_attrs = self.settings.attrs;
@@ -234,15 +258,15 @@ mod tests {
 
     fn scheme(action: Action, n: u64) -> SchemeParams {
         let few = MinMax { min: 3, max: 4 };
+        let pattern = AccessPattern {
+            sz: MinMax { min: n, max: n },
+            nr_accesses: few,
+            age: few,
+        };
         SchemeParams {
-            pattern: AccessPattern {
-                sz: MinMax { min: n, max: n },
-                nr_accesses: few,
-                age: few,
-            },
-            action,
             apply_interval: Micros(n),
             max_nr_snapshots: n,
+            ..SchemeParams::new(pattern, action)
         }
     }
 

@@ -9,7 +9,11 @@ use super::{
         Micros, //
     },
     events::Events,
+    machine::Machine,
     operations::{
+        Applied,
+        Attempt,
+        Eligible,
         Operations,
         Pass, //
     },
@@ -25,14 +29,22 @@ use super::{
         AddrRange,
         Region, //
     },
-    scheme::SchemeParams, //
+    scheme::{
+        Action,
+        SchemeParams, //
+    },
 };
+use core::cell::Cell;
 use kernel::prelude::*;
 
 /// A monitor's view of a memory that is accessed all the time, or not at all.
 pub(crate) struct Fake {
     pub(crate) min_region_sz: u64,
     pub(crate) covers: Option<AddrRange>,
+    /// Whether all actions are supported and have effect on all memory.
+    pub(crate) works: bool,
+    /// What actions were applied to.
+    pub(crate) applied: KVec<(u64, u64)>,
 }
 
 impl Operations for Fake {
@@ -72,6 +84,31 @@ impl Operations for Fake {
     fn same_space(&self, hot: &bool, _old: &Self, old_hot: &bool) -> bool {
         hot == old_hot
     }
+
+    /// Half of the memory is on node 1.
+    fn eligible(&mut self, _hot: &bool, region: &Region, nid: i32) -> Eligible {
+        Eligible {
+            bytes: region.size(),
+            on_node: if nid == 1 { region.size() / 2 } else { 0 },
+        }
+    }
+
+    fn supports(&self, action: Action) -> bool {
+        self.works || action == Action::Stat
+    }
+
+    fn apply(&mut self, _hot: &bool, region: &Region, attempt: Attempt<'_>) -> Applied {
+        if !self.works || attempt.scheme.action == Action::Stat {
+            return Applied::default();
+        }
+        let _ = self
+            .applied
+            .push((region.start(), region.end()), GFP_KERNEL);
+        Applied {
+            bytes: region.size(),
+            filter_passed: region.size(),
+        }
+    }
 }
 
 /// A page of the memory: anonymous, and in no group.
@@ -100,6 +137,55 @@ impl Events for Deaf {
     fn tuned(&mut self, _: Micros) {}
 }
 
+/// A machine whose metrics the tests set.
+#[derive(Default)]
+pub(crate) struct Machinery {
+    pub(crate) now_ns: Cell<u64>,
+    /// `None` where it cannot be had.
+    pub(crate) free_mem_permil: Cell<Option<u32>>,
+    pub(crate) some_mem_psi_us: Cell<Option<u64>>,
+    /// What all other metrics are.
+    pub(crate) metric: Cell<u64>,
+}
+
+impl Machine for Machinery {
+    fn now_ns(&self) -> u64 {
+        self.now_ns.get()
+    }
+
+    fn free_mem_permil(&self) -> Result<u32> {
+        self.free_mem_permil.get().ok_or(ENODEV)
+    }
+
+    fn some_mem_psi_us(&self) -> Result<u64> {
+        self.some_mem_psi_us.get().ok_or(ENODEV)
+    }
+
+    fn node_mem_used_bp(&self, _nid: i32) -> u64 {
+        self.metric.get()
+    }
+
+    fn node_mem_free_bp(&self, _nid: i32) -> u64 {
+        self.metric.get()
+    }
+
+    fn node_memcg_used_bp(&self, _nid: i32, _memcg: u64) -> u64 {
+        self.metric.get()
+    }
+
+    fn node_memcg_free_bp(&self, _nid: i32, _memcg: u64) -> u64 {
+        self.metric.get()
+    }
+
+    fn active_mem_bp(&self) -> u64 {
+        self.metric.get()
+    }
+
+    fn inactive_mem_bp(&self) -> u64 {
+        self.metric.get()
+    }
+}
+
 /// Parameters for targets with the given ranges, the odd ones hot, and one region size.
 pub(crate) fn params(targets: &[&[(u64, u64)]], min_region_sz: u64) -> Result<Params<Fake>> {
     let mut list = KVec::with_capacity(targets.len(), GFP_KERNEL)?;
@@ -120,6 +206,8 @@ pub(crate) fn params(targets: &[&[(u64, u64)]], min_region_sz: u64) -> Result<Pa
         ops: Fake {
             min_region_sz,
             covers: None,
+            works: false,
+            applied: KVec::new(),
         },
         attrs: Attrs::try_from(AttrsParams::default())?,
         probes: Probes::default(),

@@ -121,7 +121,8 @@ mod tests {
                 params,
                 with_scheme,
                 Deaf,
-                Fake, //
+                Fake,
+                Machinery, //
             },
             num::count,
             region::tests::region,
@@ -141,18 +142,17 @@ mod tests {
     };
 
     fn scheme(nr_accesses: MinMax<u32>, apply_interval: Micros) -> SchemeParams {
-        SchemeParams {
-            pattern: AccessPattern {
-                sz: MinMax {
-                    min: 0,
-                    max: u64::MAX,
-                },
-                nr_accesses,
-                age: ALL,
+        let pattern = AccessPattern {
+            sz: MinMax {
+                min: 0,
+                max: u64::MAX,
             },
-            action: Action::Stat,
+            nr_accesses,
+            age: ALL,
+        };
+        SchemeParams {
             apply_interval,
-            max_nr_snapshots: 0,
+            ..SchemeParams::new(pattern, Action::Stat)
         }
     }
 
@@ -225,7 +225,7 @@ mod tests {
         context.merge();
         let mut walk = Seen::default();
         context.begin_walk();
-        context.apply_schemes(&mut Deaf, Some(&mut walk));
+        context.apply_schemes(&mut Deaf, &Machinery::default(), Some(&mut walk));
         let first = walk.0.iter().copied().filter(|shown| shown.1 == 0);
 
         context.aggregate(&mut Deaf);

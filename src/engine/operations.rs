@@ -29,6 +29,28 @@ pub struct Applied {
     pub filter_passed: u64,
 }
 
+/// What is to be applied to a region.
+pub struct Attempt<'a> {
+    /// The scheme.
+    pub scheme: &'a SchemeParams,
+    /// Whether a filter of the core layer has allowed the whole region. The operations do not ask
+    /// theirs then.
+    pub allowed: bool,
+    /// For the operations to note which entity they were at last, such as a folio that reaches
+    /// into the next region, so that none is tried twice. One for each scheme, and nothing at the
+    /// beginning of each of its intervals.
+    pub last: &'a mut Option<usize>,
+}
+
+/// Memory in a region, in bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Eligible {
+    /// All of it.
+    pub bytes: u64,
+    /// What is on the node that was asked for.
+    pub on_node: u64,
+}
+
 /// What an address space can do.
 ///
 /// The engine hands over a whole target at a time with its regions in ascending order, so that an
@@ -80,9 +102,21 @@ pub trait Operations {
         action == Action::Stat
     }
 
+    /// Whether [`Self::eligible`] can tell anything. Goals for it are refused in a commit if not.
+    fn knows_nodes(&self) -> bool {
+        false
+    }
+
+    /// How much memory there is in a region, and how much of it on the node with this number: on
+    /// none if there is no such node.
+    fn eligible(&mut self, space: &Self::Space, region: &Region, nid: i32) -> Eligible {
+        let _ = (space, region, nid);
+        Eligible::default()
+    }
+
     /// Applies a scheme's action to a region. Called for supported actions only.
-    fn apply(&mut self, space: &Self::Space, region: &Region, scheme: &SchemeParams) -> Applied {
-        let _ = (space, region, scheme);
+    fn apply(&mut self, space: &Self::Space, region: &Region, attempt: Attempt<'_>) -> Applied {
+        let _ = (space, region, attempt);
         Applied::default()
     }
 }

@@ -105,7 +105,8 @@ mod tests {
                 params,
                 with_scheme,
                 Deaf,
-                Fake, //
+                Fake,
+                Machinery, //
             },
             region::tests::region,
             scheme::{
@@ -186,18 +187,17 @@ mod tests {
             max: u32::MAX,
         };
         for apply_interval in [Micros(0), Micros::from_secs(1)] {
-            let scheme = SchemeParams {
-                pattern: AccessPattern {
-                    sz: MinMax {
-                        min: 0,
-                        max: u64::MAX,
-                    },
-                    nr_accesses: all,
-                    age: all,
+            let pattern = AccessPattern {
+                sz: MinMax {
+                    min: 0,
+                    max: u64::MAX,
                 },
-                action: Action::Stat,
+                nr_accesses: all,
+                age: all,
+            };
+            let scheme = SchemeParams {
                 apply_interval,
-                max_nr_snapshots: 0,
+                ..SchemeParams::new(pattern, Action::Stat)
             };
             params = with_scheme(params, scheme)?;
         }
@@ -208,7 +208,7 @@ mod tests {
             context.check_and_prepare();
         }
         context.merge();
-        context.apply_schemes(&mut Deaf, None);
+        context.apply_schemes(&mut Deaf, &Machinery::default(), None);
         Ok(context)
     }
 

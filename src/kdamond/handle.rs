@@ -28,6 +28,7 @@
 //! put [`Slot::Ending`] there and does not hold the lock.
 
 use super::{
+    machine::ThisMachine,
     mailbox::Mailbox,
     registry::Registry,
     requests::{
@@ -124,7 +125,7 @@ impl Kdamond {
         let running = self.registry.enter(alone)?;
         // If it cannot be made, what it was to own is dropped, the inbox included.
         let thread = Thread::spawn(running.before, move || {
-            run::Kdamond::new(context, inbox, TraceEvents).run();
+            run::Kdamond::new(context, inbox, TraceEvents, ThisMachine).run();
             drop(running);
         })?;
         claim.thread = Some(thread);

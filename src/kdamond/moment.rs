@@ -28,6 +28,11 @@ impl Moment {
         Self::from_nanos(self.0.saturating_add(micros.saturating_mul(1000)))
     }
 
+    /// Nanoseconds since the clock's start.
+    pub(crate) fn as_nanos(self) -> u64 {
+        self.0
+    }
+
     /// As a `ktime_t`.
     pub(crate) fn as_ktime(self) -> i64 {
         // By the invariant it fits.

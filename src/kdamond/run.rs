@@ -5,8 +5,9 @@
 //! ```text
 //!        ┌────────────► answer the bell: calls, walks, stop
 //!        │                   │
-//!        │    paused ◄───────┤
-//!        │  sleep ≤ 1 s      │ no sample is prepared: prepare one
+//!        │  paused, or all   │
+//!        │  schemes rest ◄───┤
+//!        │  sleep            │ no sample is prepared: prepare one
 //!        │        │          │
 //!        ├────────┘          ▼
 //!        │             is it time? ──no──► sleep until it is, or the bell rings ──┐
@@ -29,6 +30,7 @@ use super::{
 use crate::engine::{
     Context,
     Events,
+    Machine,
     Operations,
     Walker, //
 };
@@ -38,25 +40,27 @@ use kernel::prelude::*;
 const PAUSED_CHECK_US: u64 = 1_000_000;
 
 /// A kdamond at work.
-pub(crate) struct Kdamond<O: Operations, E: Events> {
+pub(crate) struct Kdamond<O: Operations, E: Events, M: Machine> {
     // In the order in which they go: who waits for the walk hears of its end before the mailbox
     // closes, and once it is closed nothing of the context is left.
     walk: Option<KBox<dyn Walk<dyn Walker>>>,
     repeats: Repeats<Context<O>>,
     context: Context<O>,
     events: E,
+    machine: M,
     schedule: Schedule,
     /// When the outstanding sample was prepared. `None` at the start and while paused.
     prepared: Option<Moment>,
     inbox: Inbox<Context<O>, dyn Walker>,
 }
 
-impl<O: Operations + 'static, E: Events> Kdamond<O, E> {
+impl<O: Operations + 'static, E: Events, M: Machine> Kdamond<O, E, M> {
     /// Brings a context and its mailbox together.
     pub(crate) fn new(
         context: Context<O>,
         inbox: Inbox<Context<O>, dyn Walker>,
         events: E,
+        machine: M,
     ) -> Self {
         Self {
             walk: None,
@@ -64,6 +68,7 @@ impl<O: Operations + 'static, E: Events> Kdamond<O, E> {
             schedule: Schedule::new(context.attrs(), context.passed()),
             context,
             events,
+            machine,
             prepared: None,
             inbox,
         }
@@ -74,9 +79,17 @@ impl<O: Operations + 'static, E: Events> Kdamond<O, E> {
         self.context.start();
         while self.answer() && self.context.any_target_valid() {
             if self.context.paused() {
-                self.rest();
-            } else {
-                self.work();
+                self.context.stand_still(&self.machine);
+                self.rest(PAUSED_CHECK_US);
+                continue;
+            }
+            self.context.go_on(&self.machine);
+            match self.context.check_watermarks(&self.machine) {
+                Some(interval) => {
+                    self.repeat_calls();
+                    self.rest(interval.0);
+                }
+                None => self.work(),
             }
         }
         self.cancel_walk();
@@ -116,13 +129,13 @@ impl<O: Operations + 'static, E: Events> Kdamond<O, E> {
         self.let_change(|its| its.repeats.tick(&mut its.context))
     }
 
-    /// Nothing but to wait. The outstanding sample is given up: how long it would be is not up to
+    /// Nothing but to wait, for some microseconds. The outstanding sample is given up: how long it would be is not up to
     /// the sampling interval any more.
-    fn rest(&mut self) {
+    fn rest(&mut self, micros: u64) {
         self.cancel_walk();
         self.prepared = None;
         let bell = self.inbox.bell();
-        bell.sleep_until(bell::now().after_micros(PAUSED_CHECK_US));
+        bell.sleep_until(bell::now().after_micros(micros));
     }
 
     /// Takes a sample when it is time, else waits for that.
@@ -189,7 +202,8 @@ impl<O: Operations + 'static, E: Events> Kdamond<O, E> {
         let visitor = self.walk.as_mut().and_then(|walk| walk.visitor());
         // Shortens the lifetime of the trait object, which `Option` alone does not.
         let visitor = visitor.map(|visitor| visitor as &mut dyn Walker);
-        let walked = self.context.apply_schemes(&mut self.events, visitor);
+        let events = &mut self.events;
+        let walked = self.context.apply_schemes(events, &self.machine, visitor);
         if walked {
             if let Some(mut walk) = self.walk.take() {
                 self.inbox.end_walk();

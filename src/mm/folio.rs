@@ -23,7 +23,11 @@ use kernel::{
     sync::rcu, //
 };
 
-use super::probe_filter::FolioAttributes;
+use super::attributes::{
+    self,
+    FolioAttributes, //
+};
+use super::node::Node;
 use crate::bindings;
 
 /// Whether the kernel's folios have the flags *young* and *idle*.
@@ -37,6 +41,10 @@ impl FolioId {
     #[inline]
     pub(crate) const fn from_addr(addr: usize) -> Self {
         Self(addr)
+    }
+
+    pub(crate) const fn addr(self) -> usize {
+        self.0
     }
 }
 
@@ -64,6 +72,18 @@ impl FolioFlags {
     #[inline]
     pub(super) fn lru(self) -> bool {
         self.0 & (1 << c::pageflags_PG_lru) != 0
+    }
+
+    /// Whether reclaim holds it for used more than once.
+    #[inline]
+    pub(super) fn active(self) -> bool {
+        self.0 & (1 << c::pageflags_PG_active) != 0
+    }
+
+    /// Whether it must stay in memory.
+    #[inline]
+    pub(super) fn unevictable(self) -> bool {
+        self.0 & (1 << c::pageflags_PG_unevictable) != 0
     }
 
     /// Whether it has more than one page.
@@ -170,6 +190,36 @@ impl Folio {
     #[inline]
     pub(super) fn as_ptr(&self) -> *mut c::folio {
         self.0.as_ptr()
+    }
+
+    /// Whether it is on one of reclaim's lists.
+    #[inline]
+    pub(crate) fn is_on_lru(&self) -> bool {
+        self.flags().lru()
+    }
+
+    /// How many bytes it has.
+    #[inline]
+    pub(crate) fn size(&self) -> usize {
+        // SAFETY: The folio is valid by the type invariants.
+        unsafe { attributes::size(self.as_ptr()) }
+    }
+
+    /// Whether it is on this node.
+    #[inline]
+    pub(crate) fn is_on(&self, node: Node) -> bool {
+        // SAFETY: The folio is valid by the type invariants.
+        node == unsafe { Node::of(self.as_ptr()) }
+    }
+
+    /// Makes reclaim forget all accesses that it was told of, but not those in page tables.
+    #[inline]
+    pub(crate) fn forget_references(&self) {
+        // SAFETY: The folio is valid by the type invariants. Both operations are atomic.
+        unsafe {
+            bindings::damon_rs_helper_folio_clear_referenced(self.as_ptr());
+            bindings::damon_rs_helper_folio_clear_young(self.as_ptr());
+        }
     }
 
     /// Which folio this is.

@@ -4,10 +4,13 @@
  */
 
 #include <linux/cgroup.h>
+#include <linux/gfp.h>
 #include <linux/hugetlb.h>
+#include <linux/list.h>
 #include <linux/memcontrol.h>
 #include <linux/memory_hotplug.h>
 #include <linux/mm.h>
+#include <linux/mm_inline.h>
 #include <linux/mmap_lock.h>
 #include <linux/mmu_notifier.h>
 #include <linux/page-flags.h>
@@ -15,11 +18,24 @@
 #include <linux/pagemap.h>
 #include <linux/pgtable.h>
 #include <linux/pid.h>
+#include <linux/psi_types.h>
 #include <linux/rmap.h>
 #include <linux/sched.h>
+#include <linux/sched/mm.h>
 #include <linux/spinlock.h>
+#include <linux/vmstat.h>
 
 #include "helpers.h"
+
+/*
+ * As alloc_migration_target() does it for folios that are on reclaim's lists, but on no other node than the one asked for.
+ * Nobody waits for reclaim, no reserve is used, and failing is not worth a word.
+ */
+struct folio *damon_rs_helper_folio_alloc_like(struct folio *src, int nid)
+{
+	return __folio_alloc((folio_test_large(src) ? GFP_TRANSHUGE : (GFP_HIGHUSER_MOVABLE & ~__GFP_RECLAIM) | GFP_NOWAIT) |
+			     __GFP_THISNODE | __GFP_NOMEMALLOC | __GFP_NOWARN, folio_order(src), nid, NULL);
+}
 
 spinlock_t *damon_rs_helper_huge_pte_lockptr(struct vm_area_struct *vma, pte_t *pte)
 {
@@ -36,6 +52,56 @@ unsigned int damon_rs_helper_vma_huge_page_shift(struct vm_area_struct *vma)
 	return huge_page_shift(hstate_vma(vma));
 }
 
+void damon_rs_helper_folio_list_add_tail(struct folio *folio, struct list_head *list)
+{
+	list_add_tail(&folio->lru, list);
+}
+
+void damon_rs_helper_folio_list_del(struct folio *folio)
+{
+	list_del(&folio->lru);
+}
+
+struct folio *damon_rs_helper_folio_list_first(struct list_head *list)
+{
+	return list_first_entry_or_null(list, struct folio, lru);
+}
+
+struct folio *damon_rs_helper_folio_next(struct folio *folio)
+{
+	return (struct folio *)folio->lru.next;
+}
+
+void damon_rs_helper_folio_set_next(struct folio *folio, struct folio *next)
+{
+	folio->lru.next = (struct list_head *)next;
+}
+
+unsigned long damon_rs_helper_node_end_pfn(int nid)
+{
+	return node_online(nid) ? node_end_pfn(nid) : 0;
+}
+
+unsigned long damon_rs_helper_node_free_pages(int nid, unsigned int zone)
+{
+	return zone_page_state(&NODE_DATA(nid)->node_zones[zone], NR_FREE_PAGES);
+}
+
+bool damon_rs_helper_node_has_memory(int nid)
+{
+	return nid >= 0 && nid < MAX_NUMNODES && node_state(nid, N_MEMORY);
+}
+
+unsigned long damon_rs_helper_node_managed_pages(int nid, unsigned int zone)
+{
+	return zone_managed_pages(&NODE_DATA(nid)->node_zones[zone]);
+}
+
+bool damon_rs_helper_section_is_online(unsigned long pfn)
+{
+	return pfn_to_section_nr(pfn) < NR_MEM_SECTIONS && online_section_nr(pfn_to_section_nr(pfn));
+}
+
 struct page *damon_rs_helper_pfn_to_online_page(unsigned long pfn)
 {
 	return pfn_to_online_page(pfn);
@@ -45,6 +111,21 @@ struct page *damon_rs_helper_pfn_to_online_page(unsigned long pfn)
 bool damon_rs_helper_folio_is_mapped(struct folio *folio)
 {
 	return folio_mapped(folio) && ((unsigned long)READ_ONCE(folio->mapping) & ~FOLIO_MAPPING_FLAGS);
+}
+
+unsigned long damon_rs_helper_all_pages(void)
+{
+	return totalram_pages();
+}
+
+int damon_rs_helper_folio_nid(struct folio *folio)
+{
+	return folio_nid(folio);
+}
+
+unsigned long damon_rs_helper_folio_nr_pages(struct folio *folio)
+{
+	return folio_nr_pages(folio);
 }
 
 void damon_rs_helper_folio_put(struct folio *folio)
@@ -63,6 +144,16 @@ u64 damon_rs_helper_folio_memcg_id(struct folio *folio)
 	return mem_cgroup_id(folio_memcg_check(folio));
 }
 
+/* lruvec_page_state() is not exported; `state` is where it is. */
+unsigned long damon_rs_helper_lruvec_pages(struct mem_cgroup *memcg, int nid,
+					   unsigned long (*state)(struct lruvec *lruvec, enum node_stat_item item))
+{
+	struct lruvec *lruvec = mem_cgroup_lruvec(memcg, NODE_DATA(nid));
+
+	return state(lruvec, NR_ACTIVE_ANON) + state(lruvec, NR_INACTIVE_ANON) +
+	       state(lruvec, NR_ACTIVE_FILE) + state(lruvec, NR_INACTIVE_FILE);
+}
+
 u64 damon_rs_helper_mem_cgroup_id(struct mem_cgroup *memcg)
 {
 	return mem_cgroup_id(memcg);
@@ -76,6 +167,11 @@ bool damon_rs_helper_mem_cgroup_online(struct mem_cgroup *memcg)
 int damon_rs_helper_mem_cgroup_path(struct mem_cgroup *memcg, char *buf, size_t size)
 {
 	return cgroup_path(memcg->css.cgroup, buf, size);
+}
+
+void damon_rs_helper_mem_cgroup_put(struct mem_cgroup *memcg)
+{
+	mem_cgroup_put(memcg);
 }
 #endif
 
@@ -134,6 +230,16 @@ bool damon_rs_helper_mm_has_notifiers(struct mm_struct *mm)
 struct folio *damon_rs_helper_page_folio(struct page *page)
 {
 	return page_folio(page);
+}
+
+void damon_rs_helper_folio_clear_referenced(struct folio *folio)
+{
+	folio_clear_referenced(folio);
+}
+
+void damon_rs_helper_folio_clear_young(struct folio *folio)
+{
+	folio_test_clear_young(folio);
 }
 
 void damon_rs_helper_folio_set_idle(struct folio *folio)
@@ -211,6 +317,13 @@ struct pid *damon_rs_helper_get_pid(struct pid *pid)
 	return get_pid(pid);
 }
 
+#ifdef CONFIG_PSI
+u64 damon_rs_helper_psi_some_mem(struct psi_group *group)
+{
+	return READ_ONCE(group->total[PSI_AVGS][PSI_MEM_SOME]);
+}
+#endif
+
 /* What DEFINE_FOLIO_VMA_WALK() makes. */
 void damon_rs_helper_folio_vma_walk(struct page_vma_mapped_walk *walk, struct folio *folio, struct vm_area_struct *vma,
 				    unsigned long addr)
@@ -239,7 +352,33 @@ bool damon_rs_helper_need_resched(void)
 	return need_resched();
 }
 
+void damon_rs_helper_memalloc_noreclaim_restore(unsigned int flags)
+{
+	memalloc_noreclaim_restore(flags);
+}
+
+unsigned int damon_rs_helper_memalloc_noreclaim_save(void)
+{
+	return memalloc_noreclaim_save();
+}
+
 bool damon_rs_helper_spin_is_contended(spinlock_t *lock)
 {
 	return spin_is_contended(lock);
+}
+
+unsigned long damon_rs_helper_global_lru_pages(bool active)
+{
+	return global_node_page_state(active ? NR_ACTIVE_ANON : NR_INACTIVE_ANON) +
+	       global_node_page_state(active ? NR_ACTIVE_FILE : NR_INACTIVE_FILE);
+}
+
+unsigned long damon_rs_helper_free_pages(void)
+{
+	return global_zone_page_state(NR_FREE_PAGES);
+}
+
+void damon_rs_helper_folio_count_isolated(struct folio *folio, long pages)
+{
+	node_stat_mod_folio(folio, NR_ISOLATED_ANON + folio_is_file_lru(folio), pages);
 }

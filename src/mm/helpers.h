@@ -11,26 +11,48 @@
 #include <linux/memcontrol.h>
 #include <linux/mm.h>
 #include <linux/pid.h>
+#include <linux/psi_types.h>
 #include <linux/rmap.h>
+
+/* linux/gfp.h */
+struct folio *damon_rs_helper_folio_alloc_like(struct folio *src, int nid);
 
 /* linux/hugetlb.h */
 spinlock_t *damon_rs_helper_huge_pte_lockptr(struct vm_area_struct *vma, pte_t *pte);
 bool damon_rs_helper_is_vm_hugetlb_page(struct vm_area_struct *vma);
 unsigned int damon_rs_helper_vma_huge_page_shift(struct vm_area_struct *vma);
 
-/* linux/memory_hotplug.h */
+/* linux/list.h */
+void damon_rs_helper_folio_list_add_tail(struct folio *folio, struct list_head *list);
+void damon_rs_helper_folio_list_del(struct folio *folio);
+struct folio *damon_rs_helper_folio_list_first(struct list_head *list);
+struct folio *damon_rs_helper_folio_next(struct folio *folio);
+void damon_rs_helper_folio_set_next(struct folio *folio, struct folio *next);
+
+/* linux/memory_hotplug.h, linux/mmzone.h */
+unsigned long damon_rs_helper_node_end_pfn(int nid);
+unsigned long damon_rs_helper_node_free_pages(int nid, unsigned int zone);
+bool damon_rs_helper_node_has_memory(int nid);
+unsigned long damon_rs_helper_node_managed_pages(int nid, unsigned int zone);
+bool damon_rs_helper_section_is_online(unsigned long pfn);
 struct page *damon_rs_helper_pfn_to_online_page(unsigned long pfn);
 
 /* linux/memcontrol.h, linux/cgroup.h */
 #ifdef CONFIG_MEMCG
 u64 damon_rs_helper_folio_memcg_id(struct folio *folio);
 u64 damon_rs_helper_mem_cgroup_id(struct mem_cgroup *memcg);
+unsigned long damon_rs_helper_lruvec_pages(struct mem_cgroup *memcg, int nid,
+					   unsigned long (*state)(struct lruvec *lruvec, enum node_stat_item item));
 bool damon_rs_helper_mem_cgroup_online(struct mem_cgroup *memcg);
 int damon_rs_helper_mem_cgroup_path(struct mem_cgroup *memcg, char *buf, size_t size);
+void damon_rs_helper_mem_cgroup_put(struct mem_cgroup *memcg);
 #endif
 
 /* linux/mm.h */
 bool damon_rs_helper_folio_is_mapped(struct folio *folio);
+unsigned long damon_rs_helper_all_pages(void);
+int damon_rs_helper_folio_nid(struct folio *folio);
+unsigned long damon_rs_helper_folio_nr_pages(struct folio *folio);
 void damon_rs_helper_folio_put(struct folio *folio);
 bool damon_rs_helper_folio_try_get(struct folio *folio);
 void damon_rs_helper_vma_iter_init(struct vma_iterator *vmi, struct mm_struct *mm, unsigned long addr);
@@ -52,6 +74,8 @@ bool damon_rs_helper_mm_has_notifiers(struct mm_struct *mm);
 
 /* linux/page-flags.h, linux/page_idle.h */
 struct folio *damon_rs_helper_page_folio(struct page *page);
+void damon_rs_helper_folio_clear_referenced(struct folio *folio);
+void damon_rs_helper_folio_clear_young(struct folio *folio);
 void damon_rs_helper_folio_set_idle(struct folio *folio);
 void damon_rs_helper_folio_set_young(struct folio *folio);
 bool damon_rs_helper_folio_test_hugetlb(struct folio *folio);
@@ -74,6 +98,11 @@ bool damon_rs_helper_test_and_clear_young(unsigned long *entry);
 /* linux/pid.h */
 struct pid *damon_rs_helper_get_pid(struct pid *pid);
 
+/* linux/psi.h */
+#ifdef CONFIG_PSI
+u64 damon_rs_helper_psi_some_mem(struct psi_group *group);
+#endif
+
 /* linux/rmap.h */
 void damon_rs_helper_folio_vma_walk(struct page_vma_mapped_walk *walk, struct folio *folio, struct vm_area_struct *vma,
 				    unsigned long addr);
@@ -83,7 +112,16 @@ void damon_rs_helper_page_vma_mapped_walk_done(struct page_vma_mapped_walk *walk
 void damon_rs_helper_cond_resched(void);
 bool damon_rs_helper_need_resched(void);
 
+/* linux/sched/mm.h */
+void damon_rs_helper_memalloc_noreclaim_restore(unsigned int flags);
+unsigned int damon_rs_helper_memalloc_noreclaim_save(void);
+
 /* linux/spinlock.h */
 bool damon_rs_helper_spin_is_contended(spinlock_t *lock);
+
+/* linux/vmstat.h */
+unsigned long damon_rs_helper_global_lru_pages(bool active);
+unsigned long damon_rs_helper_free_pages(void);
+void damon_rs_helper_folio_count_isolated(struct folio *folio, long pages);
 
 #endif /* DAMON_RS_MM_HELPERS_H */

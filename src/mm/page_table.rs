@@ -21,7 +21,10 @@
 //! C headers: [`include/linux/pgtable.h`](srctree/include/linux/pgtable.h),
 //! [`include/linux/mmap_lock.h`](srctree/include/linux/mmap_lock.h)
 
-use kernel::mm::MmWithUser;
+use kernel::{
+    mm::MmWithUser,
+    page::PAGE_SIZE, //
+};
 
 use crate::bindings;
 
@@ -43,6 +46,7 @@ use entry::Leaf;
 use leaf::LeafTable;
 use span::Span;
 
+pub(crate) use area::Origin;
 pub(crate) use entry::{
     Entry,
     Forgotten, //
@@ -116,6 +120,27 @@ impl<'mm> Cursor<'mm> {
         unsafe { Entry::new(leaf, &self.notifiers) }
     }
 
+    /// The first address from `addr` on where [`at`](Self::at) may find something, and where the
+    /// area begins that it is in. `None` if there is nothing before `end`.
+    ///
+    /// As quick as tables and areas are skipped, and sleeps as `at` does.
+    pub(crate) fn skip(&mut self, mut addr: usize, end: usize) -> Option<(usize, Origin)> {
+        while addr < end {
+            if !self.span.contains(addr) {
+                self.seek(addr);
+            }
+            match (&self.table, &self.area) {
+                (LeafTable::Absent, _) | (_, None) => {}
+                (_, Some(area)) => return Some((addr, area.origin())),
+            }
+            let next = self.span.end()?;
+            // Also where it is not known for how long there is nothing.
+            addr = next.max(page_end(addr)?);
+            self.relax();
+        }
+        None
+    }
+
     /// Goes to another table.
     #[inline(never)]
     fn seek(&mut self, addr: usize) {
@@ -184,6 +209,11 @@ impl<'mm> Cursor<'mm> {
         self.area = None;
     }
 
+    /// Unlocks everything, so that the caller may sleep.
+    pub(crate) fn leave(&mut self) {
+        self.leave_area();
+    }
+
     /// Gives way to whoever waits for what the cursor holds. To be called every few dozen
     /// addresses.
     pub(crate) fn relax(&mut self) {
@@ -197,4 +227,9 @@ impl<'mm> Cursor<'mm> {
             self.leave_table();
         }
     }
+}
+
+/// The first address of the page behind the one that an address is in, `None` if there is none.
+fn page_end(addr: usize) -> Option<usize> {
+    (addr | (PAGE_SIZE - 1)).checked_add(1)
 }

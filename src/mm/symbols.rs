@@ -25,6 +25,7 @@ use kernel::{
     c_str,
     ffi::{
         c_int,
+        c_uint,
         c_ulong, //
     },
     fmt,
@@ -175,6 +176,20 @@ features! {
         fn mem_cgroup_iter_break(root: *mut c::mem_cgroup, prev: *mut c::mem_cgroup);
     }
 
+    /// How much memory groups use, and where.
+    #[cfg(CONFIG_MEMCG)]
+    MemcgUsage(memcg_usage, "goals on the memory that control groups use") {
+        fn mem_cgroup_get_from_id(id: u64) -> *mut c::mem_cgroup;
+        fn mem_cgroup_flush_stats(memcg: *mut c::mem_cgroup);
+        fn lruvec_page_state(lruvec: *mut c::lruvec, idx: c::node_stat_item) -> c_ulong;
+    }
+
+    /// Time that tasks have waited for memory.
+    #[cfg(CONFIG_PSI)]
+    Pressure(pressure, "goals on memory pressure") {
+        static psi_system: c::psi_group;
+    }
+
     /// Accesses that do not go through the process's own page table, above all those of virtual
     /// machines.
     #[cfg(CONFIG_MMU_NOTIFIER)]
@@ -200,6 +215,48 @@ features! {
             end: u64,
             arg: *mut c_void,
             func: Option<unsafe extern "C" fn(*mut c::resource, *mut c_void) -> c_int>
+        ) -> c_int;
+    }
+
+    /// `madvise()` for any process.
+    #[cfg(CONFIG_ADVISE_SYSCALLS)]
+    Advice(advice, "actions of schemes on virtual addresses (willneed, cold, pageout, hugepage, nohugepage, collapse)") {
+        fn do_madvise(
+            mm: *mut c::mm_struct,
+            start: c_ulong,
+            len_in: usize,
+            behavior: c_int
+        ) -> c_int;
+    }
+
+    /// Taking folios off reclaim's lists.
+    Isolation(isolation, "actions of schemes that reclaim or move physical memory") {
+        fn folio_isolate_lru(folio: *mut c::folio) -> bool;
+        fn folio_putback_lru(folio: *mut c::folio);
+    }
+
+    /// Reclaiming folios that were taken off the lists.
+    Reclaim(reclaim, "the action pageout on physical addresses") {
+        fn reclaim_pages(folio_list: *mut c::list_head) -> c_ulong;
+    }
+
+    /// Reordering reclaim's lists.
+    LruOrder(lru_order, "the actions lru_prio and lru_deprio") {
+        fn folio_activate(folio: *mut c::folio);
+        fn folio_deactivate(folio: *mut c::folio);
+    }
+
+    /// Moving folios that were taken off the lists.
+    #[cfg(CONFIG_MIGRATION)]
+    Migration(migration, "the actions migrate_hot and migrate_cold") {
+        fn migrate_pages(
+            l: *mut c::list_head,
+            new: bindings::new_folio_t,
+            free: bindings::free_folio_t,
+            private: c_ulong,
+            mode: c::migrate_mode,
+            reason: c_int,
+            ret_succeeded: *mut c_uint
         ) -> c_int;
     }
 

@@ -15,9 +15,15 @@ use kernel::{
     prelude::*, //
 };
 
+mod actions;
+
 use crate::{
     engine::{
+        Action,
         AddrRange,
+        Applied,
+        Attempt,
+        Eligible,
         Operations,
         Pass,
         Region, //
@@ -139,6 +145,22 @@ impl Operations for Paddr {
 
     fn same_space(&self, (): &(), old: &Self, (): &()) -> bool {
         self.addr_unit == old.addr_unit
+    }
+
+    fn supports(&self, action: Action) -> bool {
+        actions::supports(action)
+    }
+
+    fn knows_nodes(&self) -> bool {
+        cfg!(CONFIG_NUMA)
+    }
+
+    fn eligible(&mut self, (): &(), region: &Region, nid: i32) -> Eligible {
+        self.eligible_in(region, nid)
+    }
+
+    fn apply(&mut self, (): &(), region: &Region, attempt: Attempt<'_>) -> Applied {
+        self.act(region, attempt)
     }
 }
 

@@ -12,6 +12,8 @@ use kernel::{
     prelude::*, //
 };
 
+mod actions;
+
 use super::{
     remembered::Remembered,
     three_regions::three_regions,
@@ -19,7 +21,10 @@ use super::{
 };
 use crate::{
     engine::{
+        Action,
         AddrRange,
+        Applied,
+        Attempt,
         Operations,
         Pass,
         Region, //
@@ -109,6 +114,14 @@ impl Operations for Vaddr {
 
     fn same_space(&self, pid: &Pid, _old: &Self, old_pid: &Pid) -> bool {
         pid == old_pid
+    }
+
+    fn supports(&self, action: Action) -> bool {
+        actions::supports(action)
+    }
+
+    fn apply(&mut self, pid: &Pid, region: &Region, attempt: Attempt<'_>) -> Applied {
+        actions::apply(pid, region, attempt)
     }
 }
 

@@ -13,21 +13,28 @@ use super::{
         Entry,
         List, //
     },
-    unsupported,
     values::Number, //
 };
-use kernel::prelude::*;
+use crate::engine;
+use kernel::{
+    alloc::flags::__GFP_NOWARN,
+    prelude::*, //
+};
 
 /// `dests/`
 pub(super) type Dests = List<Dest>;
 
 impl Dests {
-    /// Fails with `EOPNOTSUPP` if there is a destination.
-    pub(super) fn check(&self) -> Result {
-        match self.dirs.len() {
-            0 => Ok(()),
-            _ => Err(unsupported("schemes/<S>/dests/nr_dests")),
+    /// The nodes that are asked for. Fails with `ENOMEM`.
+    pub(super) fn params(&self) -> Result<engine::Dests> {
+        let mut list = KVec::with_capacity(self.dirs.len(), GFP_KERNEL | __GFP_NOWARN)?;
+        for dest in self.dirs.iter() {
+            list.push_within_capacity(engine::Dest {
+                nid: dest.id.get(),
+                weight: dest.weight.get(),
+            })?;
         }
+        Ok(list.into())
     }
 }
 

@@ -39,6 +39,16 @@ pub(super) enum AreaKind {
     Foreign,
 }
 
+/// Where an area begins: in the address space, and in what it maps.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Origin {
+    /// The first address.
+    pub(crate) start: usize,
+    /// The number of the page of a file, or of anonymous memory as it was mapped first, that is at
+    /// this address.
+    pub(crate) page: usize,
+}
+
 /// A locked area.
 ///
 /// Nobody may wait for the lock of an address space, thus for another area, while holding this.
@@ -52,6 +62,7 @@ pub(super) struct Area<'mm> {
     vma: NonNull<c::vm_area_struct>,
     span: Span,
     kind: AreaKind,
+    origin: Origin,
     _mm: PhantomData<&'mm MmWithUser>,
     /// Locks are released by the thread that took them.
     _thread: NotThreadSafe,
@@ -81,6 +92,11 @@ impl<'mm> Area<'mm> {
             vma,
             span: Span::up_to(area.start(), area.end()),
             kind,
+            origin: Origin {
+                start: area.start(),
+                // SAFETY: The area is locked, so this does not change.
+                page: unsafe { (*vma.as_ptr()).vm_pgoff },
+            },
             _mm: PhantomData,
             _thread: NotThreadSafe,
         })
@@ -89,6 +105,11 @@ impl<'mm> Area<'mm> {
     /// Its addresses.
     pub(super) fn span(&self) -> Span {
         self.span
+    }
+
+    /// Where it begins.
+    pub(super) fn origin(&self) -> Origin {
+        self.origin
     }
 
     /// What its page table is like.

@@ -10,14 +10,15 @@ use kernel::bindings as c;
 
 use super::{
     super::{
+        attributes::FolioAttributes, //
         folio::{
             set_idle,
             set_young,
             FolioFlags,
             FolioId, //
         },
+        migrate::MigrationList,
         notifiers::Notifiers,
-        probe_filter::FolioAttributes, //
     },
     word::EntryWord, //
 };
@@ -132,6 +133,24 @@ impl<'cursor> Entry<'cursor> {
     #[inline]
     pub(crate) fn start(&self) -> usize {
         self.leaf.start
+    }
+
+    /// The first address that the next entry maps, `None` if this is the last one.
+    pub(crate) fn end(&self) -> Option<usize> {
+        self.leaf.start.checked_add(self.leaf.size())
+    }
+
+    /// Whether it is one of an area of hugetlbfs.
+    pub(crate) fn is_hugetlb(&self) -> bool {
+        self.leaf.hugetlb
+    }
+
+    /// Isolates the folio that this entry maps, to be moved, unless it is where it should be or
+    /// somebody else is at it.
+    pub(crate) fn move_by(&self, list: &mut MigrationList) {
+        // SAFETY: By the type invariants the folio is valid, and the mapping, which stays, has a
+        // reference to it. We hold a lock of the page table, which is taken before those of lists.
+        unsafe { list.add_ptr(self.folio()) };
     }
 
     /// Which folio this entry maps.

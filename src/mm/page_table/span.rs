@@ -41,6 +41,11 @@ impl Span {
         self.first <= addr && addr <= self.last
     }
 
+    /// The first address behind the range, `None` if there is none.
+    pub(super) const fn end(self) -> Option<usize> {
+        self.last.checked_add(1)
+    }
+
     pub(super) fn intersection(self, other: Self) -> Self {
         Self::new(self.first.max(other.first), self.last.min(other.last))
     }
@@ -58,6 +63,8 @@ mod tests {
         assert!(span.contains(0x2fff));
         assert!(!span.contains(0x3000));
         assert!(Span::new(0, usize::MAX).contains(usize::MAX));
+        assert_eq!(Span::up_to(0x1000, 0x3000).end(), Some(0x3000));
+        assert_eq!(Span::new(0, usize::MAX).end(), None);
     }
 
     #[test]

@@ -220,8 +220,8 @@ const VARIANTS: &[(&str, &[Change])] = &[
             1,
         ), (
             "handle",
-            "run::Kdamond::new(context, inbox, TraceEvents)",
-            "run::Kdamond::new(context, core::mem::ManuallyDrop::into_inner(inbox), TraceEvents)",
+            "run::Kdamond::new(context, inbox, TraceEvents, ThisMachine)",
+            "run::Kdamond::new(context, core::mem::ManuallyDrop::into_inner(inbox), TraceEvents, ThisMachine)",
             1,
         )],
     ),
@@ -263,7 +263,7 @@ const VARIANTS: &[(&str, &[Change])] = &[
     // The run is not counted for as long as it lasts.
     (
         "not_counted",
-        &[("handle", "            run::Kdamond::new(context, inbox, TraceEvents).run();\n            drop(running);\n", "            drop(running);\n            run::Kdamond::new(context, inbox, TraceEvents).run();\n", 1)],
+        &[("handle", "            run::Kdamond::new(context, inbox, TraceEvents, ThisMachine).run();\n            drop(running);\n", "            drop(running);\n            run::Kdamond::new(context, inbox, TraceEvents, ThisMachine).run();\n", 1)],
     ),
 ];
 

@@ -40,6 +40,8 @@ pub use files::engine;
 use files::kdamond;
 
 #[cfg(test)]
+mod machine;
+#[cfg(test)]
 #[path = "../../shared/sync.rs"]
 mod monitor;
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! The kdamond's loop on a clock that the tests move: what happens when, and what does not.
 
 mod tuning;
+mod watermarks;
 mod windows;
 
 use crate::{
@@ -10,6 +11,7 @@ use crate::{
         AccessPattern,
         Action,
         AddrRange,
+        Attempt,
         Attrs,
         AttrsParams,
         Context,
@@ -25,7 +27,9 @@ use crate::{
         SchemeParams,
         TargetParams,
         Tried,
-        Walker, //
+        Walker,
+        WatermarkMetric,
+        Watermarks, //
     },
     kdamond::{
         mailbox::{
@@ -34,6 +38,7 @@ use crate::{
         },
         run,
     },
+    machine::Machinery,
     thread::bell::Bell,
 };
 use kernel::prelude::*;
@@ -104,7 +109,7 @@ impl Operations for Busy {
         true
     }
 
-    fn apply(&mut self, (): &(), _: &Region, _: &SchemeParams) -> crate::engine::Applied {
+    fn apply(&mut self, (): &(), _: &Region, _: Attempt<'_>) -> crate::engine::Applied {
         self.0.note("apply");
         crate::engine::Applied::default()
     }
@@ -163,6 +168,7 @@ struct Wanted {
     end: u64,
     sample: u64,
     goal: IntervalsGoal,
+    marks: Watermarks,
 }
 
 const WANTED: Wanted = Wanted {
@@ -174,6 +180,13 @@ const WANTED: Wanted = Wanted {
         aggrs: 0,
         min_sample_us: Micros(0),
         max_sample_us: Micros(0),
+    },
+    marks: Watermarks {
+        metric: WatermarkMetric::None,
+        interval: Micros(0),
+        high: 0,
+        mid: 0,
+        low: 0,
     },
 };
 
@@ -196,18 +209,17 @@ fn params(log: &Log, wanted: Wanted) -> Result<Params<Busy>> {
     };
     targets.push(target, GFP_KERNEL)?;
     let mut schemes = KVec::new();
-    let scheme = SchemeParams {
-        pattern: AccessPattern {
-            sz: MinMax {
-                min: 0,
-                max: u64::MAX,
-            },
-            nr_accesses: all,
-            age: all,
+    let pattern = AccessPattern {
+        sz: MinMax {
+            min: 0,
+            max: u64::MAX,
         },
-        action: Action::Stat,
-        apply_interval: Micros(0),
-        max_nr_snapshots: 0,
+        nr_accesses: all,
+        age: all,
+    };
+    let scheme = SchemeParams {
+        watermarks: wanted.marks,
+        ..SchemeParams::new(pattern, Action::Stat)
     };
     schemes.push(scheme, GFP_KERNEL)?;
     Ok(Params {
@@ -233,19 +245,21 @@ struct World {
     mailbox: Mailbox<Context<Busy>, dyn Walker>,
     bell: Bell,
     log: Log,
+    machine: Machinery,
     kdamond: Option<thread::JoinHandle<()>>,
 }
 
 impl World {
     fn new(wanted: Wanted) -> Result<Self> {
         let (mailbox, log) = (Mailbox::new()?, Log::default());
+        let machine = Machinery::default();
         let inbox = mailbox.open()?;
         let bell = inbox.bell().clone();
         let context = Context::new(params(&log, wanted)?, 0)?;
         let kdamond = thread::spawn({
-            let (bell, log) = (bell.clone(), log.clone());
+            let (bell, log, machine) = (bell.clone(), log.clone(), machine.clone());
             move || {
-                run::Kdamond::new(context, inbox, log).run();
+                run::Kdamond::new(context, inbox, log, machine).run();
                 bell.end();
             }
         });
@@ -253,6 +267,7 @@ impl World {
             mailbox,
             bell,
             log,
+            machine,
             kdamond: Some(kdamond),
         };
         let _ = world.bell.settled();

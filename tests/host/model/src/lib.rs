@@ -59,6 +59,7 @@ mod files {
                 bell, //
             },
             world::{
+                self as machine,
                 Context,
                 Params, //
             },

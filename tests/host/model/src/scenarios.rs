@@ -18,6 +18,7 @@ use crate::{
         params,
         Context,
         Fate,
+        ThisMachine,
         TraceEvents,
         Wanted,
         Witness,
@@ -70,7 +71,7 @@ fn start(inbox: Inbox<Context, dyn Walker>, pause: bool) -> JoinHandle<()> {
     thread::spawn(move || {
         let params = params(Wanted { pause, ..WORKING }).expect("memory");
         let context = Context::new(params, 0).expect("parameters fit");
-        run::Kdamond::new(context, inbox, TraceEvents).run();
+        run::Kdamond::new(context, inbox, TraceEvents, ThisMachine).run();
     })
 }
 

@@ -11,6 +11,7 @@ use crate::engine::{
     Attrs,
     AttrsParams,
     Events,
+    Machine,
     Micros,
     MinMax,
     Operations,
@@ -70,6 +71,47 @@ impl Events for TraceEvents {
     fn tuned(&mut self, _: Micros) {}
 }
 
+/// Nothing to see, and no time passes.
+pub(crate) struct ThisMachine;
+
+impl Machine for ThisMachine {
+    fn now_ns(&self) -> u64 {
+        0
+    }
+
+    fn free_mem_permil(&self) -> Result<u32> {
+        Err(ENODEV)
+    }
+
+    fn some_mem_psi_us(&self) -> Result<u64> {
+        Err(ENODEV)
+    }
+
+    fn node_mem_used_bp(&self, _: i32) -> u64 {
+        0
+    }
+
+    fn node_mem_free_bp(&self, _: i32) -> u64 {
+        0
+    }
+
+    fn node_memcg_used_bp(&self, _: i32, _: u64) -> u64 {
+        0
+    }
+
+    fn node_memcg_free_bp(&self, _: i32, _: u64) -> u64 {
+        0
+    }
+
+    fn active_mem_bp(&self) -> u64 {
+        0
+    }
+
+    fn inactive_mem_bp(&self) -> u64 {
+        0
+    }
+}
+
 /// The context of a kdamond.
 pub(crate) type Context = engine::Context<Quiet>;
 
@@ -110,20 +152,15 @@ pub(crate) fn params(wanted: Wanted) -> Result<Params> {
     };
     targets.push(target, GFP_KERNEL)?;
     let mut schemes = KVec::new();
-    let scheme = SchemeParams {
-        pattern: AccessPattern {
-            sz: MinMax {
-                min: 0,
-                max: u64::MAX,
-            },
-            nr_accesses: all,
-            age: all,
+    let pattern = AccessPattern {
+        sz: MinMax {
+            min: 0,
+            max: u64::MAX,
         },
-        action: Action::Stat,
-        apply_interval: Micros(0),
-        max_nr_snapshots: 0,
+        nr_accesses: all,
+        age: all,
     };
-    schemes.push(scheme, GFP_KERNEL)?;
+    schemes.push(SchemeParams::new(pattern, Action::Stat), GFP_KERNEL)?;
     Ok(Params {
         ops: Quiet {
             looks: AtomicU32::new(wanted.looks),

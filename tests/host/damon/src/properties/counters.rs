@@ -17,18 +17,21 @@ use super::{
     regions,
     strategies::small_number,
 };
-use crate::engine::{
-    AccessPattern,
-    Action,
-    Attrs,
-    AttrsParams,
-    Context,
-    Micros,
-    MinMax,
-    Params,
-    Probes,
-    SchemeParams,
-    TargetParams, //
+use crate::{
+    engine::{
+        AccessPattern,
+        Action,
+        Attrs,
+        AttrsParams,
+        Context,
+        Micros,
+        MinMax,
+        Params,
+        Probes,
+        SchemeParams,
+        TargetParams, //
+    },
+    machine::Machinery, //
 };
 use kernel::prelude::*;
 use proptest::prelude::{
@@ -61,18 +64,17 @@ fn params(sample: u64, aggr: u64, apply_interval: u64) -> Result<Params<Memory>>
     };
     targets.push(target, GFP_KERNEL)?;
     let mut schemes = KVec::new();
-    let scheme = SchemeParams {
-        pattern: AccessPattern {
-            sz: MinMax {
-                min: 0,
-                max: u64::MAX,
-            },
-            nr_accesses: all,
-            age: all,
+    let pattern = AccessPattern {
+        sz: MinMax {
+            min: 0,
+            max: u64::MAX,
         },
-        action: Action::Stat,
+        nr_accesses: all,
+        age: all,
+    };
+    let scheme = SchemeParams {
         apply_interval: Micros(apply_interval),
-        max_nr_snapshots: 0,
+        ..SchemeParams::new(pattern, Action::Stat)
     };
     schemes.push(scheme, GFP_KERNEL)?;
     Ok(Params {
@@ -98,7 +100,11 @@ fn interval(context: &mut Context<Memory>, samples: u64) {
         context.check_and_prepare();
     }
     context.merge();
-    context.apply_schemes(&mut Counter::default(), Some(&mut Visits::default()));
+    context.apply_schemes(
+        &mut Counter::default(),
+        &Machinery::default(),
+        Some(&mut Visits::default()),
+    );
     context.aggregate(&mut Counter::default());
     context.split();
     context.update();
@@ -205,7 +211,7 @@ proptest! {
             let far = u128::from(passed) + u128::from(apply_interval.max(1)) > exact;
             prop_assert!(!far || apply_interval == 0 || context.passed() == u64::MAX || !context.schemes_due_at(context.passed()));
             context.merge();
-            context.apply_schemes(&mut Counter::default(), None);
+            context.apply_schemes(&mut Counter::default(), &Machinery::default(), None);
             context.aggregate(&mut Counter::default());
             context.split();
             check_invariants(&context);
@@ -213,7 +219,7 @@ proptest! {
         // Schemes and walks go on.
         let mut visits = Visits::default();
         context.begin_walk();
-        prop_assert!(context.apply_schemes(&mut Counter::default(), Some(&mut visits)));
+        prop_assert!(context.apply_schemes(&mut Counter::default(), &Machinery::default(), Some(&mut visits)));
         prop_assert!(visits.0 > 0);
         // New parameters are taken.
         context.commit(params(2, 20, 7).unwrap()).unwrap();

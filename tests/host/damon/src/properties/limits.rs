@@ -10,9 +10,12 @@ use super::{
     },
     strategies::any_wanted,
 };
-use crate::engine::{
-    Context,
-    MAX_REGIONS, //
+use crate::{
+    engine::{
+        Context,
+        MAX_REGIONS, //
+    },
+    machine::Machinery, //
 };
 use proptest::{
     prelude::{
@@ -46,7 +49,7 @@ proptest! {
         for _ in 0..3 {
             context.check_and_prepare();
             context.merge();
-            context.apply_schemes(&mut Counter::default(), Some(&mut Visits::default()));
+            context.apply_schemes(&mut Counter::default(), &Machinery::default(), Some(&mut Visits::default()));
             context.aggregate(&mut Counter::default());
             context.split();
             context.update();

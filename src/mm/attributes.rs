@@ -1,16 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What probes ask about a folio.
+//! What filters of probes and schemes ask about a folio.
 //!
 //! C headers: [`include/linux/page-flags.h`](srctree/include/linux/page-flags.h),
 //! [`include/linux/memcontrol.h`](srctree/include/linux/memcontrol.h)
 
 use core::marker::PhantomData;
 
-use kernel::bindings as c;
+use kernel::{
+    bindings as c,
+    page::PAGE_SIZE, //
+};
+
 #[cfg(CONFIG_MEMCG)]
 use kernel::sync::rcu;
 
+use super::folio::FolioFlags;
 use crate::bindings;
 
 /// A folio whose attributes can be asked for.
@@ -43,6 +48,25 @@ impl FolioAttributes<'_> {
         unsafe { bindings::damon_rs_helper_folio_test_anon(self.folio) }
     }
 
+    /// Whether it is on an active list of reclaim's, or was before somebody isolated it.
+    pub(crate) fn is_active(&self) -> bool {
+        // SAFETY: The folio is valid by the type invariants.
+        unsafe { FolioFlags::of(self.folio) }.active()
+    }
+
+    /// Whether it is in any page table, and belongs to a file or to a process.
+    pub(crate) fn is_mapped(&self) -> bool {
+        // SAFETY: The folio is valid by the type invariants. The answer may be out of date as soon
+        // as it is given.
+        unsafe { bindings::damon_rs_helper_folio_is_mapped(self.folio) }
+    }
+
+    /// How many bytes it has.
+    pub(crate) fn size(&self) -> usize {
+        // SAFETY: The folio is valid by the type invariants.
+        unsafe { size(self.folio) }
+    }
+
     /// The number of the memory control group that it is charged to.
     #[cfg(CONFIG_MEMCG)]
     pub(crate) fn memcg(&self) -> Option<u64> {
@@ -59,4 +83,14 @@ impl FolioAttributes<'_> {
     pub(crate) fn memcg(&self) -> Option<u64> {
         None
     }
+}
+
+/// How many bytes a folio has.
+///
+/// # Safety
+///
+/// The folio must be valid, and neither freed nor split meanwhile.
+pub(super) unsafe fn size(folio: *mut c::folio) -> usize {
+    // SAFETY: The caller promises that the folio is valid.
+    unsafe { bindings::damon_rs_helper_folio_nr_pages(folio) }.saturating_mul(PAGE_SIZE)
 }

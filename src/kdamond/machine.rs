@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The machine that this kernel runs on, as schemes see it.
+
+use super::thread::bell;
+use crate::{
+    engine::Machine,
+    mm::metrics, //
+};
+use kernel::prelude::*;
+
+/// What there is to know of it.
+pub(crate) struct ThisMachine;
+
+impl Machine for ThisMachine {
+    fn now_ns(&self) -> u64 {
+        bell::now().as_nanos()
+    }
+
+    fn free_mem_permil(&self) -> Result<u32> {
+        Ok(metrics::free_mem_permil())
+    }
+
+    fn some_mem_psi_us(&self) -> Result<u64> {
+        metrics::some_mem_psi_us()
+    }
+
+    fn node_mem_used_bp(&self, nid: i32) -> u64 {
+        metrics::node_mem_used_bp(nid)
+    }
+
+    fn node_mem_free_bp(&self, nid: i32) -> u64 {
+        metrics::node_mem_free_bp(nid)
+    }
+
+    fn node_memcg_used_bp(&self, nid: i32, memcg: u64) -> u64 {
+        metrics::node_memcg_used_bp(nid, memcg)
+    }
+
+    fn node_memcg_free_bp(&self, nid: i32, memcg: u64) -> u64 {
+        metrics::node_memcg_free_bp(nid, memcg)
+    }
+
+    fn active_mem_bp(&self) -> u64 {
+        metrics::active_mem_bp()
+    }
+
+    fn inactive_mem_bp(&self) -> u64 {
+        metrics::inactive_mem_bp()
+    }
+}

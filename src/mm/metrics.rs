@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The state of the machine's memory, in the numbers that schemes are steered by.
+//!
+//! C headers: [`include/linux/vmstat.h`](srctree/include/linux/vmstat.h),
+//! [`include/linux/psi.h`](srctree/include/linux/psi.h),
+//! [`include/linux/memcontrol.h`](srctree/include/linux/memcontrol.h)
+
+use kernel::{
+    bindings as c,
+    prelude::*, //
+};
+
+#[cfg(any(CONFIG_MEMCG, CONFIG_PSI))]
+use super::symbols;
+use super::Node;
+use crate::bindings;
+
+/// Free memory in thousandths of all.
+pub(crate) fn free_mem_permil() -> u32 {
+    // SAFETY: Both read counters.
+    let (free, all) = unsafe {
+        (
+            bindings::damon_rs_helper_free_pages(),
+            bindings::damon_rs_helper_all_pages(),
+        )
+    };
+    let permil = free.saturating_mul(1000).checked_div(all).unwrap_or(0);
+    u32::try_from(permil).unwrap_or(u32::MAX)
+}
+
+/// Microseconds so far in which some task waited for memory. Fails with `ENODEV` if this kernel
+/// does not count them; where it was told at boot not to count, they are 0.
+#[cfg(CONFIG_PSI)]
+pub(crate) fn some_mem_psi_us() -> Result<u64> {
+    let pressure = symbols::pressure().ok_or(ENODEV)?;
+    // SAFETY: This is the variable of this name. It reads one word, which others may be adding to.
+    let ns = unsafe { bindings::damon_rs_helper_psi_some_mem(pressure.psi_system.as_ptr()) };
+    Ok(ns / 1000)
+}
+
+#[cfg(not(CONFIG_PSI))]
+pub(crate) fn some_mem_psi_us() -> Result<u64> {
+    Err(ENODEV)
+}
+
+/// Memory of a node in pages.
+struct NodeMemory {
+    all: usize,
+    free: usize,
+}
+
+/// What a node has, as `/sys/devices/system/node/nodeN/meminfo` says it in `MemTotal` and
+/// `MemFree`. `None` if there is no such node, or it has no memory.
+fn node_memory(nid: i32) -> Option<NodeMemory> {
+    let nid = Node::with_memory(nid)?.nid();
+    let mut memory = NodeMemory { all: 0, free: 0 };
+    for zone in 0..c::zone_type___MAX_NR_ZONES {
+        // SAFETY: The node exists, and it has this zone, which may be empty.
+        let (all, free) = unsafe {
+            (
+                bindings::damon_rs_helper_node_managed_pages(nid, zone),
+                bindings::damon_rs_helper_node_free_pages(nid, zone),
+            )
+        };
+        memory.all = memory.all.saturating_add(all);
+        memory.free = memory.free.saturating_add(free);
+    }
+    Some(memory)
+}
+
+/// Memory of a node in use, in basis points of what it has; 0 if there is no such node.
+pub(crate) fn node_mem_used_bp(nid: i32) -> u64 {
+    node_memory(nid).map_or(0, |memory| {
+        basis_points(memory.all.saturating_sub(memory.free), memory.all)
+    })
+}
+
+/// Free memory of a node, in basis points of what it has; 10,000 if there is no such node.
+pub(crate) fn node_mem_free_bp(nid: i32) -> u64 {
+    node_memory(nid).map_or(10_000, |memory| basis_points(memory.free, memory.all))
+}
+
+/// Memory of a node that is used by the control group of this number and those below it, in basis
+/// points of what the node has; 0 if there is no such node or group.
+pub(crate) fn node_memcg_used_bp(nid: i32, memcg: u64) -> u64 {
+    node_memcg(nid, memcg).map_or(0, |(used, all)| basis_points(used, all))
+}
+
+/// Memory of a node that is not used by the control group of this number or those below it, in
+/// basis points of what the node has; 10,000 if there is no such node or group.
+pub(crate) fn node_memcg_free_bp(nid: i32, memcg: u64) -> u64 {
+    node_memcg(nid, memcg).map_or(10_000, |(used, all)| {
+        basis_points(all.saturating_sub(used), all)
+    })
+}
+
+/// Pages on the lists of a group on a node, and those that the node has.
+#[cfg(CONFIG_MEMCG)]
+fn node_memcg(nid: i32, memcg: u64) -> Option<(usize, usize)> {
+    let node = Node::with_memory(nid)?.nid();
+    let all = node_memory(nid)?.all;
+    let calls = symbols::memcg_usage()?;
+    // SAFETY: Any number may be asked for. We may sleep.
+    let group = unsafe { (calls.mem_cgroup_get_from_id)(memcg) };
+    if group.is_null() {
+        return None;
+    }
+    // SAFETY: The group is valid as long as we have the reference that the first function has
+    // returned, and the node exists. We may sleep.
+    let used = unsafe {
+        (calls.mem_cgroup_flush_stats)(group);
+        let used =
+            bindings::damon_rs_helper_lruvec_pages(group, node, Some(calls.lruvec_page_state));
+        bindings::damon_rs_helper_mem_cgroup_put(group);
+        used
+    };
+    Some((used, all))
+}
+
+/// There are no groups.
+#[cfg(not(CONFIG_MEMCG))]
+fn node_memcg(_: i32, _: u64) -> Option<(usize, usize)> {
+    None
+}
+
+/// Memory on active lists of reclaim's, in basis points of that on all.
+pub(crate) fn active_mem_bp() -> u64 {
+    lru_share_bp(true)
+}
+
+/// Memory on inactive lists of reclaim's, in basis points of that on all.
+pub(crate) fn inactive_mem_bp() -> u64 {
+    lru_share_bp(false)
+}
+
+fn lru_share_bp(active: bool) -> u64 {
+    // SAFETY: This reads counters.
+    let pages = |active| unsafe { bindings::damon_rs_helper_global_lru_pages(active) };
+    basis_points(pages(active), pages(true).saturating_add(pages(false)))
+}
+
+/// A part of a whole in basis points; 0 of nothing.
+fn basis_points(part: usize, whole: usize) -> u64 {
+    // CAST: Both have 64 bits.
+    let (part, whole) = (part as u64, whole as u64);
+    let Some(share) = part.checked_div(whole) else {
+        return 0;
+    };
+    let rest = part.checked_rem(whole).unwrap_or(0);
+    share
+        .saturating_mul(10_000)
+        .saturating_add(rest.saturating_mul(10_000) / whole.max(1))
+}
+
+#[kunit_tests(damon_rs_mm_metrics)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn basis_points_of_anything() {
+        assert_eq!(basis_points(0, 0), 0);
+        assert_eq!(basis_points(1, 0), 0);
+        assert_eq!(basis_points(1, 3), 3333);
+        assert_eq!(basis_points(3, 3), 10_000);
+        assert_eq!(basis_points(7, 2), 35_000);
+        // Rounded down once, not in two steps.
+        assert_eq!(basis_points(19_999, 10_000), 19_999);
+    }
+
+    #[test]
+    fn what_is_not_there_is_free() {
+        for nid in [-1, i32::MIN, i32::MAX] {
+            assert_eq!(node_mem_used_bp(nid), 0);
+            assert_eq!(node_mem_free_bp(nid), 10_000);
+            assert_eq!(node_memcg_used_bp(nid, 1), 0);
+            assert_eq!(node_memcg_free_bp(nid, 1), 10_000);
+        }
+        // No group has this number.
+        assert_eq!(node_memcg_used_bp(0, 0), 0);
+        assert_eq!(node_memcg_free_bp(0, 0), 10_000);
+    }
+
+    #[test]
+    fn shares_add_up() {
+        let near = |sum: u64| (9_900..=10_100).contains(&sum);
+        assert!(near(
+            node_mem_used_bp(0).saturating_add(node_mem_free_bp(0))
+        ));
+        assert!(near(active_mem_bp().saturating_add(inactive_mem_bp())));
+        assert!((1..1000).contains(&free_mem_permil()));
+    }
+}

@@ -1,0 +1,370 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Actions of schemes on virtual addresses.
+//!
+//! Most are advice for a range as a whole, as `madvise()` gives it, which no filter of the
+//! operations is asked about. Migration, and counting what passes filters, look at one mapped folio
+//! after the other.
+
+use kernel::{
+    mm::MmWithUser,
+    page::PAGE_SIZE,
+    prelude::*, //
+};
+
+use super::super::page_filters::{
+    Filtered,
+    PageFilters, //
+};
+use crate::{
+    engine::{
+        Action,
+        Applied,
+        Attempt,
+        Dest,
+        Region,
+        SchemeParams, //
+    },
+    mm::{
+        advise,
+        can_advise,
+        can_migrate,
+        Advice,
+        Cursor,
+        Entry,
+        FolioAttributes,
+        FolioId,
+        MigrationList,
+        Node,
+        Origin,
+        Pid, //
+    }, //
+};
+
+/// How many folios are taken off reclaim's lists before they are moved.
+const BATCH: usize = 512;
+
+/// After how many entries the locks of the address space are offered to whoever waits for them.
+const ENTRIES: usize = 64;
+
+/// Whether there is something that can be done for an action.
+pub(super) fn supports(action: Action) -> bool {
+    match action {
+        Action::Stat => true,
+        Action::MigrateHot | Action::MigrateCold => can_migrate(),
+        action => advice(action).is_some() && can_advise(),
+    }
+}
+
+/// The advice that an action is, if it is one.
+fn advice(action: Action) -> Option<Advice> {
+    match action {
+        Action::Willneed => Some(Advice::Willneed),
+        Action::Cold => Some(Advice::Cold),
+        Action::Pageout => Some(Advice::Pageout),
+        Action::Hugepage => Some(Advice::Hugepage),
+        Action::Nohugepage => Some(Advice::Nohugepage),
+        Action::Collapse => Some(Advice::Collapse),
+        Action::LruPrio
+        | Action::LruDeprio
+        | Action::MigrateHot
+        | Action::MigrateCold
+        | Action::Stat => None,
+    }
+}
+
+/// Applies a scheme's action to a region of a process, as far as there still is one.
+pub(super) fn apply(pid: &Pid, region: &Region, attempt: Attempt<'_>) -> Applied {
+    let action = attempt.scheme.action;
+    let counts = action == Action::Stat;
+    if counts && attempt.scheme.filters.ops().is_empty() {
+        return Applied::default();
+    }
+    let Some(mm) = pid.mm() else {
+        return Applied::default();
+    };
+    match advice(action) {
+        Some(advice) => Applied {
+            bytes: take_advice(&mm, region, advice),
+            filter_passed: 0,
+        },
+        None if counts => count(&mm, region, attempt),
+        None => migrate(&mm, region, attempt),
+    }
+}
+
+/// Gives advice for a region. Returns its bytes, or 0 if the advice was not taken for all of them.
+fn take_advice(mm: &MmWithUser, region: &Region, advice: Advice) -> u64 {
+    let aligned = |n: u64| {
+        let pages = usize::try_from(n).ok()?.checked_next_multiple_of(PAGE_SIZE);
+        pages
+    };
+    let (Some(start), Some(len)) = (aligned(region.start()), aligned(region.size())) else {
+        return 0;
+    };
+    if advise(mm, start, len, advice) {
+        // CAST: Both have 64 bits.
+        len as u64
+    } else {
+        0
+    }
+}
+
+/// Counts what passes the filters, and does nothing to it.
+fn count(mm: &MmWithUser, region: &Region, attempt: Attempt<'_>) -> Applied {
+    let filters = PageFilters::of(&attempt);
+    let mut passed = 0_u64;
+    let mut walk = Walk::new(mm, region, &attempt);
+    walk.visit(|entry, _| {
+        if filters.pass(entry) {
+            passed = passed.saturating_add(size(entry));
+        }
+        true
+    });
+    *attempt.last = walk.last.map(FolioId::addr);
+    Applied {
+        bytes: 0,
+        filter_passed: passed,
+    }
+}
+
+/// Moves what passes the filters.
+fn migrate(mm: &MmWithUser, region: &Region, attempt: Attempt<'_>) -> Applied {
+    let Ok(mut places) = Places::new(attempt.scheme) else {
+        return Applied::default();
+    };
+    let filters = PageFilters::of(&attempt);
+    let mut applied = Applied::default();
+    let mut walk = Walk::new(mm, region, &attempt);
+    loop {
+        let more = walk.visit(|entry, origin| {
+            if filters.pass(entry) {
+                applied.filter_passed = applied.filter_passed.saturating_add(size(entry));
+                places.add(entry, origin);
+            }
+            places.len() < BATCH
+        });
+        applied.bytes = applied.bytes.saturating_add(places.migrate());
+        if !more {
+            break;
+        }
+    }
+    *attempt.last = walk.last.map(FolioId::addr);
+    applied
+}
+
+/// The bytes of the folio that an entry maps.
+fn size(entry: &Entry<'_>) -> u64 {
+    // CAST: Both have 64 bits.
+    entry.attributes().size() as u64
+}
+
+impl Filtered for Entry<'_> {
+    fn attributes(&self) -> FolioAttributes<'_> {
+        self.attributes()
+    }
+
+    /// Accesses through this mapping, and by what clears the idle flag.
+    fn take_accesses(&self) -> bool {
+        let young = self.young();
+        if young {
+            self.mkold();
+        }
+        young
+    }
+}
+
+/// A walk along the folios that are mapped in a region.
+struct Walk<'mm> {
+    cursor: Cursor<'mm>,
+    /// Where it goes on.
+    next: usize,
+    end: usize,
+    /// The last folio that it was at, so that one with many pages is seen once.
+    last: Option<FolioId>,
+}
+
+impl<'mm> Walk<'mm> {
+    fn new(mm: &'mm MmWithUser, region: &Region, attempt: &Attempt<'_>) -> Self {
+        // Regions of processes are within the addresses of the machine.
+        let addr = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+        Self {
+            cursor: Cursor::new(mm),
+            next: addr(region.start()),
+            end: addr(region.end()),
+            last: attempt.last.map(FolioId::from_addr),
+        }
+    }
+
+    /// Shows each entry that maps another folio than the one before, until the visitor has seen
+    /// enough. Returns whether there may be more, and keeps no lock.
+    ///
+    /// The visitor must not sleep. Hugetlb's folios are left out.
+    fn visit(&mut self, mut visitor: impl FnMut(&Entry<'_>, Origin) -> bool) -> bool {
+        let mut seen = 0_usize;
+        while let Some((addr, origin)) = self.cursor.skip(self.next, self.end) {
+            let (mut next, mut more) = ((addr | (PAGE_SIZE - 1)).checked_add(1), true);
+            if let Some(entry) = self.cursor.at(addr) {
+                next = entry.end();
+                let id = entry.folio_id();
+                if !entry.is_hugetlb() && self.last != Some(id) {
+                    self.last = Some(id);
+                    more = visitor(&entry, origin);
+                }
+            }
+            self.next = next.unwrap_or(self.end);
+            seen = seen.wrapping_add(1);
+            if !more {
+                self.cursor.leave();
+                return true;
+            }
+            if seen % ENTRIES == 0 {
+                self.cursor.relax();
+            }
+        }
+        self.cursor.leave();
+        false
+    }
+}
+
+/// Where folios are to be moved to.
+enum Places<'a> {
+    /// All to one node; nowhere if there is no such node.
+    One(Option<MigrationList>),
+    /// To several, by weight.
+    Interleaved {
+        dests: &'a [Dest],
+        /// One for each of `dests`.
+        lists: KVec<Option<MigrationList>>,
+        /// The sum of all weights, not zero.
+        total: u64,
+    },
+}
+
+impl<'a> Places<'a> {
+    /// Those of a scheme. Fails with `ENOMEM`, and with `EINVAL` if all weights are zero.
+    fn new(scheme: &'a SchemeParams) -> Result<Self> {
+        let list = |nid| MigrationList::new(Node::with_memory(nid)?);
+        let dests = scheme.dests.as_slice();
+        if dests.is_empty() {
+            return Ok(Self::One(scheme.target_nid.and_then(list)));
+        }
+        let mut lists = KVec::with_capacity(dests.len(), GFP_KERNEL)?;
+        let mut total = 0_u64;
+        for dest in dests {
+            total = total.saturating_add(u64::from(dest.weight));
+            lists.push_within_capacity(i32::try_from(dest.nid).ok().and_then(list))?;
+        }
+        if total == 0 {
+            return Err(EINVAL);
+        }
+        Ok(Self::Interleaved {
+            dests,
+            lists,
+            total,
+        })
+    }
+
+    /// Adds the folio that an entry maps. With several nodes its place in the area decides which
+    /// it goes to, as it does for memory policies that interleave by weight: the same one each
+    /// time.
+    fn add(&mut self, entry: &Entry<'_>, origin: Origin) {
+        let list = match self {
+            Self::One(list) => list.as_mut(),
+            Self::Interleaved {
+                dests,
+                lists,
+                total,
+            } => {
+                let nr = number(entry.start(), entry.attributes().size(), origin);
+                let turn = nr.checked_rem(*total).unwrap_or(0);
+                lists.get_mut(choose(dests, turn)).and_then(Option::as_mut)
+            }
+        };
+        if let Some(list) = list {
+            entry.move_by(list);
+        }
+    }
+
+    /// How many folios are to be moved.
+    fn len(&self) -> usize {
+        let len = |list: &Option<MigrationList>| list.as_ref().map_or(0, MigrationList::len);
+        match self {
+            Self::One(list) => len(list),
+            Self::Interleaved { lists, .. } => lists.iter().map(len).fold(0, usize::saturating_add),
+        }
+    }
+
+    /// Moves them. Returns how many bytes were.
+    fn migrate(&mut self) -> u64 {
+        let migrate =
+            |list: &mut Option<MigrationList>| list.as_mut().map_or(0, MigrationList::migrate);
+        match self {
+            Self::One(list) => migrate(list),
+            Self::Interleaved { lists, .. } => {
+                lists.iter_mut().map(migrate).fold(0, u64::saturating_add)
+            }
+        }
+    }
+}
+
+/// The number that a folio of `size` bytes has in what its area maps, if all folios are as large.
+fn number(addr: usize, size: usize, origin: Origin) -> u64 {
+    let order = (size / PAGE_SIZE).checked_ilog2().unwrap_or(0);
+    let shift = |n: usize, by| n.checked_shr(by).unwrap_or(0);
+    let pages = addr.saturating_sub(origin.start) / PAGE_SIZE;
+    // CAST: Both have 64 bits.
+    shift(origin.page, order).wrapping_add(shift(pages, order)) as u64
+}
+
+/// Whose turn it is, as an index, if each has as many turns as its weight. Beyond the last for
+/// turns that nobody has.
+fn choose(dests: &[Dest], mut turn: u64) -> usize {
+    let mut index = 0_usize;
+    for dest in dests {
+        let Some(rest) = turn.checked_sub(u64::from(dest.weight)) else {
+            break;
+        };
+        turn = rest;
+        index = index.saturating_add(1);
+    }
+    index
+}
+
+#[kunit_tests(damon_rs_ops_vaddr_actions)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn turns_by_weight() {
+        let dest = |nid, weight| Dest { nid, weight };
+        let dests = [dest(0, 2), dest(1, 0), dest(2, 3)];
+        let chosen = [0_u64, 1, 2, 3, 4].map(|turn| choose(&dests, turn));
+        assert_eq!(chosen, [0, 0, 2, 2, 2]);
+        assert_eq!(choose(&dests, 5), 3);
+        assert_eq!(choose(&[], 0), 0);
+    }
+
+    #[test]
+    fn numbers_of_folios_in_an_area() {
+        let origin = Origin {
+            start: 0x10_0000,
+            page: 0x300,
+        };
+        assert_eq!(number(0x10_0000, PAGE_SIZE, origin), 0x300);
+        assert_eq!(number(0x10_3000, PAGE_SIZE, origin), 0x303);
+        // Two pages each.
+        assert_eq!(number(0x10_6000, 2 * PAGE_SIZE, origin), 0x183);
+        // A huge page of 2 MiB.
+        assert_eq!(number(0x50_0000, 512 * PAGE_SIZE, origin), 3);
+        // What reaches in from before.
+        assert_eq!(number(0, PAGE_SIZE, origin), 0x300);
+    }
+
+    #[test]
+    fn what_is_done_for_processes() {
+        assert!(supports(Action::Stat));
+        assert!(!supports(Action::LruPrio));
+        assert!(!supports(Action::LruDeprio));
+    }
+}

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What tests of actions share: swap space, and kdamonds with one scheme."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+from pathlib import Path
+from typing import Iterator
+
+import pytest
+
+from damon_tree import Dir, Kdamond, set_pattern, wait_until
+from holder import Holder
+
+ZRAM = Path("/sys/block/zram0")
+THP = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+LRU_GEN = Path("/sys/kernel/mm/lru_gen/enabled")
+CGROUPS = Path("/sys/fs/cgroup")
+
+# What a kdamond of these tests does in a second.
+INTERVALS = {"sample_us": 5000, "aggr_us": 50000, "update_us": 1000000, "min_regions": 10, "max_regions": 100}
+
+
+@pytest.fixture
+def swap() -> Iterator[None]:
+    """Swap space that is memory, compressed."""
+    (ZRAM / "disksize").write_text("256M\n")
+    subprocess.run(["mkswap", "/dev/zram0"], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(["swapon", "/dev/zram0"], check=True)
+    yield
+    subprocess.run(["swapoff", "/dev/zram0"], check=True)
+    (ZRAM / "reset").write_text("1\n")
+
+
+@pytest.fixture(params=["classic", "multi-gen"])
+def lru(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The two kinds of reclaim."""
+    before = LRU_GEN.read_text()
+    LRU_GEN.write_text("y\n" if request.param == "multi-gen" else "n\n")
+    yield
+    LRU_GEN.write_text(before)
+
+
+@pytest.fixture
+def cgroup() -> Iterator[Path]:
+    """A new memory control group."""
+    folder = CGROUPS / "damon-test"
+    (CGROUPS / "cgroup.subtree_control").write_text("+memory\n")
+    folder.mkdir()
+    yield folder
+    # A process's child ends a moment later than the process.
+    wait_until(lambda: not (folder / "cgroup.procs").read_text(), "nobody is in the group")
+    folder.rmdir()
+
+
+@contextlib.contextmanager
+def inside(folder: Path) -> Iterator[None]:
+    """What is started meanwhile belongs to the group, and so does its memory."""
+    (folder / "cgroup.procs").write_text(f"{os.getpid()}\n")
+    try:
+        yield
+    finally:
+        (CGROUPS / "cgroup.procs").write_text(f"{os.getpid()}\n")
+
+
+def add_scheme(kdamond: Kdamond, action: str, **files: object) -> Dir:
+    """One scheme for everything; `files` are more of its files, __ for a slash."""
+    kdamond.context.write("schemes/nr_schemes", 1)
+    (scheme,) = kdamond.schemes
+    scheme.write("action", action)
+    set_pattern(scheme)
+    for name, value in files.items():
+        scheme.write(name.replace("__", "/"), value)
+    return scheme
+
+
+def filters(scheme: Dir, *rules: dict[str, object]) -> None:
+    """The scheme's filters, each with its files and what to write to them."""
+    scheme.write("filters/nr_filters", len(rules))
+    for folder, rule in zip((scheme / "filters").numbered(), rules):
+        for name, value in rule.items():
+            folder.write(name, value)
+
+
+def start(kdamond: Kdamond, holder: Holder, *areas: tuple[int, int], ops: str = "fvaddr", **attrs: int) -> None:
+    """Begins, with all of the process or these areas of it."""
+    kdamond.set(ops=ops, **{**INTERVALS, **attrs})
+    kdamond.add_targets(holder.pid)
+    if ops == "fvaddr":
+        kdamond.set_init_regions(list(areas) or [holder.area])
+    kdamond.on()
+
+
+def start_physical(kdamond: Kdamond, ranges: list[tuple[int, int]], unit: int = 1) -> None:
+    """Begins, with these physical addresses."""
+    kdamond.set(ops="paddr", **{**INTERVALS, "max_regions": max(100, 2 * len(ranges))})
+    kdamond.context.write("addr_unit", unit)
+    kdamond.context.write("targets/nr_targets", 1)
+    kdamond.set_init_regions([(begin // unit, end // unit) for begin, end in ranges])
+    kdamond.on()
+
+
+def tries(kdamond: Kdamond, times: int = 2) -> dict[str, int]:
+    """The scheme's statistics after it was tried on everything so many times more."""
+    before = kdamond.stats()
+    wait_until(lambda: kdamond.stats()["nr_snapshots"] >= before["nr_snapshots"] + times + 1, "the scheme is applied")
+    return kdamond.stats(update=False)

@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Migration between NUMA nodes. Needs a machine with two (vm.py --nodes 2)."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import mmap
+from pathlib import Path
+from typing import Iterator
+
+import pytest
+
+from actions import add_scheme, filters, start, start_physical, tries
+from damon_tree import Dir, Kdamond, wait_until
+from holder import HUGE, MIB, PAGE, Holder, drain, physical
+
+SIZE = 4 * MIB
+NODES = Path("/sys/devices/system/node")
+SYS_SET_MEMPOLICY, MPOL_DEFAULT, MPOL_BIND = 238, 0, 2
+
+pytestmark = pytest.mark.skipif(not (NODES / "node1").exists(), reason="this machine has one node")
+
+
+def on_node(holder: Holder, node: int) -> int:
+    """Bytes of the area on a node, as numa_maps says it."""
+    pages = 0
+    for line in Path(f"/proc/{holder.pid}/numa_maps").read_text().splitlines():
+        fields = line.split()
+        if holder.area[0] <= int(fields[0], 16) < holder.area[1]:
+            sizes = dict(field.split("=") for field in fields if "=" in field)
+            pages += int(sizes.get(f"N{node}", 0)) * int(sizes["kernelpagesize_kB"]) // 4
+    return pages * PAGE
+
+
+def first_page(node: int) -> int:
+    """The number of the first page on a node."""
+    text = Path("/proc/zoneinfo").read_text()
+    starts = []
+    for zone in text.split(f"Node {node}, zone ")[1:]:
+        fields = zone.split("Node ")[0].split()
+        if int(fields[fields.index("present") + 1]):
+            starts.append(int(fields[fields.index("start_pfn:") + 1]))
+    return min(starts)
+
+
+def memory(holder: Holder) -> list[tuple[int, int]]:
+    """Where the area is. All of its pages are on reclaim's lists then."""
+    drain()
+    return physical(holder.frames())
+
+
+def dests(scheme: Dir, *weights: tuple[int, int]) -> None:
+    scheme.write("dests/nr_dests", len(weights))
+    for folder, (node, weight) in zip((scheme / "dests").numbered(), weights):
+        folder.write("id", node)
+        folder.write("weight", weight)
+
+
+@pytest.mark.parametrize("kind", ["anon", "thp", "split", "locked"])
+@pytest.mark.parametrize("ops", ["vaddr", "fvaddr"])
+def test_there_and_back(kdamond: Kdamond, kind: str, ops: str) -> None:
+    with Holder(kind, SIZE) as holder:
+        assert on_node(holder, 0) == SIZE
+        scheme = add_scheme(kdamond, "migrate_cold", target_nid=1)
+        start(kdamond, holder, ops=ops)
+        wait_until(lambda: on_node(holder, 1) == SIZE, "everything has moved")
+        if kind == "thp":
+            assert holder.bytes("AnonHugePages") == SIZE, "huge pages move as such"
+        stats = kdamond.stats()
+        assert SIZE <= stats["sz_applied"] <= stats["sz_ops_filter_passed"]
+        scheme.write("action", "migrate_hot")
+        scheme.write("target_nid", 0)
+        kdamond.commit()
+        wait_until(lambda: on_node(holder, 0) == SIZE, "everything is back")
+        assert holder.command("check") == 0
+
+
+def test_what_is_there_stays(kdamond: Kdamond) -> None:
+    with Holder("anon", SIZE) as holder:
+        frames = holder.frames()
+        add_scheme(kdamond, "migrate_hot", target_nid=0)
+        start(kdamond, holder)
+        assert tries(kdamond)["sz_applied"] == 0
+        assert holder.frames() == frames
+
+
+@pytest.mark.parametrize("ops", ["fvaddr", "paddr"])
+@pytest.mark.parametrize("node", [-1, 2, 63, 64, 1 << 20, 2**31 - 1, -(2**31)])
+def test_no_such_node(kdamond: Kdamond, node: int, ops: str) -> None:
+    with Holder("anon", SIZE) as holder:
+        frames = holder.frames()
+        add_scheme(kdamond, "migrate_cold", target_nid=node)
+        if ops == "paddr":
+            start_physical(kdamond, memory(holder))
+        else:
+            start(kdamond, holder)
+        assert tries(kdamond)["sz_applied"] == 0
+        assert holder.frames() == frames
+
+
+def test_shared_memory_moves(kdamond: Kdamond) -> None:
+    """For all who map it."""
+    with Holder("forked", SIZE) as holder:
+        add_scheme(kdamond, "migrate_cold", target_nid=1)
+        start(kdamond, holder)
+        wait_until(lambda: on_node(holder, 1) == SIZE, "everything has moved")
+        assert holder.command("check") == 0
+
+
+def test_a_part_moves(kdamond: Kdamond) -> None:
+    with Holder("anon", SIZE) as holder:
+        part = holder.part(MIB, 2 * MIB)
+        before = holder.frames()
+        add_scheme(kdamond, "migrate_cold", target_nid=1)
+        start(kdamond, holder, part)
+        wait_until(lambda: on_node(holder, 1) == MIB, "the part has moved")
+        tries(kdamond)
+        after = holder.frames()
+        moved = [one != other for one, other in zip(before, after)]
+        assert all(moved[MIB // PAGE : 2 * MIB // PAGE]) and sum(moved) == MIB // PAGE
+
+
+def test_pinned_pages_stay(kdamond: Kdamond) -> None:
+    with Holder("pinned", SIZE) as holder:
+        add_scheme(kdamond, "migrate_cold", target_nid=1)
+        start(kdamond, holder)
+        wait_until(lambda: on_node(holder, 1) == SIZE - SIZE // 16, "all others have moved")
+        tries(kdamond)
+        assert on_node(holder, 0) == SIZE // 16
+
+
+@pytest.mark.parametrize("weights", [((0, 1), (1, 1)), ((0, 1), (1, 3)), ((1, 0), (0, 2), (1, 3)), ((0, 5), (7, 5))])
+@pytest.mark.parametrize("kind", ["anon", "split"])
+def test_weights(kdamond: Kdamond, kind: str, weights: tuple[tuple[int, int], ...]) -> None:
+    """Pages are distributed by weight, each by its place in the area, and then stay where they are."""
+    with Holder(kind, SIZE * 4) as holder:
+        page = HUGE if kind == "split" else PAGE
+        scheme = add_scheme(kdamond, "migrate_hot")
+        dests(scheme, *weights)
+        start(kdamond, holder)
+        turns = [node for node, weight in weights for _ in range(weight)]
+        # The area's first page has the number that its address gives it.
+        numbers = range(holder.area[0] // page, holder.area[1] // page)
+        expected = sum(turns[number % len(turns)] == 1 for number in numbers) * page
+        wait_until(lambda: on_node(holder, 1) == expected, f"{expected} bytes are on the second node")
+        border = first_page(1)
+        tries(kdamond)
+        before = kdamond.stats()["sz_applied"]
+        frames = holder.frames()
+        for number, frame in zip(numbers, frames[:: page // PAGE]):
+            assert (frame >= border) == (turns[number % len(turns)] == 1)
+        tries(kdamond)
+        assert holder.frames() == frames and kdamond.stats()["sz_applied"] == before
+
+
+def test_no_weight(kdamond: Kdamond) -> None:
+    with Holder("anon", SIZE) as holder:
+        scheme = add_scheme(kdamond, "migrate_hot", target_nid=1)
+        dests(scheme, (0, 0), (1, 0))
+        start(kdamond, holder)
+        assert tries(kdamond)["sz_applied"] == 0
+        assert on_node(holder, 0) == SIZE
+
+
+@pytest.mark.parametrize("rule, moves", [
+    ({"type": "anon", "matching": "Y", "allow": "Y"}, True),
+    ({"type": "anon", "matching": "Y", "allow": "N"}, False),
+    ({"type": "hugepage_size", "min": HUGE, "max": HUGE, "matching": "Y", "allow": "Y"}, False),
+    ({"type": "young", "matching": "Y", "allow": "N"}, True),
+    ({"type": "unmapped", "matching": "Y", "allow": "Y"}, False),
+])  # fmt: skip
+@pytest.mark.parametrize("ops", ["fvaddr", "paddr"])
+def test_filters(kdamond: Kdamond, ops: str, rule: dict[str, object], moves: bool) -> None:
+    with Holder("anon", SIZE) as holder:
+        scheme = add_scheme(kdamond, "migrate_cold", target_nid=1)
+        filters(scheme, rule)
+        if ops == "paddr":
+            start_physical(kdamond, memory(holder))
+        else:
+            start(kdamond, holder)
+        if moves:
+            wait_until(lambda: on_node(holder, 1) == SIZE, "everything has moved")
+        else:
+            stats = tries(kdamond)
+            assert stats["sz_applied"] == stats["sz_ops_filter_passed"] == 0
+            assert on_node(holder, 0) == SIZE
+
+
+def test_young_filter(kdamond: Kdamond) -> None:
+    """What is accessed stays near, the rest goes."""
+    with Holder("anon", SIZE) as holder:
+        holder.command(f"hot {SIZE // 2}")
+        scheme = add_scheme(kdamond, "migrate_cold", target_nid=1)
+        filters(scheme, {"type": "young", "matching": "Y", "allow": "N"})
+        start(kdamond, holder)
+        wait_until(lambda: on_node(holder, 1) >= SIZE // 2, "the cold part has moved")
+        assert on_node(holder, 1) <= SIZE // 2 + SIZE // 8
+        assert holder.command("check") == 0
+
+
+@pytest.mark.parametrize("kind", ["anon", "thp", "forked", "shmem", "locked"])
+def test_physical(kdamond: Kdamond, kind: str) -> None:
+    with Holder(kind, SIZE) as holder, Holder("anon", SIZE) as other:
+        add_scheme(kdamond, "migrate_cold", target_nid=1)
+        start_physical(kdamond, memory(holder))
+        wait_until(lambda: on_node(holder, 1) == SIZE, "everything has moved")
+        assert on_node(other, 0) == SIZE
+        stats = kdamond.stats()
+        assert SIZE <= stats["sz_applied"] <= stats["sz_ops_filter_passed"]
+        assert holder.command("check") == 0
+
+
+@contextlib.contextmanager
+def full(node: int, left: int) -> Iterator[None]:
+    """A node on which no more than so many bytes are free."""
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def allocate_on(nodes: int) -> None:
+        mask = ctypes.c_ulong(nodes)
+        policy = MPOL_BIND if nodes else MPOL_DEFAULT
+        assert libc.syscall(SYS_SET_MEMPOLICY, policy, ctypes.byref(mask) if nodes else None, 64 if nodes else 0) == 0
+
+    def free() -> int:
+        fields = (NODES / f"node{node}/meminfo").read_text().split()
+        return int(fields[fields.index("MemFree:") + 1]) * 1024
+
+    with mmap.mmap(-1, free(), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_NORESERVE) as area:
+        allocate_on(1 << node)
+        try:
+            for chunk in range(0, len(area) - MIB, MIB):
+                if free() < left:
+                    break
+                for at in range(chunk, chunk + MIB, PAGE):
+                    area[at] = 1
+        finally:
+            allocate_on(0)
+        yield
+
+
+def test_a_full_node(kdamond: Kdamond) -> None:
+    """What does not fit stays where it is, and is not moved to the node where it is already."""
+    with Holder("anon", 16 * SIZE) as holder, full(1, left=8 * SIZE):
+        assert on_node(holder, 0) == 16 * SIZE
+        add_scheme(kdamond, "migrate_cold", target_nid=1)
+        start(kdamond, holder)
+        wait_until(lambda: on_node(holder, 1) > SIZE, "some has moved")
+        tries(kdamond, 5)
+        border = first_page(1)
+        before = holder.frames()
+        assert any(frame < border for frame in before), "some has not"
+        tries(kdamond, 5)
+        after = holder.frames()
+        assert all(one == other for one, other in zip(before, after) if other < border)
+        assert kdamond.stats()["sz_applied"] <= 16 * SIZE
+        assert holder.command("check") == 0
