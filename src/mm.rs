@@ -70,7 +70,7 @@ pub(crate) use reclaim::{
     ReclaimList, //
 };
 pub(crate) use rmap::ReverseMap;
-pub(crate) use system_ram::system_ram;
+pub use system_ram::system_ram;
 
 /// Lets other threads run if it is their turn. To be called without any lock.
 pub(crate) fn give_way() {

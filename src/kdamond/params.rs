@@ -26,8 +26,14 @@ impl Params {
     /// Fails with `EINVAL` if the attributes do not fit together, or the kernel does not let us have
     /// these operations.
     pub fn new(ops: OpsId, attrs: AttrsParams) -> Result<Self> {
+        Self::in_units(ops, 1, attrs)
+    }
+
+    /// As [`Self::new`], with physical addresses in units of `addr_unit` bytes. Fails with `EINVAL`
+    /// if that is zero, too.
+    pub fn in_units(ops: OpsId, addr_unit: u64, attrs: AttrsParams) -> Result<Self> {
         Ok(Self {
-            ops: AnyOps::new(ops, 1)?,
+            ops: AnyOps::new(ops, addr_unit)?,
             attrs: attrs.try_into()?,
             probes: Probes::default(),
             pause: false,

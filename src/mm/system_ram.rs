@@ -32,7 +32,7 @@ unsafe extern "C" fn see(resource: *mut c::resource, seen: *mut c_void) -> c_int
 /// all be memory. `None` if the kernel does not tell.
 ///
 /// Sleeps until nobody changes the map of addresses.
-pub(crate) fn system_ram() -> Option<(u64, u64)> {
+pub fn system_ram() -> Option<(u64, u64)> {
     let mut seen = Seen(None);
     let calls = symbols::system_ram()?;
     // SAFETY: `see` is called back with a pointer to `seen`, before this returns.

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the modules that act on physical memory have in common: parameters, and what they make of
+//! them.
+
+use damon::{
+    engine::{
+        AddrRange,
+        AttrsParams,
+        IntervalsGoal,
+        Micros,
+        Stat,
+        WatermarkMetric,
+        Watermarks, //
+    },
+    kdamond::Params,
+    mm::system_ram,
+    ops::{
+        OpsId,
+        Space, //
+    },
+    sysfs::parameters::{
+        Flag,
+        Held,
+        Number,
+        Page,
+        Parameter, //
+    },
+};
+use kernel::prelude::*;
+
+/// Parameters of the monitoring.
+pub(crate) struct Monitoring {
+    pub(crate) sample_interval: Number<u64>,
+    pub(crate) aggr_interval: Number<u64>,
+    pub(crate) min_nr_regions: Number<u64>,
+    pub(crate) max_nr_regions: Number<u64>,
+    pub(crate) autotune: Flag,
+    pub(crate) start: Number<u64>,
+    pub(crate) end: Number<u64>,
+    pub(crate) addr_unit: AddrUnit,
+}
+
+impl Monitoring {
+    pub(crate) const fn new() -> Self {
+        Self {
+            sample_interval: Number::new(5_000),
+            aggr_interval: Number::new(100_000),
+            min_nr_regions: Number::new(10),
+            max_nr_regions: Number::new(1000),
+            autotune: Flag::new(false),
+            start: Number::new(0),
+            end: Number::new(0),
+            addr_unit: AddrUnit(Number::new(1)),
+        }
+    }
+
+    /// The attributes that they state. Tuning begins with the default intervals.
+    pub(crate) fn attrs(&self) -> AttrsParams {
+        let attrs = AttrsParams {
+            sample: Micros(self.sample_interval.value()),
+            aggr: Micros(self.aggr_interval.value()),
+            ops_update: Micros(0),
+            goal: IntervalsGoal::default(),
+            min_nr_regions: self.min_nr_regions.value(),
+            max_nr_regions: self.max_nr_regions.value(),
+        };
+        if !self.autotune.value() {
+            return attrs;
+        }
+        AttrsParams {
+            sample: Micros::from_millis(5),
+            aggr: Micros::from_millis(100),
+            goal: IntervalsGoal {
+                access_bp: 40,
+                aggrs: 3,
+                min_sample_us: Micros::from_millis(5),
+                max_sample_us: Micros::from_secs(10),
+            },
+            ..attrs
+        }
+    }
+
+    /// Parameters with the memory from `start` to `end` for a target. If both are zero they are set
+    /// to where all memory is. Fails with `EINVAL` and `ENOMEM`.
+    pub(crate) fn params(&self) -> Result<Params> {
+        let (start, end) = (self.start.value(), self.end.value());
+        if start > end {
+            return Err(EINVAL);
+        }
+        let unit = self.addr_unit.0.value();
+        let params = Params::in_units(OpsId::Paddr, unit, self.attrs())?;
+        if (start, end) == (0, 0) {
+            let (first, last) = system_ram().ok_or(EINVAL)?;
+            let units = |bytes: u64| bytes.checked_div(unit).ok_or(EINVAL);
+            self.start.tell(units(first)?);
+            self.end.tell(units(last.saturating_add(1))?);
+        }
+        let range = AddrRange {
+            start: self.start.value(),
+            end: self.end.value(),
+        };
+        params.target(Space::Physical, &[range])
+    }
+
+    /// Aggregation intervals in so many microseconds.
+    pub(crate) fn aggregations(&self, micros: u64) -> u32 {
+        let aggr = self.attrs().aggr.0;
+        u32::try_from(micros.checked_div(aggr).unwrap_or(0)).unwrap_or(u32::MAX)
+    }
+}
+
+/// Bytes in a unit of addresses; not zero.
+pub(crate) struct AddrUnit(Number<u64>);
+
+impl Parameter for AddrUnit {
+    fn set(&self, text: &CStr, held: &mut Held) -> Result {
+        let unit = Number::<u64>::new(0);
+        unit.set(text, held)?;
+        if unit.value() == 0 {
+            return Err(EINVAL);
+        }
+        self.0.tell(unit.value());
+        Ok(())
+    }
+
+    fn get(&self, page: &mut Page<'_>, held: &mut Held) -> Result {
+        self.0.get(page, held)
+    }
+}
+
+/// Parameters of the watermarks, in permil of free memory.
+pub(crate) struct Marks {
+    pub(crate) interval: Number<u64>,
+    pub(crate) high: Number<u64>,
+    pub(crate) mid: Number<u64>,
+    pub(crate) low: Number<u64>,
+}
+
+impl Marks {
+    pub(crate) const fn new(high: u64, mid: u64, low: u64) -> Self {
+        Self {
+            interval: Number::new(5_000_000),
+            high: Number::new(high),
+            mid: Number::new(mid),
+            low: Number::new(low),
+        }
+    }
+
+    pub(crate) fn watermarks(&self) -> Watermarks {
+        Watermarks {
+            metric: WatermarkMetric::FreeMemRate,
+            interval: Micros(self.interval.value()),
+            high: self.high.value(),
+            mid: self.mid.value(),
+            low: self.low.value(),
+        }
+    }
+}
+
+/// Parameters that tell what a scheme has done.
+pub(crate) struct Done {
+    pub(crate) nr_tried: Number<u64>,
+    pub(crate) sz_tried: Number<u64>,
+    pub(crate) nr_applied: Number<u64>,
+    pub(crate) sz_applied: Number<u64>,
+    pub(crate) qt_exceeds: Number<u64>,
+}
+
+impl Done {
+    pub(crate) const fn new() -> Self {
+        Self {
+            nr_tried: Number::new(0),
+            sz_tried: Number::new(0),
+            nr_applied: Number::new(0),
+            sz_applied: Number::new(0),
+            qt_exceeds: Number::new(0),
+        }
+    }
+
+    pub(crate) fn tell(&self, stat: &Stat) {
+        self.nr_tried.tell(stat.nr_tried);
+        self.sz_tried.tell(stat.sz_tried);
+        self.nr_applied.tell(stat.nr_applied);
+        self.sz_applied.tell(stat.sz_applied);
+        self.qt_exceeds.tell(stat.qt_exceeds);
+    }
+}
+
+/// A list of what there is.
+pub(crate) fn list<T, const N: usize>(items: [Option<T>; N]) -> Result<KVec<T>> {
+    let mut list = KVec::with_capacity(N, GFP_KERNEL)?;
+    for item in items.into_iter().flatten() {
+        list.push_within_capacity(item)?;
+    }
+    Ok(list)
+}

@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! DAMON_LRU_SORT: keeps reclaim's lists in the order of what was accessed.
+//!
+//! Of two schemes one moves hot memory up, the other cold memory down, each within half of a quota
+//! and while free memory is between watermarks.
+
+mod common;
+
+use common::{
+    list,
+    AddrUnit,
+    Done,
+    Marks,
+    Monitoring, //
+};
+use damon::{
+    engine::{
+        AccessPattern,
+        Action,
+        Attrs,
+        Filter,
+        FilterKind,
+        Filters,
+        Goal,
+        GoalMetric,
+        Micros,
+        MinMax,
+        QuotaParams,
+        SchemeParams,
+        Weights, //
+    },
+    kdamond::{
+        self,
+        Kdamond,
+        Params, //
+    },
+    sysfs::parameters::{
+        CommitInputs,
+        Enabled,
+        Flag,
+        KdamondPid,
+        Loaded,
+        Number,
+        Service,
+        Switch, //
+    },
+};
+use kernel::{
+    page::PAGE_SIZE,
+    prelude::*,
+    sync::Arc, //
+};
+
+damon::damon_module! {
+    type: Module,
+    name: "damon_lru_sort",
+    beside: "damon_rs_lru_sort",
+    description: "DAMON_LRU_SORT: LRU-lists sorting by access patterns",
+}
+
+static SWITCH: Switch<LruSort> = Switch::new(&THIS_MODULE);
+static MONITORING: Monitoring = Monitoring::new();
+static MARKS: Marks = Marks::new(200, 150, 50);
+static HOT_DONE: Done = Done::new();
+static COLD_DONE: Done = Done::new();
+static ACTIVE_MEM_BP: Number<u64> = Number::new(0);
+static FILTER_YOUNG: Flag = Flag::new(false);
+static HOT_PERMIL: Number<u64> = Number::new(500);
+static COLD_MIN_AGE: Number<u64> = Number::new(120_000_000);
+static QUOTA_MS: Number<u64> = Number::new(10);
+static QUOTA_RESET_MS: Number<u64> = Number::new(1_000);
+
+damon::parameters! {
+    0o600 enabled: Enabled<LruSort> = &Enabled(&SWITCH), "Enable or disable DAMON_LRU_SORT";
+    0o600 commit_inputs: CommitInputs<LruSort> = &CommitInputs(&SWITCH),
+        "Take over the other parameters";
+    0o600 active_mem_bp: Number<u64> = &ACTIVE_MEM_BP,
+        "Share of active memory to aim at, in basis points; 0 for none";
+    0o600 autotune_monitoring_intervals: Flag = &MONITORING.autotune,
+        "Tune the monitoring intervals";
+    0o600 filter_young_pages: Flag = &FILTER_YOUNG,
+        "Look at each page once more before it is moved";
+    0o600 hot_thres_access_freq: Number<u64> = &HOT_PERMIL,
+        "Permil of samples that saw an access from which on memory is hot";
+    0o600 cold_min_age: Number<u64> = &COLD_MIN_AGE,
+        "Microseconds without an access after which memory is cold";
+    0o600 quota_ms: Number<u64> = &QUOTA_MS, "Milliseconds to try it for in an interval, 0 for any";
+    0o600 quota_reset_interval_ms: Number<u64> = &QUOTA_RESET_MS, "That interval";
+    0o600 wmarks_interval: Number<u64> = &MARKS.interval,
+        "Microseconds between looks at free memory while it rests";
+    0o600 wmarks_high: Number<u64> = &MARKS.high, "Permil of free memory above which it rests";
+    0o600 wmarks_mid: Number<u64> = &MARKS.mid, "Permil of free memory below which it is active";
+    0o600 wmarks_low: Number<u64> = &MARKS.low, "Permil of free memory below which it rests";
+    0o600 sample_interval: Number<u64> = &MONITORING.sample_interval, "Microseconds";
+    0o600 aggr_interval: Number<u64> = &MONITORING.aggr_interval, "Microseconds";
+    0o600 min_nr_regions: Number<u64> = &MONITORING.min_nr_regions, "Fewest regions";
+    0o600 max_nr_regions: Number<u64> = &MONITORING.max_nr_regions, "Most regions";
+    0o600 monitor_region_start: Number<u64> = &MONITORING.start,
+        "Where the memory begins that it is for";
+    0o600 monitor_region_end: Number<u64> = &MONITORING.end, "Where it ends; both 0 for all memory";
+    0o600 addr_unit: AddrUnit = &MONITORING.addr_unit, "Bytes in a unit of addresses";
+    0o400 kdamond_pid: KdamondPid<LruSort> = &KdamondPid(&SWITCH), "pid of the kdamond, or -1";
+    0o400 nr_lru_sort_tried_hot_regions: Number<u64> = &HOT_DONE.nr_tried,
+        "Hot regions that it was tried on";
+    0o400 bytes_lru_sort_tried_hot_regions: Number<u64> = &HOT_DONE.sz_tried, "Their bytes";
+    0o400 nr_lru_sorted_hot_regions: Number<u64> = &HOT_DONE.nr_applied,
+        "Hot regions that were moved up";
+    0o400 bytes_lru_sorted_hot_regions: Number<u64> = &HOT_DONE.sz_applied, "Their bytes";
+    0o400 nr_hot_quota_exceeds: Number<u64> = &HOT_DONE.qt_exceeds,
+        "Times that the quota for hot memory was used up";
+    0o400 nr_lru_sort_tried_cold_regions: Number<u64> = &COLD_DONE.nr_tried,
+        "Cold regions that it was tried on";
+    0o400 bytes_lru_sort_tried_cold_regions: Number<u64> = &COLD_DONE.sz_tried, "Their bytes";
+    0o400 nr_lru_sorted_cold_regions: Number<u64> = &COLD_DONE.nr_applied,
+        "Cold regions that were moved down";
+    0o400 bytes_lru_sorted_cold_regions: Number<u64> = &COLD_DONE.sz_applied, "Their bytes";
+    0o400 nr_cold_quota_exceeds: Number<u64> = &COLD_DONE.qt_exceeds,
+        "Times that the quota for cold memory was used up";
+}
+
+struct LruSort(Arc<Kdamond>);
+
+impl Service for LruSort {
+    fn start() -> Result<Self> {
+        let kdamond = kdamond::new()?;
+        kdamond.start_alone(params()?)?;
+        kdamond.call_repeatedly(|context| {
+            for scheme in context.schemes() {
+                let done = match scheme.params().action {
+                    Action::LruPrio => &HOT_DONE,
+                    _ => &COLD_DONE,
+                };
+                done.tell(scheme.stat());
+            }
+        })?;
+        Ok(Self(kdamond))
+    }
+
+    fn commit(&self) -> Result {
+        let params = params()?;
+        self.0.call(|context| context.commit(params).map(|_| ()))?
+    }
+
+    fn kdamond(&self) -> &Kdamond {
+        &self.0
+    }
+}
+
+/// Fails with `EINVAL` if the parameters do not fit together, and with `ENOMEM`.
+fn params() -> Result<Params> {
+    const ALL_BP: u64 = 10_000;
+    let active = ACTIVE_MEM_BP.value();
+    let inactive = ALL_BP.checked_sub(active).ok_or(EINVAL)?;
+    let goal = |metric, target_value| {
+        (active != 0).then_some(Goal {
+            metric,
+            target_value,
+        })
+    };
+    // Pages that are not young are not moved up, those that are not down.
+    let young = |matching| {
+        FILTER_YOUNG.value().then_some(Filter {
+            kind: FilterKind::Young,
+            matching,
+            allow: false,
+        })
+    };
+
+    let samples = Attrs::try_from(MONITORING.attrs())?.max_nr_accesses();
+    let hot = u64::from(samples).saturating_mul(HOT_PERMIL.value()) / 1000;
+    let hot = AccessPattern {
+        nr_accesses: MinMax {
+            min: u32::try_from(hot).unwrap_or(u32::MAX),
+            max: u32::MAX,
+        },
+        ..ANY
+    };
+    let cold = AccessPattern {
+        nr_accesses: MinMax { min: 0, max: 0 },
+        age: MinMax {
+            min: MONITORING.aggregations(COLD_MIN_AGE.value()),
+            max: u32::MAX,
+        },
+        ..ANY
+    };
+    // They conflict by 0.02 %, so that little is moved to and fro.
+    let inactive = inactive.saturating_add(2);
+    MONITORING
+        .params()?
+        .scheme(scheme(
+            hot,
+            Action::LruPrio,
+            goal(GoalMetric::ActiveMemBp, active),
+            young(false),
+        )?)?
+        .scheme(scheme(
+            cold,
+            Action::LruDeprio,
+            goal(GoalMetric::InactiveMemBp, inactive),
+            young(true),
+        )?)
+}
+
+/// Whatever is at least a page.
+const ANY: AccessPattern = AccessPattern {
+    sz: MinMax {
+        // CAST: A page has less than 2^64 bytes.
+        min: PAGE_SIZE as u64,
+        max: u64::MAX,
+    },
+    nr_accesses: MinMax {
+        min: 0,
+        max: u32::MAX,
+    },
+    age: MinMax {
+        min: 0,
+        max: u32::MAX,
+    },
+};
+
+fn scheme(
+    pattern: AccessPattern,
+    action: Action,
+    goal: Option<Goal>,
+    filter: Option<Filter>,
+) -> Result<SchemeParams> {
+    Ok(SchemeParams {
+        filters: Filters::new(&list([filter])?)?,
+        quota: QuotaParams {
+            ms: QUOTA_MS.value() / 2,
+            reset_interval: Micros::from_millis(QUOTA_RESET_MS.value()),
+            goals: list([goal])?,
+            weights: Weights {
+                sz: 0,
+                nr_accesses: 1,
+                age: 1,
+            },
+            ..QuotaParams::default()
+        },
+        watermarks: MARKS.watermarks(),
+        ..SchemeParams::new(pattern, action)
+    })
+}
+
+struct Module {
+    _loaded: Loaded<LruSort>,
+}
+
+impl kernel::Module for Module {
+    fn init(_: &'static ThisModule) -> Result<Self> {
+        Ok(Self {
+            _loaded: SWITCH.load()?,
+        })
+    }
+}

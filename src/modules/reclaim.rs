@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! DAMON_RECLAIM: reclaims memory that was not accessed for long, before there is need.
+//!
+//! One scheme pages out what was not accessed for `min_age`, the oldest first, within a quota and
+//! while free memory is between watermarks.
+
+mod common;
+
+use common::{
+    list,
+    AddrUnit,
+    Done,
+    Marks,
+    Monitoring, //
+};
+use damon::{
+    engine::{
+        AccessPattern,
+        Action,
+        Filter,
+        FilterKind,
+        Filters,
+        Goal,
+        GoalMetric,
+        Micros,
+        MinMax,
+        QuotaParams,
+        SchemeParams,
+        Weights, //
+    },
+    kdamond::{
+        self,
+        Kdamond,
+        Params, //
+    },
+    sysfs::parameters::{
+        CommitInputs,
+        Enabled,
+        Flag,
+        KdamondPid,
+        Loaded,
+        Number,
+        Service,
+        Switch, //
+    },
+};
+use kernel::{
+    page::PAGE_SIZE,
+    prelude::*,
+    sync::Arc, //
+};
+
+damon::damon_module! {
+    type: Module,
+    name: "damon_reclaim",
+    beside: "damon_rs_reclaim",
+    description: "DAMON_RECLAIM: proactive reclamation of cold memory",
+}
+
+static SWITCH: Switch<Reclaim> = Switch::new(&THIS_MODULE);
+static MONITORING: Monitoring = Monitoring::new();
+static MARKS: Marks = Marks::new(500, 400, 200);
+static DONE: Done = Done::new();
+static MIN_AGE: Number<u64> = Number::new(120_000_000);
+static QUOTA_MS: Number<u64> = Number::new(10);
+static QUOTA_SZ: Number<u64> = Number::new(128 << 20);
+static QUOTA_RESET_MS: Number<u64> = Number::new(1_000);
+static QUOTA_PRESSURE_US: Number<u64> = Number::new(0);
+static QUOTA_FEEDBACK: Number<u64> = Number::new(0);
+static SKIP_ANON: Flag = Flag::new(false);
+
+damon::parameters! {
+    0o600 enabled: Enabled<Reclaim> = &Enabled(&SWITCH), "Enable or disable DAMON_RECLAIM";
+    0o600 commit_inputs: CommitInputs<Reclaim> = &CommitInputs(&SWITCH),
+        "Take over the other parameters";
+    0o600 min_age: Number<u64> = &MIN_AGE, "Microseconds without an access after which memory is cold";
+    0o600 quota_ms: Number<u64> = &QUOTA_MS, "Milliseconds to try it for in an interval, 0 for any";
+    0o600 quota_sz: Number<u64> = &QUOTA_SZ, "Bytes to try it on in an interval, 0 for any";
+    0o600 quota_reset_interval_ms: Number<u64> = &QUOTA_RESET_MS, "That interval";
+    0o600 quota_mem_pressure_us: Number<u64> = &QUOTA_PRESSURE_US,
+        "Microseconds of memory pressure in an interval to aim at, 0 for none";
+    0o600 quota_autotune_feedback: Number<u64> = &QUOTA_FEEDBACK,
+        "How well it does, to be 10000; 0 for none";
+    0o600 autotune_monitoring_intervals: Flag = &MONITORING.autotune,
+        "Tune the monitoring intervals";
+    0o600 wmarks_interval: Number<u64> = &MARKS.interval,
+        "Microseconds between looks at free memory while it rests";
+    0o600 wmarks_high: Number<u64> = &MARKS.high, "Permil of free memory above which it rests";
+    0o600 wmarks_mid: Number<u64> = &MARKS.mid, "Permil of free memory below which it is active";
+    0o600 wmarks_low: Number<u64> = &MARKS.low, "Permil of free memory below which it rests";
+    0o600 sample_interval: Number<u64> = &MONITORING.sample_interval, "Microseconds";
+    0o600 aggr_interval: Number<u64> = &MONITORING.aggr_interval, "Microseconds";
+    0o600 min_nr_regions: Number<u64> = &MONITORING.min_nr_regions, "Fewest regions";
+    0o600 max_nr_regions: Number<u64> = &MONITORING.max_nr_regions, "Most regions";
+    0o600 monitor_region_start: Number<u64> = &MONITORING.start,
+        "Where the memory begins that it is for";
+    0o600 monitor_region_end: Number<u64> = &MONITORING.end, "Where it ends; both 0 for all memory";
+    0o600 addr_unit: AddrUnit = &MONITORING.addr_unit, "Bytes in a unit of addresses";
+    0o600 skip_anon: Flag = &SKIP_ANON, "Leave anonymous memory alone";
+    0o400 kdamond_pid: KdamondPid<Reclaim> = &KdamondPid(&SWITCH), "pid of the kdamond, or -1";
+    0o400 nr_reclaim_tried_regions: Number<u64> = &DONE.nr_tried, "Regions that it was tried on";
+    0o400 bytes_reclaim_tried_regions: Number<u64> = &DONE.sz_tried, "Their bytes";
+    0o400 nr_reclaimed_regions: Number<u64> = &DONE.nr_applied, "Regions that were reclaimed";
+    0o400 bytes_reclaimed_regions: Number<u64> = &DONE.sz_applied, "Their bytes";
+    0o400 nr_quota_exceeds: Number<u64> = &DONE.qt_exceeds, "Times that the quota was used up";
+}
+
+struct Reclaim(Arc<Kdamond>);
+
+impl Service for Reclaim {
+    fn start() -> Result<Self> {
+        let kdamond = kdamond::new()?;
+        kdamond.start_alone(params()?)?;
+        kdamond.call_repeatedly(|context| {
+            if let Some(scheme) = context.schemes().first() {
+                DONE.tell(scheme.stat());
+            }
+        })?;
+        Ok(Self(kdamond))
+    }
+
+    fn commit(&self) -> Result {
+        let params = params()?;
+        self.0.call(|context| context.commit(params).map(|_| ()))?
+    }
+
+    fn kdamond(&self) -> &Kdamond {
+        &self.0
+    }
+}
+
+fn params() -> Result<Params> {
+    MONITORING.params()?.scheme(scheme()?)
+}
+
+fn scheme() -> Result<SchemeParams> {
+    let pattern = AccessPattern {
+        sz: MinMax {
+            // CAST: A page has less than 2^64 bytes.
+            min: PAGE_SIZE as u64,
+            max: u64::MAX,
+        },
+        nr_accesses: MinMax { min: 0, max: 0 },
+        age: MinMax {
+            min: MONITORING.aggregations(MIN_AGE.value()),
+            max: u32::MAX,
+        },
+    };
+    let goal = |metric, target_value| Goal {
+        metric,
+        target_value,
+    };
+    let pressure = Some(QUOTA_PRESSURE_US.value()).filter(|wanted| *wanted != 0);
+    let feedback = Some(QUOTA_FEEDBACK.value()).filter(|given| *given != 0);
+    let anon = Filter {
+        kind: FilterKind::Anon,
+        matching: true,
+        allow: false,
+    };
+    Ok(SchemeParams {
+        filters: Filters::new(&list([SKIP_ANON.value().then_some(anon)])?)?,
+        quota: QuotaParams {
+            ms: QUOTA_MS.value(),
+            bytes: QUOTA_SZ.value(),
+            reset_interval: Micros::from_millis(QUOTA_RESET_MS.value()),
+            goals: list([
+                pressure.map(|wanted| goal(GoalMetric::SomeMemPsiUs, wanted)),
+                feedback.map(|given| goal(GoalMetric::UserInput(given), 10_000)),
+            ])?,
+            weights: Weights {
+                sz: 0,
+                nr_accesses: 0,
+                age: 1,
+            },
+            ..QuotaParams::default()
+        },
+        watermarks: MARKS.watermarks(),
+        ..SchemeParams::new(pattern, Action::Pageout)
+    })
+}
+
+struct Module {
+    _loaded: Loaded<Reclaim>,
+}
+
+impl kernel::Module for Module {
+    fn init(_: &'static ThisModule) -> Result<Self> {
+        Ok(Self {
+            _loaded: SWITCH.load()?,
+        })
+    }
+}
