@@ -29,6 +29,7 @@ mod machine;
 mod num;
 mod operations;
 mod params;
+mod pauses;
 mod probe;
 mod quota;
 mod rand;
@@ -89,6 +90,7 @@ pub use self::{
         Goal,
         GoalMetric,
         QuotaParams,
+        QuotaState,
         Tuner,
         Weights, //
     },

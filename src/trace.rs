@@ -9,11 +9,13 @@ use crate::{
     engine::{
         Events,
         Micros,
-        Region, //
+        Region,
+        Stat, //
     },
     mm::tracepoints::{
         self,
-        TraceRegion, //
+        TraceRegion,
+        TraceStat, //
     },
 };
 
@@ -52,5 +54,46 @@ impl Events for TraceEvents {
 
     fn tuned(&mut self, sample: Micros) {
         tracepoints::tuned(long(sample.0));
+    }
+
+    fn before_apply(&mut self, scheme: usize, target: usize, nr_regions: usize, region: &Region) {
+        if !tracepoints::before_apply_enabled() {
+            return;
+        }
+        tracepoints::before_apply(
+            saturate(scheme),
+            saturate(target),
+            &TraceRegion {
+                start: long(region.start()),
+                end: long(region.end()),
+                // The moving sum, as that is what schemes go by.
+                nr_accesses: region.nr_accesses_bp() / 10_000,
+                age: region.age(),
+                probe_hits: *region.probe_hits(),
+            },
+            saturate(nr_regions),
+        );
+    }
+
+    fn effective_quota(&mut self, scheme: usize, effective: u64) {
+        tracepoints::effective_quota(saturate(scheme), long(effective));
+    }
+
+    fn after_interval(&mut self, scheme: usize, stat: &Stat) {
+        if !tracepoints::stat_enabled() {
+            return;
+        }
+        tracepoints::stat(
+            saturate(scheme),
+            &TraceStat {
+                nr_tried: long(stat.nr_tried),
+                sz_tried: long(stat.sz_tried),
+                nr_applied: long(stat.nr_applied),
+                sz_applied: long(stat.sz_applied),
+                sz_ops_filter_passed: long(stat.sz_ops_filter_passed),
+                qt_exceeds: long(stat.qt_exceeds),
+                nr_snapshots: long(stat.nr_snapshots),
+            },
+        );
     }
 }

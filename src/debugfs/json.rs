@@ -2,6 +2,8 @@
 
 //! A context as JSON.
 
+mod limits;
+
 use crate::{
     engine::{
         Attrs,
@@ -142,7 +144,7 @@ fn scheme(text: &mut Text, scheme: &Scheme) -> fmt::Result {
     write!(
         text,
         "\"stats\":{{\"nr_tried\":{},\"sz_tried\":{},\"nr_applied\":{},\"sz_applied\":{},\
-         \"sz_ops_filter_passed\":{},\"qt_exceeds\":{},\"nr_snapshots\":{}}}}}",
+         \"sz_ops_filter_passed\":{},\"qt_exceeds\":{},\"nr_snapshots\":{}}},",
         stat.nr_tried,
         stat.sz_tried,
         stat.nr_applied,
@@ -150,5 +152,7 @@ fn scheme(text: &mut Text, scheme: &Scheme) -> fmt::Result {
         stat.sz_ops_filter_passed,
         stat.qt_exceeds,
         stat.nr_snapshots,
-    )
+    )?;
+    limits::write(text, scheme)?;
+    text.write_str("}")
 }

@@ -1,32 +1,34 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Applying schemes to regions, and showing it to who walks along.
+//!
+//! Each region in turn meets each scheme. A region is split where only a part of it is concerned:
+//! where the scheme has gone on from, where its quota ends, where a filter does. The part behind is
+//! the next region then. What a split has left behind without need is joined in the end.
+
+mod round;
 
 use super::{
-    context::Context,
+    context::{
+        Context,
+        Settings, //
+    },
     events::Events,
     machine::Machine,
-    operations::{
-        Applied,
-        Attempt,
-        Operations, //
-    },
-    region::Region,
-    scheme::{
-        Action,
-        Scheme, //
-    },
-    walk::{
-        Tried,
-        Walker, //
-    },
+    operations::Operations,
+    walk::Walker, //
 };
 use kernel::prelude::*;
+use round::{
+    Place,
+    Round, //
+};
 
 impl<O: Operations> Context<O> {
-    /// Whether the interval of any scheme is over when `passed` sampling intervals have passed.
+    /// Whether a scheme that does not rest for its watermarks has come to the end of its interval
+    /// when `passed` sampling intervals have passed.
     pub fn schemes_due_at(&self, passed: u64) -> bool {
-        self.schemes.iter().any(|scheme| scheme.is_due(passed))
+        self.schemes.iter().any(|scheme| scheme.takes_part(passed))
     }
 
     /// Starts a walk: what an earlier one has seen is forgotten.
@@ -43,65 +45,76 @@ impl<O: Operations> Context<O> {
     /// [`Self::begin_walk`].
     pub fn apply_schemes(
         &mut self,
-        _events: &mut dyn Events,
-        _machine: &dyn Machine,
-        mut walker: Option<&mut dyn Walker>,
+        events: &mut dyn Events,
+        machine: &dyn Machine,
+        walker: Option<&mut dyn Walker>,
     ) -> bool {
         let passed = self.progress.passed;
         if !self.schemes_due_at(passed) {
             return false;
         }
+        self.adjust_quotas(events, machine);
+
+        let walking = walker.is_some();
         let size_limit = self.max_region_size();
-        let (left_bp, nr_probes) = (self.left_bp(), self.settings.probes.len());
-        let ops = &mut self.settings.ops;
+        let left_bp = self.left_bp();
+        let Settings {
+            ops,
+            grain,
+            attrs,
+            probes,
+            ..
+        } = &mut self.settings;
+        let mut round = Round {
+            ops,
+            grain: *grain,
+            attrs,
+            events: &mut *events,
+            machine,
+            walker,
+            left_bp,
+            nr_probes: probes.len(),
+        };
         for (index, target) in (0..usize::MAX).zip(&mut self.targets) {
-            if !ops.is_valid(&target.space) {
+            let regions = &mut target.regions;
+            if !round.ops.is_valid(&target.space) || regions.is_empty() {
+                for scheme in &mut self.schemes {
+                    scheme.state.quota.leave(index);
+                }
                 continue;
             }
-            let (nr_regions, space) = (target.regions.len(), &target.space);
-            for (nr, region) in (1..usize::MAX).zip(target.regions.as_mut_slice()) {
+            // Regions are added behind the current one while this goes on.
+            let mut at: usize = 0;
+            while at < regions.len() {
                 for (scheme_index, scheme) in (0..usize::MAX).zip(&mut self.schemes) {
-                    if !scheme.is_due(passed) || scheme.is_resting() {
-                        continue;
-                    }
-                    if scheme.params.pattern.matches(region) {
-                        let applied = try_action(ops, space, region, scheme);
-                        if let Some(walker) = walker.as_deref_mut().filter(|_| !scheme.state.walked)
-                        {
-                            let hits = region.recent_probe_hits(left_bp);
-                            walker.visit(&Tried {
-                                target: index,
-                                scheme: scheme_index,
-                                region,
-                                probe_hits: hits.get(..nr_probes).unwrap_or(&[]),
-                                sz_filter_passed: applied.filter_passed,
-                            });
-                        }
-                        if scheme.params.action != Action::Stat {
-                            region.reset_age();
-                        }
-                    }
-                    // A target's last region ends a snapshot of it, matching or not.
-                    if nr == nr_regions {
-                        scheme.state.stat.count_snapshot();
+                    if scheme.takes_part(passed) {
+                        let place = Place {
+                            target: index,
+                            space: &target.space,
+                            at,
+                            scheme: scheme_index,
+                        };
+                        round.meet(&place, regions, scheme);
                     }
                 }
+                at = at.saturating_add(1);
             }
             // Schemes can leave neighbours behind that do not differ any more.
-            target.regions.join_alike(size_limit);
+            regions.join_alike(size_limit);
         }
-        self.finish_interval(walker.is_some())
+        self.finish_interval(events, walking)
     }
 
     /// Sets when the schemes that were due are due next. If somebody walks along, returns whether
-    /// the walk is complete.
-    fn finish_interval(&mut self, walking: bool) -> bool {
+    /// the walk is complete. A scheme that rests for its watermarks has nothing to show.
+    fn finish_interval(&mut self, events: &mut dyn Events, walking: bool) -> bool {
         let passed = self.progress.passed;
-        for scheme in &mut self.schemes {
+        for (index, scheme) in (0..usize::MAX).zip(&mut self.schemes) {
             if scheme.is_due(passed) {
                 scheme.state.walked |= walking;
                 scheme.state.last_entity = None;
                 scheme.schedule(&self.settings.attrs, passed);
+                events.after_interval(index, &scheme.state.stat);
             }
         }
         let complete = walking && self.schemes.iter().all(|scheme| scheme.state.walked);
@@ -110,27 +123,6 @@ impl<O: Operations> Context<O> {
         }
         complete
     }
-}
-
-/// Tries a scheme's action on a region and counts it.
-fn try_action<O: Operations>(
-    ops: &mut O,
-    space: &O::Space,
-    region: &Region,
-    scheme: &mut Scheme,
-) -> Applied {
-    let applied = if ops.supports(scheme.params.action) {
-        let attempt = Attempt {
-            scheme: &scheme.params,
-            allowed: false,
-            last: &mut scheme.state.last_entity,
-        };
-        ops.apply(space, region, attempt)
-    } else {
-        Applied::default()
-    };
-    scheme.state.stat.count(region.size(), applied);
-    applied
 }
 
 #[kunit_tests(damon_rs_apply)]
@@ -146,12 +138,19 @@ mod tests {
                 Fake,
                 Machinery, //
             },
+            filter::{
+                Filter,
+                FilterKind,
+                Filters, //
+            },
             region::AddrRange,
             scheme::{
                 AccessPattern,
+                Action,
                 MinMax,
                 SchemeParams, //
-            }, //
+            },
+            walk::Tried, //
         },
         *, //
     };
@@ -314,6 +313,146 @@ mod tests {
             .flat_map(|target| target.regions())
             .all(|region| region.age() == 0);
         assert!(all_young);
+        Ok(())
+    }
+
+    /// A context with the targets and the scheme, whose action works on all that it is tried on.
+    fn working(
+        targets: &[&[(u64, u64)]],
+        grain: u64,
+        scheme: SchemeParams,
+    ) -> Result<Context<Fake>> {
+        let mut context = Context::new(with_scheme(params(targets, grain)?, scheme)?, 0)?;
+        context.settings.ops.works = true;
+        Ok(context)
+    }
+
+    fn pageout(limit: u64) -> SchemeParams {
+        let all = MinMax {
+            min: 0,
+            max: u64::MAX,
+        };
+        let mut params = scheme(all, 1);
+        params.action = Action::Pageout;
+        params.quota.bytes = limit;
+        params.quota.reset_interval = Micros::from_secs(1);
+        params
+    }
+
+    /// What is applied at the next sampling interval.
+    fn applied(context: &mut Context<Fake>, machine: &Machinery) -> KVec<(u64, u64)> {
+        sample(context, 1);
+        context.apply_schemes(&mut Deaf, machine, None);
+        core::mem::take(&mut context.settings.ops.applied)
+    }
+
+    #[test]
+    fn a_quota_lasts_for_a_window_and_goes_on_where_it_stopped() -> Result {
+        let machine = Machinery::default();
+        let mut context = working(&[&[(0, 40)], &[(100, 120)]], 1, pageout(25))?;
+        assert_eq!(applied(&mut context, &machine), &[(0, 25)][..]);
+        assert_eq!(applied(&mut context, &machine), &[][..]);
+        machine.now_ns.set(1_000_000_000);
+        assert_eq!(applied(&mut context, &machine), &[(25, 40), (100, 110)][..]);
+        machine.now_ns.set(2_000_000_000);
+        // Behind the last of what it had come to, at the end of the last region, it starts over.
+        assert_eq!(applied(&mut context, &machine), &[(110, 120)][..]);
+        assert_eq!(applied(&mut context, &machine), &[(0, 15)][..]);
+        let stat = context.schemes().first().map(|scheme| *scheme.stat());
+        let stat = stat.ok_or(EINVAL)?;
+        assert_eq!((stat.sz_tried, stat.sz_applied), (75, 75));
+        assert_eq!(stat.qt_exceeds, 2);
+        Ok(())
+    }
+
+    #[test]
+    fn time_that_stands_still_ends_no_window() -> Result {
+        let machine = Machinery::default();
+        let mut context = working(&[&[(0, 40)]], 1, pageout(25))?;
+        assert_eq!(applied(&mut context, &machine), &[(0, 25)][..]);
+        context.stand_still(&machine);
+        machine.now_ns.set(5_000_000_000);
+        context.go_on(&machine);
+        assert_eq!(applied(&mut context, &machine), &[][..]);
+        machine.now_ns.set(6_000_000_000);
+        assert_eq!(applied(&mut context, &machine), &[(25, 40)][..]);
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_cold_comes_first() -> Result {
+        let machine = Machinery::default();
+        let mut scheme = pageout(10);
+        scheme.quota.weights.nr_accesses = 1;
+        let mut context = working(&[&[(0, 10), (10, 20)]], 1, scheme)?;
+        let hot = super::super::region::tests::region(0, 10, 20, 20, 0)?;
+        for target in &mut context.targets {
+            if let Some(first) = target.regions.as_mut_slice().first_mut() {
+                *first = hot;
+            }
+        }
+        assert_eq!(applied(&mut context, &machine), &[(10, 20)][..]);
+        Ok(())
+    }
+
+    #[test]
+    fn filters_spare_addresses_and_targets() -> Result {
+        let machine = Machinery::default();
+        let mut scheme = pageout(0);
+        scheme.quota.bytes = 0;
+        let reject = |kind| Filter {
+            kind,
+            matching: true,
+            allow: false,
+        };
+        scheme.filters = Filters::new(&[
+            reject(FilterKind::Addr(AddrRange { start: 8, end: 16 })),
+            reject(FilterKind::Target(1)),
+        ])?;
+        let mut context = working(&[&[(0, 40)], &[(0, 40)], &[(12, 20)]], 4, scheme)?;
+        assert_eq!(
+            applied(&mut context, &machine),
+            &[(0, 8), (16, 40), (16, 20)][..]
+        );
+        let stat = context.schemes().first().map(|scheme| *scheme.stat());
+        assert_eq!(
+            stat.map(|stat| (stat.nr_tried, stat.sz_tried)),
+            Some((3, 36))
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn only_what_was_tried_is_charged() -> Result {
+        let machine = Machinery::default();
+        let mut scheme = pageout(16);
+        scheme.filters = Filters::new(&[Filter {
+            kind: FilterKind::Addr(AddrRange { start: 4, end: 8 }),
+            matching: true,
+            allow: true,
+        }])?;
+        let mut context = working(&[&[(0, 40)]], 1, scheme)?;
+        assert_eq!(applied(&mut context, &machine), &[(4, 8)][..]);
+        let charged = context.schemes().first().map(|s| s.quota().charged());
+        assert_eq!(charged, Some(4));
+        Ok(())
+    }
+
+    #[test]
+    fn a_scheme_that_rests_for_its_marks_neither_acts_nor_delays_a_walk() -> Result {
+        let machine = Machinery::default();
+        let mut context = context()?;
+        if let Some(second) = context.schemes.get_mut(1) {
+            second.state.active = false;
+        }
+        let mut seen = Seen::default();
+        sample(&mut context, 3);
+        assert!(context.apply_schemes(&mut Deaf, &machine, Some(&mut seen)));
+        assert!(seen.0.iter().all(|(_, scheme, _)| *scheme == 0));
+        for scheme in &mut context.schemes {
+            scheme.state.active = false;
+        }
+        assert!(!context.schemes_due_at(u64::MAX));
         Ok(())
     }
 }

@@ -19,6 +19,11 @@ use super::{
         Params,
         TargetParams, //
     },
+    quota::{
+        Goal,
+        GoalState,
+        QuotaState, //
+    },
     regions::{
         check_ranges,
         joined,
@@ -45,6 +50,8 @@ struct Plan<S> {
     targets: KVec<Target<S>>,
     /// Room for the schemes.
     schemes: KVec<Scheme>,
+    /// The state of the quota that each scheme would start with.
+    quotas: KVec<QuotaState>,
 }
 
 impl<O: Operations> Context<O> {
@@ -55,11 +62,36 @@ impl<O: Operations> Context<O> {
     /// that are added or lose their sample by a move have none to be checked.
     ///
     /// `EINVAL` if the operations' region size is no power of two, a target's ranges cannot be, the
-    /// probes have weights that the attributes do not go with, or an obsolete target matches none;
-    /// `ENOMEM` without memory. Either way nothing has changed.
+    /// probes have weights that the attributes do not go with, an obsolete target matches none, or a
+    /// goal needs to know of nodes and the operations do not; `ENOMEM` without memory. Either way nothing has changed.
     pub fn commit(&mut self, params: Params<O>) -> Result<Committed> {
         let plan = self.plan(&params)?;
         Ok(self.carry_out(plan, params))
+    }
+
+    /// Replaces the goals of the schemes, matched by position, and nothing else. Schemes and lists
+    /// of goals beyond those of the other are left out.
+    ///
+    /// `EINVAL` if a goal needs to know of nodes and the operations do not, `ENOMEM` without
+    /// memory. Either way nothing has changed.
+    pub fn commit_goals(&mut self, goals: KVec<KVec<Goal>>) -> Result {
+        let knows_nodes = self.settings.ops.knows_nodes();
+        let mut states = KVec::with_capacity(goals.len(), GFP_KERNEL)?;
+        for list in &goals {
+            if !knows_nodes && list.iter().any(|goal| goal.metric.needs_nodes()) {
+                return Err(EINVAL);
+            }
+            states.push_within_capacity(GoalState::list(list.len())?)?;
+        }
+        let both = goals.into_iter().zip(states);
+        for (scheme, (goals, states)) in self.schemes.iter_mut().zip(both) {
+            let Scheme { params, state } = scheme;
+            state
+                .quota
+                .replace_goals(&params.quota.goals, &goals, states);
+            params.quota.goals = goals;
+        }
+        Ok(())
     }
 
     fn plan(&self, params: &Params<O>) -> Result<Plan<O::Space>> {
@@ -94,8 +126,17 @@ impl<O: Operations> Context<O> {
             all_regions.push_within_capacity(regions)?;
         }
 
+        let mut quotas = KVec::with_capacity(params.schemes.len(), GFP_KERNEL)?;
+        for scheme in &params.schemes {
+            if scheme.quota.needs_nodes() && !params.ops.knows_nodes() {
+                return Err(EINVAL);
+            }
+            quotas.push_within_capacity(QuotaState::new(&scheme.quota)?)?;
+        }
+
         Ok(Plan {
             grain,
+            quotas,
             regions: all_regions,
             targets: KVec::with_capacity(nr_kept, GFP_KERNEL)?,
             schemes: KVec::with_capacity(params.schemes.len(), GFP_KERNEL)?,
@@ -116,17 +157,18 @@ impl<O: Operations> Context<O> {
             regions,
             mut targets,
             mut schemes,
+            quotas,
         } = plan;
 
         // The plan has made room for each push below.
-        let mut running = self.schemes.iter();
-        for params in wanted_schemes {
+        let mut running = core::mem::take(&mut self.schemes).into_iter();
+        for (params, quota) in wanted_schemes.into_iter().zip(quotas) {
             let scheme = match running.next() {
-                Some(scheme) => Scheme {
-                    params,
-                    state: scheme.state,
-                },
-                None => Scheme::new(params, &self.settings.attrs, self.progress.passed),
+                Some(scheme) => scheme.with_params(params, quota),
+                None => {
+                    let attrs = &self.settings.attrs;
+                    Scheme::with_quota(params, quota, attrs, self.progress.passed)
+                }
             };
             let _ = schemes.push_within_capacity(scheme);
         }
@@ -137,11 +179,16 @@ impl<O: Operations> Context<O> {
         let changed_mode = probes.are_weighted() != running_probes.are_weighted();
         let mut regions = regions.into_iter();
         let mut running = self.targets.iter();
-        for TargetParams {
-            space, obsolete, ..
-        } in wanted_targets
-        {
+        for (position, wanted) in (0..usize::MAX).zip(wanted_targets) {
+            let TargetParams {
+                space, obsolete, ..
+            } = wanted;
             let current = running.next();
+            // Targets only move to the front, so what has moved is not met again.
+            let moved = (!obsolete).then_some(targets.len());
+            for scheme in &mut schemes {
+                scheme.state.quota.follow(position, moved);
+            }
             if obsolete {
                 continue;
             }
@@ -159,6 +206,10 @@ impl<O: Operations> Context<O> {
                 regions,
                 aggregated: same_space && current.is_some_and(|target| target.aggregated),
             });
+        }
+
+        for scheme in &mut schemes {
+            scheme.state.quota.leave_from(targets.len());
         }
 
         let old_attrs = self.settings.attrs;

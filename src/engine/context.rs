@@ -14,6 +14,7 @@
 use super::{
     adjust::size_limit,
     attrs::Attrs,
+    machine::Machine,
     num::Grain,
     operations::{
         Operations,
@@ -24,6 +25,7 @@ use super::{
         Params,
         TargetParams, //
     },
+    pauses::Pauses,
     probe::Probes,
     rand::Rng,
     region::Region,
@@ -81,6 +83,7 @@ pub(crate) struct Progress {
     /// and one context's splits there depend on another's.
     pub(crate) last_nr_regions: usize,
     pub(crate) rng: Rng,
+    pub(crate) pauses: Pauses,
 }
 
 /// A monitoring context: parameters, and all that was learned with them.
@@ -136,7 +139,7 @@ impl<O: Operations> Context<O> {
 
         let mut schemes = KVec::with_capacity(wanted_schemes.len(), GFP_KERNEL)?;
         for params in wanted_schemes {
-            schemes.push_within_capacity(Scheme::new(params, &attrs, 0))?;
+            schemes.push_within_capacity(Scheme::new(params, &attrs, 0)?)?;
         }
 
         Ok(Self {
@@ -157,6 +160,7 @@ impl<O: Operations> Context<O> {
                 size_limit: 0,
                 last_nr_regions: 0,
                 rng: Rng::new(seed),
+                pauses: Pauses::default(),
             },
         })
     }
@@ -170,6 +174,16 @@ impl<O: Operations> Context<O> {
     /// caller to take no step meanwhile.
     pub fn paused(&self) -> bool {
         self.settings.pause
+    }
+
+    /// From now on time does not count for what schemes may do in it, until [`Self::go_on`].
+    pub fn stand_still(&mut self, machine: &dyn Machine) {
+        self.progress.pauses.begin(machine);
+    }
+
+    /// From now on time counts, if it did not.
+    pub fn go_on(&mut self, machine: &dyn Machine) {
+        self.progress.pauses.end(machine);
     }
 
     /// Sampling intervals since the start.

@@ -4,7 +4,8 @@
 
 use super::{
     attrs::Micros,
-    region::Region, //
+    region::Region,
+    scheme::Stat, //
 };
 
 /// A sink of trace events.
@@ -18,4 +19,20 @@ pub trait Events {
 
     /// The sampling interval that tuning has come to, another than before or not.
     fn tuned(&mut self, sample: Micros);
+
+    /// A scheme's action is about to be tried on one of the `nr_regions` regions of a target, both
+    /// named by their index.
+    fn before_apply(&mut self, scheme: usize, target: usize, nr_regions: usize, region: &Region) {
+        let _ = (scheme, target, nr_regions, region);
+    }
+
+    /// What a scheme may act on in the window that begins, in the unit of addresses.
+    fn effective_quota(&mut self, scheme: usize, effective: u64) {
+        let _ = (scheme, effective);
+    }
+
+    /// What a scheme has done so far, at the end of one of its intervals.
+    fn after_interval(&mut self, scheme: usize, stat: &Stat) {
+        let _ = (scheme, stat);
+    }
 }

@@ -11,6 +11,9 @@ use super::{
     events::Events,
     machine::Machine,
     operations::{
+        Applied,
+        Attempt,
+        Eligible,
         Operations,
         Pass, //
     },
@@ -26,7 +29,10 @@ use super::{
         AddrRange,
         Region, //
     },
-    scheme::SchemeParams, //
+    scheme::{
+        Action,
+        SchemeParams, //
+    },
 };
 use core::cell::Cell;
 use kernel::prelude::*;
@@ -35,6 +41,10 @@ use kernel::prelude::*;
 pub(crate) struct Fake {
     pub(crate) min_region_sz: u64,
     pub(crate) covers: Option<AddrRange>,
+    /// Whether all actions are supported and have effect on all memory.
+    pub(crate) works: bool,
+    /// What actions were applied to.
+    pub(crate) applied: KVec<(u64, u64)>,
 }
 
 impl Operations for Fake {
@@ -73,6 +83,31 @@ impl Operations for Fake {
 
     fn same_space(&self, hot: &bool, _old: &Self, old_hot: &bool) -> bool {
         hot == old_hot
+    }
+
+    /// Half of the memory is on node 1.
+    fn eligible(&mut self, _hot: &bool, region: &Region, nid: i32) -> Eligible {
+        Eligible {
+            bytes: region.size(),
+            on_node: if nid == 1 { region.size() / 2 } else { 0 },
+        }
+    }
+
+    fn supports(&self, action: Action) -> bool {
+        self.works || action == Action::Stat
+    }
+
+    fn apply(&mut self, _hot: &bool, region: &Region, attempt: Attempt<'_>) -> Applied {
+        if !self.works || attempt.scheme.action == Action::Stat {
+            return Applied::default();
+        }
+        let _ = self
+            .applied
+            .push((region.start(), region.end()), GFP_KERNEL);
+        Applied {
+            bytes: region.size(),
+            filter_passed: region.size(),
+        }
     }
 }
 
@@ -171,6 +206,8 @@ pub(crate) fn params(targets: &[&[(u64, u64)]], min_region_sz: u64) -> Result<Pa
         ops: Fake {
             min_region_sz,
             covers: None,
+            works: false,
+            applied: KVec::new(),
         },
         attrs: Attrs::try_from(AttrsParams::default())?,
         probes: Probes::default(),

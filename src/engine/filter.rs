@@ -9,6 +9,7 @@
 //! have filters too.
 
 use super::{
+    num::Grain,
     region::AddrRange,
     scheme::MinMax, //
 };
@@ -72,6 +73,17 @@ pub struct Filters {
     ops: KVec<Filter>,
 }
 
+/// What the filters of the core layer make of the first addresses of a range.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Verdict {
+    /// The address behind those that it is about.
+    pub(crate) end: u64,
+    /// Whether the action is to spare them.
+    pub(crate) spared: bool,
+    /// Whether a filter has allowed them.
+    pub(crate) allowed: bool,
+}
+
 impl Filters {
     /// The filters of `list`, in its order in each layer. Fails with `ENOMEM`.
     pub fn new(list: &[Filter]) -> Result<Self> {
@@ -93,10 +105,17 @@ impl Filters {
         &self.core
     }
 
-    /// Those that the operations evaluate.
+    /// Those that the operations evaluate, but of memory that a filter of the core layer has
+    /// allowed.
     #[inline]
     pub fn ops(&self) -> &[Filter] {
         &self.ops
+    }
+
+    /// All filters in the order of their evaluation.
+    pub fn iter(&self) -> impl Iterator<Item = &Filter> {
+        // The kernel prelude has another `chain`.
+        Iterator::chain(self.core.iter(), &self.ops)
     }
 
     /// Whether there is none.
@@ -116,9 +135,197 @@ impl Filters {
     pub fn ops_default_reject(&self) -> bool {
         rejects_by_default(&self.ops)
     }
+
+    /// What the filters of the core layer make of the addresses from `start`, up to `end` or to
+    /// where the answer changes. Boundaries are multiples of `grain`.
+    pub(crate) fn decide(&self, target: usize, start: u64, end: u64, grain: Grain) -> Verdict {
+        let mut end = end;
+        for filter in &self.core {
+            let is = match filter.kind {
+                FilterKind::Target(index) => index == target,
+                FilterKind::Addr(range) => {
+                    let (from, to) = (grain.down(range.start), grain.down(range.end));
+                    if end <= from || to <= start {
+                        false
+                    } else if start < from {
+                        end = from;
+                        false
+                    } else {
+                        end = end.min(to);
+                        true
+                    }
+                }
+                _ => continue,
+            };
+            if is == filter.matching {
+                return Verdict {
+                    end,
+                    spared: !filter.allow,
+                    allowed: filter.allow,
+                };
+            }
+        }
+        Verdict {
+            end,
+            spared: self.core_default_reject(),
+            allowed: false,
+        }
+    }
+
+    /// How many of the addresses from `start` up to `end` are not spared by the core layer.
+    pub(crate) fn size_passed(&self, target: usize, start: u64, end: u64, grain: Grain) -> u64 {
+        let (mut start, mut passed): (u64, u64) = (start, 0);
+        while start < end {
+            let verdict = self.decide(target, start, end, grain);
+            if !verdict.spared {
+                passed = passed.saturating_add(verdict.end.saturating_sub(start));
+            }
+            if verdict.end <= start {
+                break;
+            }
+            start = verdict.end;
+        }
+        passed
+    }
 }
 
 /// What the last filter matches is treated one way, the rest the other.
 fn rejects_by_default(filters: &[Filter]) -> bool {
     filters.last().is_some_and(|last| last.allow)
+}
+
+#[kunit_tests(damon_rs_filter)]
+mod tests {
+    use super::*;
+
+    const ALLOW: bool = true;
+    const REJECT: bool = false;
+
+    fn filter(kind: FilterKind, matching: bool, allow: bool) -> Filter {
+        Filter {
+            kind,
+            matching,
+            allow,
+        }
+    }
+
+    fn addr(start: u64, end: u64) -> FilterKind {
+        FilterKind::Addr(AddrRange { start, end })
+    }
+
+    /// The answers for `[0, 100)`: where each ends, and whether its addresses are spared.
+    fn pieces(list: &[Filter], grain: u64) -> Result<KVec<(u64, bool)>> {
+        let (filters, grain) = (Filters::new(list)?, Grain::try_from(grain)?);
+        let mut pieces = KVec::new();
+        let mut start = 0;
+        while start < 100 {
+            let verdict = filters.decide(0, start, 100, grain);
+            assert!(verdict.end > start && verdict.end <= 100);
+            assert!(!(verdict.spared && verdict.allowed));
+            start = verdict.end;
+            pieces.push((verdict.end, verdict.spared), GFP_KERNEL)?;
+        }
+        let passed = filters.size_passed(0, 0, 100, grain);
+        let mut sum = 0;
+        let mut from = 0;
+        for (end, spared) in &pieces {
+            if !spared {
+                sum += end - from;
+            }
+            from = *end;
+        }
+        assert_eq!(passed, sum);
+        Ok(pieces)
+    }
+
+    #[test]
+    fn a_range_of_addresses_cuts() -> Result {
+        let reject = filter(addr(20, 30), true, REJECT);
+        assert_eq!(
+            pieces(&[reject], 1)?,
+            &[(20, false), (30, true), (100, false)][..]
+        );
+        let allow = filter(addr(20, 30), true, ALLOW);
+        assert_eq!(
+            pieces(&[allow], 1)?,
+            &[(20, true), (30, false), (100, true)][..]
+        );
+        // Boundaries are where regions may have theirs.
+        assert_eq!(pieces(&[allow], 16)?, &[(16, true), (100, true)][..]);
+        let not = filter(addr(0, 50), false, REJECT);
+        assert_eq!(pieces(&[not], 1)?, &[(50, false), (100, true)][..]);
+        // An empty range is nowhere.
+        let none = filter(addr(40, 40), true, ALLOW);
+        assert_eq!(pieces(&[none], 1)?, &[(40, true), (100, true)][..]);
+        Ok(())
+    }
+
+    #[test]
+    fn the_first_filter_that_matches_decides() -> Result {
+        let inner = filter(addr(40, 60), true, ALLOW);
+        let outer = filter(addr(20, 80), true, REJECT);
+        assert_eq!(
+            pieces(&[inner, outer], 1)?,
+            &[
+                (20, false),
+                (40, true),
+                (60, false),
+                (80, true),
+                (100, false)
+            ][..]
+        );
+        assert_eq!(
+            pieces(&[outer, inner], 1)?,
+            &[(20, true), (80, true), (100, true)][..]
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn a_target_is_known_by_its_position() -> Result {
+        let spared = |filters: &Filters, target| -> Result<bool> {
+            Ok(filters.decide(target, 0, 10, Grain::try_from(1)?).spared)
+        };
+        let only = Filters::new(&[filter(FilterKind::Target(1), true, ALLOW)])?;
+        assert!(spared(&only, 0)? && !spared(&only, 1)? && spared(&only, 2)?);
+        let but = Filters::new(&[filter(FilterKind::Target(1), true, REJECT)])?;
+        assert!(!spared(&but, 0)? && spared(&but, 1)?);
+        let none = Filters::new(&[filter(FilterKind::Target(usize::MAX), true, ALLOW)])?;
+        assert!(spared(&none, 0)?);
+        Ok(())
+    }
+
+    #[test]
+    fn what_no_filter_matches_is_treated_the_other_way_round() -> Result {
+        let defaults = |list: &[Filter]| -> Result<(bool, bool)> {
+            let filters = Filters::new(list)?;
+            Ok((filters.core_default_reject(), filters.ops_default_reject()))
+        };
+        let core = |allow| filter(FilterKind::Target(0), true, allow);
+        let ops = |allow| filter(FilterKind::Anon, true, allow);
+        assert_eq!(defaults(&[])?, (false, false));
+        assert_eq!(defaults(&[core(ALLOW)])?, (true, false));
+        assert_eq!(defaults(&[core(REJECT)])?, (false, false));
+        assert_eq!(defaults(&[core(ALLOW), core(REJECT)])?, (false, false));
+        // With filters of the operations it is up to them.
+        assert_eq!(defaults(&[core(ALLOW), ops(ALLOW)])?, (false, true));
+        assert_eq!(defaults(&[ops(REJECT), core(ALLOW)])?, (false, false));
+        Ok(())
+    }
+
+    #[test]
+    fn what_the_core_layer_allows_is_known_as_that() -> Result {
+        let filters = Filters::new(&[
+            filter(FilterKind::Anon, true, REJECT),
+            filter(FilterKind::Target(0), true, ALLOW),
+            filter(FilterKind::Young, true, ALLOW),
+        ])?;
+        assert_eq!((filters.core().len(), filters.ops().len()), (1, 2));
+        assert!(filters.ops_default_reject());
+        let verdict = filters.decide(0, 0, 10, Grain::try_from(1)?);
+        assert!(verdict.allowed);
+        let verdict = filters.decide(1, 0, 10, Grain::try_from(1)?);
+        assert!(!verdict.allowed && !verdict.spared);
+        Ok(())
+    }
 }

@@ -2,6 +2,17 @@
 
 //! Quotas: how much a scheme may do in an interval, and what it is to do first.
 
+mod adjust;
+mod goals;
+mod priority;
+mod window;
+
+pub use window::QuotaState;
+
+pub(crate) use goals::GoalState;
+pub(crate) use priority::score;
+pub(crate) use window::Resume;
+
 use super::attrs::Micros;
 use kernel::prelude::*;
 
@@ -88,7 +99,19 @@ pub struct QuotaParams {
     pub weights: Weights,
 }
 
+impl GoalMetric {
+    /// Whether only operations that know of nodes can tell.
+    pub(crate) fn needs_nodes(self) -> bool {
+        matches!(self, Self::NodeEligibleMemBp(_))
+    }
+}
+
 impl QuotaParams {
+    /// Whether there is a goal that only operations that know of nodes can tell about.
+    pub(crate) fn needs_nodes(&self) -> bool {
+        self.goals.iter().any(|goal| goal.metric.needs_nodes())
+    }
+
     /// Whether there is any limit.
     pub fn is_set(&self) -> bool {
         self.ms != 0 || self.bytes != 0 || !self.goals.is_empty()

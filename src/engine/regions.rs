@@ -122,6 +122,26 @@ impl Regions {
         Ok(())
     }
 
+    /// Splits the region at index `at` in two, the first one of `size`. `false`, and nothing has
+    /// happened, if one of them would be empty, and without memory.
+    pub(crate) fn split_at(&mut self, at: usize, size: u64) -> bool {
+        if self.len() >= MAX_REGIONS || self.reserve(1).is_err() {
+            return false;
+        }
+        let Some(place) = self.list.get_mut(at) else {
+            return false;
+        };
+        let Some(mut carried) = place.split_off(size) else {
+            return false;
+        };
+        // Each of those behind moves to the next place.
+        for behind in self.list.iter_mut().skip(at.saturating_add(1)) {
+            core::mem::swap(behind, &mut carried);
+        }
+        // There is room for the last one.
+        self.push(carried).is_ok()
+    }
+
     /// Replaces neighbours by one region where `absorb` says that the left one took in the right
     /// one.
     pub(crate) fn coalesce(&mut self, mut absorb: impl FnMut(&mut Region, &Region) -> bool) {

@@ -10,7 +10,11 @@ use super::{
     dests::Dests,
     filter::Filters,
     operations::Applied,
-    quota::QuotaParams,
+    quota::{
+        score,
+        QuotaParams,
+        QuotaState, //
+    },
     region::Region,
     watermarks::{
         WatermarkMetric,
@@ -191,15 +195,22 @@ impl Stat {
         add(&mut self.sz_ops_filter_passed, applied.filter_passed);
     }
 
+    pub(crate) fn count_exceeded(&mut self) {
+        self.qt_exceeds = self.qt_exceeds.saturating_add(1);
+    }
+
     pub(crate) fn count_snapshot(&mut self) {
         self.nr_snapshots = self.nr_snapshots.saturating_add(1);
     }
 }
 
 /// What a running scheme remembers; a commit of other parameters leaves it alone.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct SchemeState {
     pub(crate) stat: Stat,
+    pub(crate) quota: QuotaState,
+    /// Whether the watermarks let the scheme act.
+    pub(crate) active: bool,
     /// The sampling interval, counted from the start, after which the scheme is due.
     pub(crate) next_apply: u64,
     /// Whether the walk under way, if any, has seen an application of this scheme.
@@ -215,10 +226,24 @@ pub struct Scheme {
 }
 
 impl Scheme {
-    /// A scheme that is first due an interval after `passed` sampling intervals.
-    pub(crate) fn new(params: SchemeParams, attrs: &Attrs, passed: u64) -> Self {
+    /// A scheme that is first due an interval after `passed` sampling intervals. Fails with
+    /// `ENOMEM`.
+    pub(crate) fn new(params: SchemeParams, attrs: &Attrs, passed: u64) -> Result<Self> {
+        let quota = QuotaState::new(&params.quota)?;
+        Ok(Self::with_quota(params, quota, attrs, passed))
+    }
+
+    /// As [`Self::new`], with a quota that was made for the parameters.
+    pub(crate) fn with_quota(
+        params: SchemeParams,
+        quota: QuotaState,
+        attrs: &Attrs,
+        passed: u64,
+    ) -> Self {
         let state = SchemeState {
             stat: Stat::default(),
+            quota,
+            active: true,
             next_apply: 0,
             walked: false,
             last_entity: None,
@@ -226,6 +251,20 @@ impl Scheme {
         let mut scheme = Self { params, state };
         scheme.schedule(attrs, passed);
         scheme
+    }
+
+    /// The scheme with other parameters and what it has done so far. `quota` was made for the
+    /// parameters, and lends its room.
+    pub(crate) fn with_params(self, params: SchemeParams, quota: QuotaState) -> Self {
+        let Self {
+            params: old,
+            mut state,
+        } = self;
+        let (goals, new) = (&old.quota.goals, &params.quota.goals);
+        state.quota.replace_goals(goals, new, quota.goals);
+        // With other marks it is for the next look to say.
+        state.active |= old.watermarks != params.watermarks;
+        Self { params, state }
     }
 
     /// The scheme as the user has stated it.
@@ -236,6 +275,32 @@ impl Scheme {
     /// What the scheme has done so far.
     pub fn stat(&self) -> &Stat {
         &self.state.stat
+    }
+
+    /// How much of its quota the scheme has used.
+    pub fn quota(&self) -> &QuotaState {
+        &self.state.quota
+    }
+
+    /// Whether the watermarks let the scheme act, as of the last look.
+    pub fn is_active(&self) -> bool {
+        self.state.active
+    }
+
+    /// Whether the scheme is due after `passed` sampling intervals, and does not rest for its
+    /// watermarks.
+    pub(crate) fn takes_part(&self, passed: u64) -> bool {
+        self.state.active && self.is_due(passed)
+    }
+
+    /// Whether `region` is one that the scheme is for, and it is urgent enough.
+    pub(crate) fn wants(&self, attrs: &Attrs, region: &Region) -> bool {
+        let params = &self.params;
+        params.pattern.matches(region)
+            && (self.state.quota.min_score == 0
+                || !params.quota.is_set()
+                || score(attrs, &params.quota.weights, params.action, region)
+                    >= self.state.quota.min_score)
     }
 
     /// Sets when the scheme is due next, counted from `passed` sampling intervals.
@@ -309,13 +374,13 @@ mod tests {
     #[test]
     fn is_due_after_its_interval() -> Result {
         let attrs = Attrs::try_from(AttrsParams::default())?;
-        let own = Scheme::new(scheme(Micros::from_millis(50)), &attrs, 7);
+        let own = Scheme::new(scheme(Micros::from_millis(50)), &attrs, 7)?;
         assert!(!own.is_due(16));
         assert!(own.is_due(17));
-        let aggr = Scheme::new(scheme(Micros(0)), &attrs, 7);
+        let aggr = Scheme::new(scheme(Micros(0)), &attrs, 7)?;
         assert!(!aggr.is_due(26));
         assert!(aggr.is_due(27));
-        let never = Scheme::new(scheme(Micros(u64::MAX)), &attrs, u64::MAX - 1);
+        let never = Scheme::new(scheme(Micros(u64::MAX)), &attrs, u64::MAX - 1)?;
         assert!(!never.is_due(u64::MAX - 1));
         Ok(())
     }
@@ -323,7 +388,7 @@ mod tests {
     #[test]
     fn rests_after_its_snapshots() -> Result {
         let attrs = Attrs::try_from(AttrsParams::default())?;
-        let mut scheme = Scheme::new(scheme(Micros(0)), &attrs, 0);
+        let mut scheme = Scheme::new(scheme(Micros(0)), &attrs, 0)?;
         scheme.state.stat.count_snapshot();
         assert!(!scheme.is_resting());
         scheme.params.max_nr_snapshots = 1;

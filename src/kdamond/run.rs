@@ -5,8 +5,9 @@
 //! ```text
 //!        ┌────────────► answer the bell: calls, walks, stop
 //!        │                   │
-//!        │    paused ◄───────┤
-//!        │  sleep ≤ 1 s      │ no sample is prepared: prepare one
+//!        │  paused, or all   │
+//!        │  schemes rest ◄───┤
+//!        │  sleep            │ no sample is prepared: prepare one
 //!        │        │          │
 //!        ├────────┘          ▼
 //!        │             is it time? ──no──► sleep until it is, or the bell rings ──┐
@@ -78,9 +79,17 @@ impl<O: Operations + 'static, E: Events, M: Machine> Kdamond<O, E, M> {
         self.context.start();
         while self.answer() && self.context.any_target_valid() {
             if self.context.paused() {
-                self.rest();
-            } else {
-                self.work();
+                self.context.stand_still(&self.machine);
+                self.rest(PAUSED_CHECK_US);
+                continue;
+            }
+            self.context.go_on(&self.machine);
+            match self.context.check_watermarks(&self.machine) {
+                Some(interval) => {
+                    self.repeat_calls();
+                    self.rest(interval.0);
+                }
+                None => self.work(),
             }
         }
         self.cancel_walk();
@@ -120,13 +129,13 @@ impl<O: Operations + 'static, E: Events, M: Machine> Kdamond<O, E, M> {
         self.let_change(|its| its.repeats.tick(&mut its.context))
     }
 
-    /// Nothing but to wait. The outstanding sample is given up: how long it would be is not up to
+    /// Nothing but to wait, for some microseconds. The outstanding sample is given up: how long it would be is not up to
     /// the sampling interval any more.
-    fn rest(&mut self) {
+    fn rest(&mut self, micros: u64) {
         self.cancel_walk();
         self.prepared = None;
         let bell = self.inbox.bell();
-        bell.sleep_until(bell::now().after_micros(PAUSED_CHECK_US));
+        bell.sleep_until(bell::now().after_micros(micros));
     }
 
     /// Takes a sample when it is time, else waits for that.

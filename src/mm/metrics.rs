@@ -110,11 +110,8 @@ fn node_memcg(nid: i32, memcg: u64) -> Option<(usize, usize)> {
     // returned, and the node exists. We may sleep.
     let used = unsafe {
         (calls.mem_cgroup_flush_stats)(group);
-        let used = bindings::damon_rs_helper_lruvec_pages(
-            group,
-            node,
-            Some(calls.lruvec_page_state),
-        );
+        let used =
+            bindings::damon_rs_helper_lruvec_pages(group, node, Some(calls.lruvec_page_state));
         bindings::damon_rs_helper_mem_cgroup_put(group);
         used
     };

@@ -16,14 +16,18 @@ use super::{
     values::Number, //
 };
 use crate::engine;
-use kernel::prelude::*;
+use kernel::{
+    alloc::flags::__GFP_NOWARN,
+    prelude::*, //
+};
 
 /// `dests/`
 pub(super) type Dests = List<Dest>;
 
 impl Dests {
+    /// The nodes that are asked for. Fails with `ENOMEM`.
     pub(super) fn params(&self) -> Result<engine::Dests> {
-        let mut list = KVec::with_capacity(self.dirs.len(), GFP_KERNEL)?;
+        let mut list = KVec::with_capacity(self.dirs.len(), GFP_KERNEL | __GFP_NOWARN)?;
         for dest in self.dirs.iter() {
             list.push_within_capacity(engine::Dest {
                 nid: dest.id.get(),

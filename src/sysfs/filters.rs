@@ -28,12 +28,16 @@ use super::{
 use crate::{
     engine::{
         self,
+        AddrRange,
         FilterKind,
         MinMax, //
     },
-    mm::memcg_id, //
+    mm::memcg_id,
 };
-use kernel::prelude::*;
+use kernel::{
+    alloc::flags::__GFP_NOWARN,
+    prelude::*, //
+};
 
 /// Who looks at the filters of a directory.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -64,40 +68,24 @@ impl Layer {
 /// `{core_filters,ops_filters,filters}/`
 pub(super) type Filters = List<Filter>;
 
-impl Filters {
-    /// Adds the filters to a list that has room.
-    pub(super) fn add_to(&self, list: &mut KVec<engine::Filter>) -> Result {
-        for filter in self.dirs.iter() {
+/// The filters that are asked for in these directories, in their order.
+///
+/// Fails with `EINVAL` if a range ends before it starts or there is no memory control group of a
+/// given path, with `EOPNOTSUPP` if this kernel's groups cannot be looked at, and with `ENOMEM`.
+pub(super) fn params<'a>(
+    dirs: impl Iterator<Item = &'a Filters> + Clone,
+) -> Result<engine::Filters> {
+    // A list may grow after it was counted; what does not fit is an error then.
+    let nr = dirs
+        .clone()
+        .fold(0, |sum: usize, dir| sum.saturating_add(dir.dirs.len()));
+    let mut list = KVec::with_capacity(nr, GFP_KERNEL | __GFP_NOWARN)?;
+    for dir in dirs {
+        for filter in dir.dirs.iter() {
             list.push_within_capacity(filter.params()?)?;
         }
-        Ok(())
     }
-
-    pub(super) fn len(&self) -> usize {
-        self.dirs.len()
-    }
-}
-
-impl Filter {
-    fn params(&self) -> Result<engine::Filter> {
-        let kind = match self.kind.kind.get()? {
-            Kind::Anon => FilterKind::Anon,
-            Kind::Active => FilterKind::Active,
-            Kind::Memcg => FilterKind::Memcg(memcg_id(&self.memcg_path.get()?)?),
-            Kind::Young => FilterKind::Young,
-            Kind::HugepageSize => FilterKind::HugepageSize(MinMax {
-                min: self.min.get(),
-                max: self.max.get(),
-            }),
-            Kind::Unmapped => FilterKind::Unmapped,
-            Kind::Addr | Kind::Target => return Err(unsupported("type")),
-        };
-        Ok(engine::Filter {
-            kind,
-            matching: self.matching.get(),
-            allow: self.allow.get(),
-        })
-    }
+    engine::Filters::new(&list)
 }
 
 /// What memory a filter is about.
@@ -169,6 +157,51 @@ pub(super) struct Filter {
     damon_target_idx: Number<i32>,
 }
 
+impl Filter {
+    fn params(&self) -> Result<engine::Filter> {
+        let kind = match self.kind.kind.get()? {
+            Kind::Anon => FilterKind::Anon,
+            Kind::Active => FilterKind::Active,
+            Kind::Memcg => FilterKind::Memcg(known_memcg(&self.memcg_path.get()?)?),
+            Kind::Young => FilterKind::Young,
+            Kind::HugepageSize => {
+                let (min, max) = ordered(self.min.get(), self.max.get())?;
+                FilterKind::HugepageSize(MinMax { min, max })
+            }
+            Kind::Unmapped => FilterKind::Unmapped,
+            Kind::Addr => {
+                let (start, end) = ordered(self.addr_start.get(), self.addr_end.get())?;
+                FilterKind::Addr(AddrRange { start, end })
+            }
+            // A number below zero is no target's, as is one that is too large.
+            Kind::Target => FilterKind::Target(
+                usize::try_from(self.damon_target_idx.get()).unwrap_or(usize::MAX),
+            ),
+        };
+        Ok(engine::Filter {
+            kind,
+            matching: self.matching.get(),
+            allow: self.allow.get(),
+        })
+    }
+}
+
+/// Both ends of a range; `EINVAL` if it ends before it starts.
+fn ordered(start: u64, end: u64) -> Result<(u64, u64)> {
+    match start <= end {
+        true => Ok((start, end)),
+        false => Err(EINVAL),
+    }
+}
+
+/// The number of the memory control group with this path. Fails as [`params`] does.
+pub(super) fn known_memcg(path: &[u8]) -> Result<u64> {
+    memcg_id(path).map_err(|err| match err {
+        ENODEV => unsupported("schemes/<S>/…/{memcg_,}path"),
+        err => err,
+    })
+}
+
 impl Directory for Filter {
     fn files() -> &'static [File<Self>] {
         files!(Filter {
@@ -215,6 +248,13 @@ impl Entry for Filter {
 #[kunit_tests(damon_rs_sysfs_filters)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_range_does_not_end_before_it_starts() {
+        assert_eq!(ordered(3, 3), Ok((3, 3)));
+        assert_eq!(ordered(0, u64::MAX), Ok((0, u64::MAX)));
+        assert_eq!(ordered(4, 3), Err(EINVAL));
+    }
 
     #[test]
     fn a_layer_takes_what_it_can_decide() {

@@ -3,6 +3,7 @@
 //! `schemes/<S>/quotas/`: how much an action may do.
 
 use super::{
+    filters::known_memcg,
     kobject::{
         files,
         Dir,
@@ -15,7 +16,6 @@ use super::{
         List,
         Structure, //
     },
-    unsupported,
     values::{
         Number,
         Text,
@@ -23,17 +23,19 @@ use super::{
         Words, //
     },
 };
+use crate::engine::{
+    self,
+    FailCharge,
+    GoalMetric,
+    Micros,
+    QuotaParams,
+    Tuner, //
+};
 use kernel::{
+    alloc::flags::__GFP_NOWARN,
     prelude::*,
     sync::Arc, //
 };
-
-/// How the effective quota follows the goals.
-#[derive(Clone, Copy)]
-enum Tuner {
-    Consist,
-    Temporal,
-}
 
 impl Words for Tuner {
     const WORDS: &'static [(&'static CStr, Self)] =
@@ -45,11 +47,11 @@ pub(super) struct Quotas {
     ms: Number<u64>,
     bytes: Number<u64>,
     reset_interval_ms: Number<u64>,
-    effective_bytes: Number<u64>,
+    pub(super) effective_bytes: Number<u64>,
     goal_tuner: Word<Tuner>,
     fail_charge_num: Number<u32>,
     fail_charge_denom: Number<u32>,
-    _weights: Dir<Weights>,
+    weights: Dir<Weights>,
     goals: Dir<Goals>,
 }
 
@@ -77,29 +79,44 @@ impl Quotas {
             goal_tuner: Word::new(),
             fail_charge_num: Number::new(0),
             fail_charge_denom: Number::new(0),
-            _weights: Dir::new(place, c"weights", |_| Ok(Weights::new()))?,
+            weights: Dir::new(place, c"weights", |_| Ok(Weights::new()))?,
             goals: Dir::new(place, c"goals", |_| List::new(structure, ()))?,
         })
     }
 
-    /// Fails with `EOPNOTSUPP` if there is a quota. The other files mean nothing without one.
-    pub(super) fn check(&self) -> Result {
-        if self.ms.get() != 0 {
-            return Err(unsupported("schemes/<S>/quotas/ms"));
-        }
-        if self.bytes.get() != 0 {
-            return Err(unsupported("schemes/<S>/quotas/bytes"));
-        }
-        self.check_goals()
+    /// What is asked for. Fails as [`Self::goals`] does.
+    pub(super) fn params(&self) -> Result<QuotaParams> {
+        Ok(QuotaParams {
+            ms: self.ms.get(),
+            bytes: self.bytes.get(),
+            reset_interval: Micros::from_millis(self.reset_interval_ms.get()),
+            goals: self.goals()?,
+            tuner: self.goal_tuner.get()?,
+            fail_charge: FailCharge {
+                num: self.fail_charge_num.get(),
+                denom: self.fail_charge_denom.get(),
+            },
+            weights: engine::Weights {
+                sz: self.weights.sz_permil.get(),
+                nr_accesses: self.weights.nr_accesses_permil.get(),
+                age: self.weights.age_permil.get(),
+            },
+        })
     }
 
-    /// Fails with `EOPNOTSUPP` if there is a goal. One to reach nothing is none.
-    pub(super) fn check_goals(&self) -> Result {
-        let mut goals = self.goals.dirs.iter();
-        match goals.any(|goal| goal.target_value.get() != 0) {
-            true => Err(unsupported("schemes/<S>/quotas/goals/<G>/target_value")),
-            false => Ok(()),
+    /// The goals that are asked for. One to reach nothing is none.
+    ///
+    /// Fails with `EINVAL` if there is no memory control group of a given path, with `EOPNOTSUPP`
+    /// if this kernel's groups cannot be looked at, and with `ENOMEM`.
+    pub(super) fn goals(&self) -> Result<KVec<engine::Goal>> {
+        let dirs = &self.goals.dirs;
+        let mut goals = KVec::with_capacity(dirs.len(), GFP_KERNEL | __GFP_NOWARN)?;
+        for goal in dirs.iter() {
+            if let Some(goal) = goal.params()? {
+                goals.push_within_capacity(goal)?;
+            }
         }
+        Ok(goals)
     }
 }
 
@@ -168,6 +185,32 @@ struct Goal {
     current_value: Number<u64>,
     nid: Number<i32>,
     path: Text,
+}
+
+impl Goal {
+    fn params(&self) -> Result<Option<engine::Goal>> {
+        let target_value = self.target_value.get();
+        if target_value == 0 {
+            return Ok(None);
+        }
+        let nid = self.nid.get();
+        let memcg = || known_memcg(&self.path.get()?);
+        let metric = match self.target_metric.get()? {
+            Metric::UserInput => GoalMetric::UserInput(self.current_value.get()),
+            Metric::SomeMemPsiUs => GoalMetric::SomeMemPsiUs,
+            Metric::NodeMemUsedBp => GoalMetric::NodeMemUsedBp(nid),
+            Metric::NodeMemFreeBp => GoalMetric::NodeMemFreeBp(nid),
+            Metric::NodeMemcgUsedBp => GoalMetric::NodeMemcgUsedBp(nid, memcg()?),
+            Metric::NodeMemcgFreeBp => GoalMetric::NodeMemcgFreeBp(nid, memcg()?),
+            Metric::ActiveMemBp => GoalMetric::ActiveMemBp,
+            Metric::InactiveMemBp => GoalMetric::InactiveMemBp,
+            Metric::NodeEligibleMemBp => GoalMetric::NodeEligibleMemBp(nid),
+        };
+        Ok(Some(engine::Goal {
+            metric,
+            target_value,
+        }))
+    }
 }
 
 impl Directory for Goal {

@@ -5,6 +5,7 @@
 use super::{
     dests::Dests,
     filters::{
+        self,
         Filters,
         Layer, //
     },
@@ -33,6 +34,7 @@ use super::{
 use crate::engine::{
     AccessPattern,
     Action,
+    Goal,
     Micros,
     MinMax,
     SchemeParams, //
@@ -46,13 +48,24 @@ use kernel::{
 pub(super) type Schemes = List<Scheme>;
 
 impl Schemes {
-    /// The schemes that are asked for. Fails with `EOPNOTSUPP` if one is beyond this module.
+    /// The schemes that are asked for. Fails as their filters and goals do.
     pub(super) fn params(&self) -> Result<KVec<SchemeParams>> {
         let mut params = KVec::with_capacity(self.dirs.len(), GFP_KERNEL | __GFP_NOWARN)?;
         for scheme in self.dirs.iter() {
             params.push_within_capacity(scheme.params()?)?;
         }
         Ok(params)
+    }
+}
+
+impl Schemes {
+    /// The goals that are asked for, of each scheme. Fails as [`Quotas::goals`] does.
+    pub(super) fn goals(&self) -> Result<KVec<KVec<Goal>>> {
+        let mut goals = KVec::with_capacity(self.dirs.len(), GFP_KERNEL | __GFP_NOWARN)?;
+        for scheme in self.dirs.iter() {
+            goals.push_within_capacity(scheme.quotas.goals()?)?;
+        }
+        Ok(goals)
     }
 }
 
@@ -84,6 +97,7 @@ pub(super) struct Scheme {
     dests: Dir<Dests>,
     pub(super) quotas: Dir<Quotas>,
     watermarks: Dir<Watermarks>,
+    /// In the order in which their filters are evaluated.
     filters: [Dir<Filters>; 3],
     pub(super) stats: Dir<Stats>,
     pub(super) tried_regions: Dir<TriedRegions>,
@@ -120,9 +134,9 @@ impl Entry for Scheme {
             quotas: Dir::new(place, c"quotas", |place| Quotas::new(place, structure))?,
             watermarks: Dir::new(place, c"watermarks", |_| Ok(Watermarks::new()))?,
             filters: [
-                filters(Layer::Any)?,
                 filters(Layer::Core)?,
                 filters(Layer::Ops)?,
+                filters(Layer::Any)?,
             ],
             stats: Dir::new(place, c"stats", |_| Ok(Stats::new()))?,
             tried_regions: Dir::new(place, c"tried_regions", |_| TriedRegions::new())?,
@@ -132,21 +146,17 @@ impl Entry for Scheme {
 
 impl Scheme {
     fn params(&self) -> Result<SchemeParams> {
-        let action = self.action.get()?;
-        self.quotas.check()?;
-        self.watermarks.check()?;
-        let count = self.filters.iter().fold(0_usize, |sum, filters| sum.saturating_add(filters.len()));
-        let mut list = KVec::with_capacity(count, GFP_KERNEL)?;
-        for filters in &self.filters {
-            filters.add_to(&mut list)?;
-        }
+        let target_nid = self.target_nid.get();
         Ok(SchemeParams {
+            pattern: self.access_pattern.params(),
+            action: self.action.get()?,
             apply_interval: Micros(self.apply_interval_us.get()),
             max_nr_snapshots: self.stats.max_nr_snapshots.get(),
-            filters: crate::engine::Filters::new(&list)?,
+            filters: filters::params(self.filters.iter().map(|dir| &**dir))?,
+            target_nid: (target_nid != NO_NODE).then_some(target_nid),
             dests: self.dests.params()?,
-            target_nid: Some(self.target_nid.get()).filter(|nid| *nid != NO_NODE),
-            ..SchemeParams::new(self.access_pattern.params(), action)
+            quota: self.quotas.params()?,
+            watermarks: self.watermarks.params()?,
         })
     }
 }

@@ -146,8 +146,7 @@ impl State {
                 let change = self.structure.change()?;
                 tried_regions::clear(&change, &self.contexts.only()?.schemes)
             }
-            // There is no quota yet, of which a part could be in effect.
-            Command::UpdateEffectiveQuotas => self.publish(|_, _| ()),
+            Command::UpdateEffectiveQuotas => self.publish(publish_quotas),
             Command::UpdateTunedIntervals => self.publish(publish_intervals),
         }
     }
@@ -195,10 +194,12 @@ impl State {
 
     fn commit_quota_goals(&self) -> Result {
         let kdamond = self.kdamond()?;
-        for scheme in self.contexts.only()?.schemes.dirs.iter() {
-            scheme.quotas.check_goals()?;
-        }
-        kdamond.call(|_| ())
+        let goals = {
+            // As with all parameters: a list that is being replaced looks empty.
+            let _change = self.structure.change()?;
+            self.contexts.only()?.schemes.goals()?
+        };
+        kdamond.call(move |context| context.commit_goals(goals))?
     }
 
     /// Has the kdamond write results to files.
@@ -252,6 +253,7 @@ impl State {
             last = now();
             publish_intervals(&contexts, context);
             publish_stats(&contexts, context);
+            publish_quotas(&contexts, context);
         }
     }
 }
@@ -263,6 +265,14 @@ fn publish_stats(contexts: &Contexts, context: &Context) {
     if let Ok(only) = contexts.only() {
         for (scheme, state) in only.schemes.dirs.iter().zip(context.schemes()) {
             scheme.stats.set(state.stat());
+        }
+    }
+}
+
+fn publish_quotas(contexts: &Contexts, context: &Context) {
+    if let Ok(only) = contexts.only() {
+        for (scheme, state) in only.schemes.dirs.iter().zip(context.schemes()) {
+            scheme.quotas.effective_bytes.set(state.quota().effective());
         }
     }
 }

@@ -8,30 +8,27 @@ use super::{
         Directory,
         File, //
     },
-    unsupported,
     values::{
         Number,
         Word,
         Words, //
     },
 };
+use crate::engine::{
+    self,
+    Micros,
+    WatermarkMetric, //
+};
 use kernel::prelude::*;
 
-/// What is compared with the marks.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Metric {
-    None,
-    FreeMemRate,
-}
-
-impl Words for Metric {
+impl Words for WatermarkMetric {
     const WORDS: &'static [(&'static CStr, Self)] =
         &[(c"none", Self::None), (c"free_mem_rate", Self::FreeMemRate)];
 }
 
 /// `watermarks/`
 pub(super) struct Watermarks {
-    metric: Word<Metric>,
+    metric: Word<WatermarkMetric>,
     interval_us: Number<u64>,
     high: Number<u64>,
     mid: Number<u64>,
@@ -61,11 +58,14 @@ impl Watermarks {
         }
     }
 
-    /// Fails with `EOPNOTSUPP` if there is a metric.
-    pub(super) fn check(&self) -> Result {
-        match self.metric.get()? {
-            Metric::None => Ok(()),
-            Metric::FreeMemRate => Err(unsupported("schemes/<S>/watermarks/metric")),
-        }
+    /// What is asked for.
+    pub(super) fn params(&self) -> Result<engine::Watermarks> {
+        Ok(engine::Watermarks {
+            metric: self.metric.get()?,
+            interval: Micros(self.interval_us.get()),
+            high: self.high.get(),
+            mid: self.mid.get(),
+            low: self.low.get(),
+        })
     }
 }

@@ -14,6 +14,26 @@ struct damon_rs_trace_region {
 	unsigned char probe_hits[DAMON_RS_MAX_PROBES];
 };
 
+/* What a scheme has done so far. */
+struct damon_rs_trace_stat {
+	unsigned long nr_tried;
+	unsigned long sz_tried;
+	unsigned long nr_applied;
+	unsigned long sz_applied;
+	unsigned long sz_ops_filter_passed;
+	unsigned long qt_exceeds;
+	unsigned long nr_snapshots;
+};
+
+bool damon_rs_trace_before_apply_enabled(void);
+void damon_rs_trace_before_apply(unsigned int scheme_idx,
+				 unsigned int target_idx,
+				 const struct damon_rs_trace_region *r,
+				 unsigned int nr_regions);
+void damon_rs_trace_esz(unsigned int scheme_idx, unsigned long esz);
+bool damon_rs_trace_stat_enabled(void);
+void damon_rs_trace_stat(unsigned int scheme_idx,
+			 const struct damon_rs_trace_stat *stat);
 bool damon_rs_trace_aggregated_enabled(void);
 void damon_rs_trace_aggregated(unsigned int target_id, unsigned int nr_regions,
 			       unsigned int nr_probes,

@@ -22,8 +22,6 @@ SKIPPED = 4
 
 # What each needs that ours does not have yet.
 NOT_YET = {
-    "damos_quota.py": "quotas",
-    "damos_quota_goal.py": "quota goals",
     "lru_sort.sh": "DAMON_LRU_SORT",
     "reclaim.sh": "DAMON_RECLAIM",
 }
@@ -34,7 +32,7 @@ NEEDS_DRGN = ("sysfs.py", "sysfs_no_op_commit_break.py")
 TESTS = (
     "sysfs.sh", "sysfs_update_removed_scheme_dir.sh", "sysfs_memcg_path_leak.sh", "damon_nr_regions.py", "damos_tried_regions.py",
     "damos_apply_interval.py", "sysfs_update_schemes_tried_regions_hang.py", "sysfs_update_schemes_tried_regions_wss_estimation.py",
-    *NEEDS_DRGN, *NOT_YET,
+    "damos_quota.py", "damos_quota_goal.py", *NEEDS_DRGN, *NOT_YET,
 )  # fmt: skip
 
 

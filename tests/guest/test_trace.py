@@ -48,6 +48,15 @@ def test_recorded_format_is_this_kernels(name: str) -> None:
     assert behaviour.event_format(in_tree, name) == IN_TREE[name]
 
 
+@pytest.mark.stock
+@pytest.mark.parametrize("name", ("damos_before_apply", "damos_esz", "damos_stat_after_apply_interval"))
+def test_format_of_schemes(damon: Damon, name: str) -> None:
+    """Those of schemes, compared with the in-tree DAMON's in the same kernel."""
+    in_tree = damon_tree.in_tree()
+    assert in_tree
+    assert behaviour.event_format(damon, name) == behaviour.event_format(in_tree, name)
+
+
 def test_text(damon: Damon, monitoring: Kdamond) -> None:
     with Trace(damon, "damon_aggregated") as trace:
         first = trace.wait()[0]

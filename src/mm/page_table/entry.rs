@@ -10,6 +10,7 @@ use kernel::bindings as c;
 
 use super::{
     super::{
+        attributes::FolioAttributes, //
         folio::{
             set_idle,
             set_young,
@@ -18,7 +19,6 @@ use super::{
         },
         migrate::MigrationList,
         notifiers::Notifiers,
-        attributes::FolioAttributes, //
     },
     word::EntryWord, //
 };

@@ -297,9 +297,8 @@ impl<'a> Places<'a> {
 
     /// Moves them. Returns how many bytes were.
     fn migrate(&mut self) -> u64 {
-        let migrate = |list: &mut Option<MigrationList>| {
-            list.as_mut().map_or(0, MigrationList::migrate)
-        };
+        let migrate =
+            |list: &mut Option<MigrationList>| list.as_mut().map_or(0, MigrationList::migrate);
         match self {
             Self::One(list) => migrate(list),
             Self::Interleaved { lists, .. } => {

@@ -7,6 +7,7 @@ mod commit;
 mod counters;
 mod limits;
 mod memory;
+mod quota;
 mod ranges;
 mod steps;
 mod strategies;
@@ -27,7 +28,7 @@ fn picture(context: &Context<Memory>) -> String {
     let schemes: Vec<_> = context
         .schemes()
         .iter()
-        .map(|scheme| (scheme.params(), scheme.stat()))
+        .map(|scheme| (scheme.params(), scheme.stat(), scheme.quota()))
         .collect();
     format!(
         "{:?} {:?} {:?} {} {} {targets:?} {schemes:?}",

@@ -8,8 +8,8 @@ use crate::{
     engine::{
         AccessPattern,
         Action,
-        Attempt,
         AddrRange,
+        Attempt,
         Attrs,
         AttrsParams,
         Context,

@@ -38,6 +38,8 @@ pub mod code {
     pub const EPERM: Error = Error("EPERM");
     /// Disturbed by a signal.
     pub const EINTR: Error = Error("EINTR");
+    /// No such device.
+    pub const ENODEV: Error = Error("ENODEV");
     /// Out of memory.
     pub const ENOMEM: Error = Error("ENOMEM");
     /// In use.

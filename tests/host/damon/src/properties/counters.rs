@@ -17,20 +17,22 @@ use super::{
     regions,
     strategies::small_number,
 };
-use crate::engine::{
-    AccessPattern,
-    Action,
-    Attrs,
-    AttrsParams,
-    Context,
-    Micros,
-    MinMax,
-    Params,
-    Probes,
-    SchemeParams,
-    TargetParams, //
+use crate::{
+    engine::{
+        AccessPattern,
+        Action,
+        Attrs,
+        AttrsParams,
+        Context,
+        Micros,
+        MinMax,
+        Params,
+        Probes,
+        SchemeParams,
+        TargetParams, //
+    },
+    machine::Machinery, //
 };
-use crate::machine::Machinery;
 use kernel::prelude::*;
 use proptest::prelude::{
     any,

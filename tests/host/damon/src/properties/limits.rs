@@ -10,11 +10,13 @@ use super::{
     },
     strategies::any_wanted,
 };
-use crate::engine::{
-    Context,
-    MAX_REGIONS, //
+use crate::{
+    engine::{
+        Context,
+        MAX_REGIONS, //
+    },
+    machine::Machinery, //
 };
-use crate::machine::Machinery;
 use proptest::{
     prelude::{
         prop_assert,

@@ -3,7 +3,10 @@
 //! A memory of which we know how it is accessed.
 
 use crate::engine::{
+    Action,
     AddrRange,
+    Applied,
+    Attempt,
     Events,
     Micros,
     Operations,
@@ -65,6 +68,21 @@ impl Operations for Memory {
 
     fn same_space(&self, space: &u32, _old: &Self, old_space: &u32) -> bool {
         space == old_space
+    }
+
+    fn supports(&self, action: Action) -> bool {
+        matches!(action, Action::Stat | Action::Pageout)
+    }
+
+    /// Half of a region can be paged out.
+    fn apply(&mut self, _space: &u32, region: &Region, attempt: Attempt<'_>) -> Applied {
+        match attempt.scheme.action {
+            Action::Pageout => Applied {
+                bytes: region.size() / 2,
+                filter_passed: region.size(),
+            },
+            _ => Applied::default(),
+        }
     }
 }
 

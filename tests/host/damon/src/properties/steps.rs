@@ -13,16 +13,19 @@ use super::{
     regions,
     strategies::{
         good_wanted,
+        Limits,
         Wanted, //
     },
     total_size, //
 };
-use crate::engine::{
-    Attribute,
-    Context,
-    Operations, //
+use crate::{
+    engine::{
+        Attribute,
+        Context,
+        Operations, //
+    },
+    machine::Machinery, //
 };
-use crate::machine::Machinery;
 use kernel::inject::with_failure;
 use proptest::prelude::{
     prop_assert,
@@ -134,7 +137,12 @@ proptest! {
                     prop_assert_eq!(total_size(&context), size);
                 }
                 Step::Apply { .. } => {
-                    prop_assert!(context.nr_regions() <= nr_regions);
+                    // Quotas and filters split.
+                    let limited = context.schemes().iter().any(|scheme| {
+                        let params = scheme.params();
+                        params.quota.is_set() || !params.filters.is_empty()
+                    });
+                    prop_assert!(limited || context.nr_regions() <= nr_regions);
                     prop_assert_eq!(total_size(&context), size);
                 }
                 Step::Split => {
@@ -209,6 +217,11 @@ proptest! {
         wanted in good_wanted(),
         rounds in 1usize..10,
     ) {
+        // Where quotas and filters split regions, room is made for them.
+        let mut wanted = wanted;
+        for scheme in &mut wanted.schemes {
+            scheme.limits = Limits::default();
+        }
         let mut context = Context::new(wanted.params().unwrap(), 7).unwrap();
         context.start();
         let ((), allocations) = with_failure(None, || {

@@ -9,9 +9,16 @@ use super::memory::{
 use crate::engine::{
     AccessPattern,
     Action,
+    AddrRange,
     Attribute,
     Attrs,
     AttrsParams,
+    FailCharge,
+    Filter,
+    FilterKind,
+    Filters,
+    Goal,
+    GoalMetric,
     IntervalsGoal,
     Micros,
     MinMax,
@@ -19,8 +26,13 @@ use crate::engine::{
     Probe,
     ProbeFilter,
     Probes,
+    QuotaParams,
     SchemeParams,
-    TargetParams, //
+    TargetParams,
+    Tuner,
+    WatermarkMetric,
+    Watermarks,
+    Weights, //
 };
 use kernel::prelude::*;
 use proptest::prelude::{
@@ -133,16 +145,138 @@ pub(super) struct WantedScheme {
     pub(super) action: Action,
     pub(super) apply_interval: Micros,
     pub(super) max_nr_snapshots: u64,
+    pub(super) limits: Limits,
+}
+
+/// What a scheme may do.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Limits {
+    pub(super) ms: u64,
+    pub(super) bytes: u64,
+    pub(super) reset_interval: u64,
+    pub(super) goals: Vec<Goal>,
+    pub(super) temporal: bool,
+    pub(super) fail_charge: (u32, u32),
+    pub(super) weights: (u32, u32),
+    pub(super) filters: Vec<Filter>,
+    pub(super) watermarks: Watermarks,
 }
 
 impl WantedScheme {
-    fn params(&self) -> Result<SchemeParams> {
+    pub(super) fn params(&self) -> Result<SchemeParams> {
+        let limits = &self.limits;
+        let mut goals = KVec::new();
+        for goal in &limits.goals {
+            goals.push(*goal, GFP_KERNEL)?;
+        }
         Ok(SchemeParams {
             apply_interval: self.apply_interval,
             max_nr_snapshots: self.max_nr_snapshots,
+            filters: Filters::new(&limits.filters)?,
+            quota: QuotaParams {
+                ms: limits.ms,
+                bytes: limits.bytes,
+                reset_interval: Micros(limits.reset_interval),
+                goals,
+                tuner: match limits.temporal {
+                    false => Tuner::Consist,
+                    true => Tuner::Temporal,
+                },
+                fail_charge: FailCharge {
+                    num: limits.fail_charge.0,
+                    denom: limits.fail_charge.1,
+                },
+                weights: Weights {
+                    sz: 0,
+                    nr_accesses: limits.weights.0,
+                    age: limits.weights.1,
+                },
+            },
+            watermarks: limits.watermarks,
             ..SchemeParams::new(self.pattern, self.action)
         })
     }
+}
+
+fn goal() -> impl Strategy<Value = Goal> {
+    let metric = prop_oneof![
+        number().prop_map(GoalMetric::UserInput),
+        Just(GoalMetric::SomeMemPsiUs),
+        Just(GoalMetric::NodeMemFreeBp(0)),
+        Just(GoalMetric::ActiveMemBp),
+    ];
+    let target = number().prop_map(|target| target.max(1));
+    (metric, target).prop_map(|(metric, target_value)| Goal {
+        metric,
+        target_value,
+    })
+}
+
+/// A filter of the core layer. Most ranges are within a few kilobytes.
+pub(super) fn filter() -> impl Strategy<Value = Filter> {
+    let kind = prop_oneof![
+        pair().prop_map(|(start, end)| FilterKind::Addr(AddrRange { start, end })),
+        (0u64..5000, 0u64..3000).prop_map(|(start, len)| {
+            let end = start + len;
+            FilterKind::Addr(AddrRange { start, end })
+        }),
+        (0usize..4).prop_map(FilterKind::Target),
+    ];
+    (kind, any::<bool>(), any::<bool>()).prop_map(|(kind, matching, allow)| Filter {
+        kind,
+        matching,
+        allow,
+    })
+}
+
+fn watermarks() -> impl Strategy<Value = Watermarks> {
+    let metric = prop_oneof![
+        3 => Just(WatermarkMetric::None),
+        1 => Just(WatermarkMetric::FreeMemRate),
+    ];
+    (metric, number(), number(), number(), number()).prop_map(
+        |(metric, interval, high, mid, low)| Watermarks {
+            metric,
+            interval: Micros(interval),
+            high,
+            mid,
+            low,
+        },
+    )
+}
+
+/// Any limits; often none.
+fn limits() -> impl Strategy<Value = Limits> {
+    let few = || prop_oneof![3 => Just(0u64), 1 => 0u64..10_000, 1 => number()];
+    let shares = || (small_number(), small_number());
+    let goals = prop_oneof![
+        2 => Just(Vec::new()),
+        1 => proptest::collection::vec(goal(), 0..3),
+    ];
+    let filters = proptest::collection::vec(filter(), 0..3);
+    let quota = (few(), few(), number(), goals, any::<bool>());
+    let limits = (quota, shares(), shares(), filters, watermarks()).prop_map(
+        |(
+            (ms, bytes, reset_interval, goals, temporal),
+            fail_charge,
+            weights,
+            filters,
+            watermarks,
+        )| {
+            Limits {
+                ms,
+                bytes,
+                reset_interval,
+                goals,
+                temporal,
+                fail_charge,
+                weights,
+                filters,
+                watermarks,
+            }
+        },
+    );
+    prop_oneof![Just(Limits::default()), limits]
 }
 
 /// Any scheme.
@@ -150,27 +284,39 @@ pub(super) fn scheme() -> impl Strategy<Value = WantedScheme> {
     let wide = prop_oneof![Just((0, u64::MAX)), (number(), number())];
     let medium = || prop_oneof![Just((0, u32::MAX)), (small_number(), small_number())];
     let action = prop_oneof![Just(Action::Stat), Just(Action::Pageout)];
-    (wide, medium(), medium(), action, number(), 0u64..4).prop_map(
-        |(sz, nr_accesses, age, action, apply_interval, max_nr_snapshots)| WantedScheme {
-            pattern: AccessPattern {
-                sz: MinMax {
-                    min: sz.0,
-                    max: sz.1,
-                },
-                nr_accesses: MinMax {
-                    min: nr_accesses.0,
-                    max: nr_accesses.1,
-                },
-                age: MinMax {
-                    min: age.0,
-                    max: age.1,
-                },
-            },
-            action,
-            apply_interval: Micros(apply_interval),
-            max_nr_snapshots,
-        },
+    (
+        wide,
+        medium(),
+        medium(),
+        action,
+        number(),
+        0u64..4,
+        limits(),
     )
+        .prop_map(
+            |(sz, nr_accesses, age, action, apply_interval, max_nr_snapshots, limits)| {
+                WantedScheme {
+                    pattern: AccessPattern {
+                        sz: MinMax {
+                            min: sz.0,
+                            max: sz.1,
+                        },
+                        nr_accesses: MinMax {
+                            min: nr_accesses.0,
+                            max: nr_accesses.1,
+                        },
+                        age: MinMax {
+                            min: age.0,
+                            max: age.1,
+                        },
+                    },
+                    action,
+                    apply_interval: Micros(apply_interval),
+                    max_nr_snapshots,
+                    limits,
+                }
+            },
+        )
 }
 
 /// The space of a target, whether it is obsolete, and its ranges.

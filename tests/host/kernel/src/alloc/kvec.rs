@@ -166,6 +166,12 @@ impl<T: PartialEq, A: Allocator> PartialEq for Vec<T, A> {
     }
 }
 
+impl<T: PartialEq, A: Allocator> PartialEq<&[T]> for Vec<T, A> {
+    fn eq(&self, other: &&[T]) -> bool {
+        self.elements == *other
+    }
+}
+
 impl<T: Eq, A: Allocator> Eq for Vec<T, A> {}
 
 impl<T, A: Allocator> IntoIterator for Vec<T, A> {

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What keeps a scheme from acting on all that matches its pattern, as JSON.
+
+use super::{
+    list,
+    Text, //
+};
+use crate::engine::{
+    Filter,
+    FilterKind,
+    GoalMetric,
+    Scheme,
+    Tuner,
+    WatermarkMetric, //
+};
+use core::fmt::Write as _;
+use kernel::fmt;
+
+/// Writes quota, watermarks, filters and destinations of a scheme.
+pub(super) fn write(text: &mut Text, scheme: &Scheme) -> fmt::Result {
+    quota(text, scheme)?;
+    watermarks(text, scheme)?;
+    let params = scheme.params();
+    text.write_str(",\"filters\":")?;
+    list(text, params.filters.iter(), filter)?;
+    write!(
+        text,
+        ",\"core_filters_default_reject\":{},\"ops_filters_default_reject\":{},\"target_nid\":{}",
+        params.filters.core_default_reject(),
+        params.filters.ops_default_reject(),
+        params.target_nid.unwrap_or(-1),
+    )?;
+    text.write_str(",\"dests\":")?;
+    list(text, params.dests.as_slice().iter(), |text, dest| {
+        write!(text, "{{\"id\":{},\"weight\":{}}}", dest.nid, dest.weight)
+    })
+}
+
+fn quota(text: &mut Text, scheme: &Scheme) -> fmt::Result {
+    let (params, state) = (&scheme.params().quota, scheme.quota());
+    let tuner = match params.tuner {
+        Tuner::Consist => "consist",
+        Tuner::Temporal => "temporal",
+    };
+    write!(
+        text,
+        "\"quota\":{{\"ms\":{},\"bytes\":{},\"reset_interval_us\":{},\
+         \"weights\":{{\"sz\":{},\"nr_accesses\":{},\"age\":{}}},\
+         \"fail_charge\":[{},{}],\"goal_tuner\":\"{tuner}\",\"effective\":{},\
+         \"charged\":{},\"total_charged\":{},\"total_ns\":{},\"tuned_bp\":{},\
+         \"min_score\":{},\"resumes_at\":",
+        params.ms,
+        params.bytes,
+        params.reset_interval.0,
+        params.weights.sz,
+        params.weights.nr_accesses,
+        params.weights.age,
+        params.fail_charge.num,
+        params.fail_charge.denom,
+        state.effective(),
+        state.charged(),
+        state.total_charged(),
+        state.total_ns(),
+        state.tuned_bp(),
+        state.min_score(),
+    )?;
+    match state.resumes_at() {
+        Some((target, addr)) => write!(text, "{{\"target\":{target},\"addr\":{addr}}}")?,
+        None => text.write_str("null")?,
+    }
+    text.write_str(",\"goals\":")?;
+    let goals = params.goals.iter().zip(state.goal_values());
+    list(text, goals, |text, (goal, value)| {
+        write!(
+            text,
+            "{{\"target_value\":{},\"current_value\":",
+            goal.target_value
+        )?;
+        match value {
+            Some(value) => write!(text, "{value},")?,
+            None => text.write_str("null,")?,
+        }
+        metric(text, goal.metric)?;
+        text.write_str("}")
+    })?;
+    text.write_str("}")
+}
+
+fn metric(text: &mut Text, metric: GoalMetric) -> fmt::Result {
+    let (name, nid, memcg) = match metric {
+        GoalMetric::UserInput(_) => ("user_input", None, None),
+        GoalMetric::SomeMemPsiUs => ("some_mem_psi_us", None, None),
+        GoalMetric::NodeMemUsedBp(nid) => ("node_mem_used_bp", Some(nid), None),
+        GoalMetric::NodeMemFreeBp(nid) => ("node_mem_free_bp", Some(nid), None),
+        GoalMetric::NodeMemcgUsedBp(nid, memcg) => ("node_memcg_used_bp", Some(nid), Some(memcg)),
+        GoalMetric::NodeMemcgFreeBp(nid, memcg) => ("node_memcg_free_bp", Some(nid), Some(memcg)),
+        GoalMetric::ActiveMemBp => ("active_mem_bp", None, None),
+        GoalMetric::InactiveMemBp => ("inactive_mem_bp", None, None),
+        GoalMetric::NodeEligibleMemBp(nid) => ("node_eligible_mem_bp", Some(nid), None),
+    };
+    write!(text, "\"metric\":\"{name}\"")?;
+    if let Some(nid) = nid {
+        write!(text, ",\"nid\":{nid}")?;
+    }
+    if let Some(memcg) = memcg {
+        write!(text, ",\"memcg_id\":{memcg}")?;
+    }
+    Ok(())
+}
+
+fn watermarks(text: &mut Text, scheme: &Scheme) -> fmt::Result {
+    let marks = &scheme.params().watermarks;
+    let metric = match marks.metric {
+        WatermarkMetric::None => "none",
+        WatermarkMetric::FreeMemRate => "free_mem_rate",
+    };
+    write!(
+        text,
+        ",\"watermarks\":{{\"metric\":\"{metric}\",\"interval_us\":{},\"high\":{},\"mid\":{},\
+         \"low\":{},\"active\":{}}}",
+        marks.interval.0,
+        marks.high,
+        marks.mid,
+        marks.low,
+        scheme.is_active(),
+    )
+}
+
+fn filter(text: &mut Text, filter: &Filter) -> fmt::Result {
+    write!(
+        text,
+        "{{\"matching\":{},\"allow\":{},",
+        filter.matching, filter.allow
+    )?;
+    match filter.kind {
+        FilterKind::Anon => text.write_str("\"type\":\"anon\"}"),
+        FilterKind::Active => text.write_str("\"type\":\"active\"}"),
+        FilterKind::Memcg(id) => write!(text, "\"type\":\"memcg\",\"memcg_id\":{id}}}"),
+        FilterKind::Young => text.write_str("\"type\":\"young\"}"),
+        FilterKind::HugepageSize(sz) => write!(
+            text,
+            "\"type\":\"hugepage_size\",\"sz\":[{},{}]}}",
+            sz.min, sz.max
+        ),
+        FilterKind::Unmapped => text.write_str("\"type\":\"unmapped\"}"),
+        FilterKind::Addr(range) => write!(
+            text,
+            "\"type\":\"addr\",\"addr\":[{},{}]}}",
+            range.start, range.end
+        ),
+        FilterKind::Target(index) => write!(text, "\"type\":\"target\",\"target\":{index}}}"),
+    }
+}

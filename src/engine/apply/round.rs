@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A region meets a scheme.
+
+use super::super::{
+    attrs::Attrs,
+    events::Events,
+    machine::Machine,
+    num::Grain,
+    operations::{
+        Applied,
+        Attempt,
+        Operations, //
+    },
+    quota::Resume,
+    regions::Regions,
+    scheme::{
+        Action,
+        Scheme, //
+    },
+    walk::{
+        Tried,
+        Walker, //
+    },
+};
+
+/// Where a region meets a scheme.
+pub(super) struct Place<'a, S> {
+    pub(super) target: usize,
+    pub(super) space: &'a S,
+    /// Index of the region.
+    pub(super) at: usize,
+    pub(super) scheme: usize,
+}
+
+/// What is the same for all of them.
+pub(super) struct Round<'a, 'w, O: Operations> {
+    pub(super) ops: &'a mut O,
+    pub(super) grain: Grain,
+    pub(super) attrs: &'a Attrs,
+    pub(super) events: &'a mut dyn Events,
+    pub(super) machine: &'a dyn Machine,
+    pub(super) walker: Option<&'w mut dyn Walker>,
+    pub(super) left_bp: u32,
+    pub(super) nr_probes: usize,
+}
+
+impl<O: Operations> Round<'_, '_, O> {
+    /// A region meets a scheme that is due.
+    pub(super) fn meet(
+        &mut self,
+        place: &Place<'_, O::Space>,
+        regions: &mut Regions,
+        scheme: &mut Scheme,
+    ) {
+        if scheme.params.quota.is_set() {
+            if scheme.state.quota.is_full(self.grain) || self.had_its_turn(place, regions, scheme) {
+                return;
+            }
+        }
+        if scheme.is_resting() {
+            return;
+        }
+        let region = regions.as_slice().get(place.at);
+        if region.is_some_and(|region| scheme.wants(self.attrs, region)) {
+            self.try_on(place, regions, scheme);
+        }
+        // A target's last region ends a snapshot of it, matching or not.
+        if is_last(place.at, regions) {
+            scheme.state.stat.count_snapshot();
+        }
+    }
+
+    /// Whether the region had its turn in the window before, so that the scheme goes on behind it.
+    /// If a part had, that becomes a region.
+    fn had_its_turn(
+        &mut self,
+        place: &Place<'_, O::Space>,
+        regions: &mut Regions,
+        scheme: &mut Scheme,
+    ) -> bool {
+        let quota = &mut scheme.state.quota;
+        let Some(resume) = quota.resume else {
+            return false;
+        };
+        if resume.target != place.target {
+            return true;
+        }
+        let Some(region) = regions.as_slice().get(place.at) else {
+            return true;
+        };
+        let (done, size) = (
+            quota.had_its_turn(place.target, region, self.grain),
+            region.size(),
+        );
+        if done != 0 && done < size {
+            // Without memory the rest has to wait as well.
+            let _ = regions.split_at(place.at, done);
+        }
+        if is_last(place.at, regions) {
+            quota.resume = None;
+        }
+        done != 0
+    }
+
+    /// Tries the scheme's action on the region, or on the first part of it that quota and filters
+    /// let it be tried on, which becomes a region.
+    fn try_on(&mut self, place: &Place<'_, O::Space>, regions: &mut Regions, scheme: &mut Scheme) {
+        let Scheme { params, state } = scheme;
+        let limited = params.quota.is_set();
+        let Some(region) = regions.as_slice().get(place.at) else {
+            return;
+        };
+        let (start, end) = (region.start(), region.end());
+        let verdict = params.filters.decide(place.target, start, end, self.grain);
+        if cut(regions, place.at, verdict.end.saturating_sub(start)).is_none() || verdict.spared {
+            return;
+        }
+        let size_left = match limited {
+            true => self.grain.down(state.quota.left()),
+            false => u64::MAX,
+        };
+        let Some(size) = cut(regions, place.at, size_left) else {
+            return;
+        };
+
+        let nr_regions = regions.len();
+        let Some(region) = regions.as_mut_slice().get_mut(place.at) else {
+            return;
+        };
+        self.events
+            .before_apply(place.scheme, place.target, nr_regions, region);
+        let begun = if limited { self.machine.now_ns() } else { 0 };
+        let applied = if self.ops.supports(params.action) {
+            let attempt = Attempt {
+                scheme: params,
+                allowed: verdict.allowed,
+                last: &mut state.last_entity,
+            };
+            self.ops.apply(place.space, region, attempt)
+        } else {
+            Applied::default()
+        };
+        if let Some(walker) = self.walker.as_deref_mut().filter(|_| !state.walked) {
+            let hits = region.recent_probe_hits(self.left_bp);
+            walker.visit(&Tried {
+                target: place.target,
+                scheme: place.scheme,
+                region,
+                probe_hits: hits.get(..self.nr_probes).unwrap_or(&[]),
+                sz_filter_passed: applied.filter_passed,
+            });
+        }
+        if limited {
+            let ns = self.machine.now_ns().saturating_sub(begun);
+            let quota = &mut state.quota;
+            quota.charge(params.quota.fail_charge, size, applied, ns);
+            if quota.is_full(self.grain) {
+                quota.resume = Some(Resume {
+                    target: place.target,
+                    addr: region.end(),
+                });
+            }
+        }
+        if params.action != Action::Stat {
+            region.reset_age();
+        }
+        state.stat.count(size, applied);
+    }
+}
+
+/// Whether the region at index `at` is a target's last.
+fn is_last(at: usize, regions: &Regions) -> bool {
+    at.saturating_add(1) >= regions.len()
+}
+
+/// Makes the region at index `at` no larger than `limit`, by splitting it, and returns its size.
+/// `None` if that cannot be: nothing may be done to it then.
+fn cut(regions: &mut Regions, at: usize, limit: u64) -> Option<u64> {
+    let size = regions.as_slice().get(at)?.size();
+    if size <= limit {
+        return Some(size);
+    }
+    regions.split_at(at, limit).then_some(limit)
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What happens to quotas before schemes are applied.
+
+use super::{
+    super::{
+        context::{
+            Context,
+            Settings, //
+        },
+        events::Events,
+        machine::Machine,
+        operations::Operations,
+        scheme::Scheme, //
+    },
+    goals::Gauge,
+    priority::{
+        score,
+        Histogram, //
+    },
+};
+impl<O: Operations> Context<O> {
+    /// Starts the windows that are due of the schemes that are, and decides which regions have
+    /// their turn first.
+    pub(crate) fn adjust_quotas(&mut self, events: &mut dyn Events, machine: &dyn Machine) {
+        let passed = self.progress.passed;
+        for index in 0..self.schemes.len() {
+            let Some(scheme) = self.schemes.get_mut(index) else {
+                break;
+            };
+            if !scheme.takes_part(passed) {
+                continue;
+            }
+            let Scheme { params, state } = scheme;
+            if !params.quota.is_set() {
+                state.quota.clear();
+                continue;
+            }
+            let Settings { ops, grain, .. } = &mut self.settings;
+            let pauses = &self.progress.pauses;
+            let mut gauge = Gauge {
+                machine,
+                pauses,
+                ops,
+                targets: &self.targets,
+                pattern: &params.pattern,
+            };
+            let advanced =
+                state
+                    .quota
+                    .advance(&params.quota, *grain, pauses.now_ns(machine), |goals| {
+                        gauge.score(&params.quota.goals, goals)
+                    });
+            if advanced.exceeded {
+                state.stat.count_exceeded();
+            }
+            if advanced.tell {
+                events.effective_quota(index, state.quota.effective());
+            }
+            self.prioritize(index);
+        }
+    }
+
+    /// Sets the smallest score with which regions have their turn.
+    fn prioritize(&mut self, index: usize) {
+        let Settings {
+            ops, grain, attrs, ..
+        } = &self.settings;
+        let Some(Scheme { params, state }) = self.schemes.get_mut(index) else {
+            return;
+        };
+        if !ops.supports(params.action) {
+            // Nothing to be put in order.
+            state.quota.min_score = 0;
+            return;
+        }
+        let mut histogram = Histogram::new();
+        for (index, target) in (0..usize::MAX).zip(&self.targets) {
+            if !ops.is_valid(&target.space) {
+                continue;
+            }
+            for region in target.regions() {
+                if !params.pattern.matches(region) {
+                    continue;
+                }
+                let (start, end) = (region.start(), region.end());
+                let size = params.filters.size_passed(index, start, end, *grain);
+                let score = score(attrs, &params.quota.weights, params.action, region);
+                histogram.add(score, size);
+            }
+        }
+        state.quota.min_score = histogram.min_score(state.quota.effective());
+    }
+}

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Which regions are to be acted on first, where a quota does not allow for all.
+//!
+//! Each region gets a score for the action: how hot it is, or how cold. Sizes are summed up by
+//! score, and from the highest score down as many scores have their turn as fill the quota.
+
+use super::{
+    super::{
+        attrs::Attrs,
+        num::mul_div,
+        region::Region,
+        scheme::Action, //
+    },
+    Weights, //
+};
+use kernel::prelude::*;
+
+/// The highest score.
+pub(crate) const MAX_SCORE: u32 = 99;
+
+/// Number of scores.
+const NR_SCORES: usize = 100;
+
+/// The largest part of a score.
+const MAX_PART: u64 = 100;
+
+/// Ages beyond 2^32 seconds are alike.
+const MAX_AGE_LOG: u64 = 32;
+
+/// How urgent an action on a region is, up to [`MAX_SCORE`].
+pub(crate) fn score(attrs: &Attrs, weights: &Weights, action: Action, region: &Region) -> u32 {
+    match action {
+        Action::LruPrio | Action::MigrateHot => hotness(attrs, weights, region),
+        Action::Pageout | Action::LruDeprio | Action::MigrateCold => {
+            MAX_SCORE.saturating_sub(hotness(attrs, weights, region))
+        }
+        Action::Willneed
+        | Action::Cold
+        | Action::Hugepage
+        | Action::Nohugepage
+        | Action::Collapse
+        | Action::Stat => MAX_SCORE,
+    }
+}
+
+/// Hot is what is accessed often, and has been so for long; cold what has not been for long.
+fn hotness(attrs: &Attrs, weights: &Weights, region: &Region) -> u32 {
+    let accesses = u64::from(region.nr_accesses_bp() / 10_000);
+    let max = u64::from(attrs.max_nr_accesses()).max(1);
+    let frequency = mul_div(accesses, MAX_PART, max).min(MAX_PART);
+
+    let seconds = mul_div(u64::from(region.age()), attrs.aggr().0, 1_000_000);
+    let log = seconds
+        .checked_ilog2()
+        .map_or(0, |log| u64::from(log).saturating_add(1))
+        .min(MAX_AGE_LOG);
+    // The age of what is not accessed makes it colder.
+    let level = match frequency {
+        0 => MAX_AGE_LOG.saturating_sub(log),
+        _ => MAX_AGE_LOG.saturating_add(log),
+    };
+    let age = level.saturating_mul(MAX_PART) / (2 * MAX_AGE_LOG);
+
+    let (by_frequency, by_age) = (u64::from(weights.nr_accesses), u64::from(weights.age));
+    let sum = by_frequency
+        .saturating_mul(frequency)
+        .saturating_add(by_age.saturating_mul(age));
+    // Without weights all are alike.
+    let mean = sum
+        .checked_div(by_frequency.saturating_add(by_age))
+        .unwrap_or(0);
+    let hotness = mean.saturating_mul(u64::from(MAX_SCORE)) / MAX_PART;
+    u32::try_from(hotness).map_or(MAX_SCORE, |hotness| hotness.min(MAX_SCORE))
+}
+
+/// Sizes of the regions by score.
+pub(super) struct Histogram([u64; NR_SCORES]);
+
+impl Histogram {
+    pub(super) const fn new() -> Self {
+        Self([0; NR_SCORES])
+    }
+
+    pub(super) fn add(&mut self, score: u32, size: u64) {
+        let place = usize::try_from(score)
+            .ok()
+            .and_then(|at| self.0.get_mut(at));
+        if let Some(sum) = place {
+            *sum = sum.saturating_add(size);
+        }
+    }
+
+    /// The score down to which regions have their turn, to fill `quota`.
+    pub(super) fn min_score(&self, quota: u64) -> u32 {
+        let mut filled: u64 = 0;
+        for (score, size) in (0..=MAX_SCORE).rev().zip(self.0.iter().rev()) {
+            filled = filled.saturating_add(*size);
+            // Not above the highest score that there is.
+            if filled != 0 && filled >= quota {
+                return score;
+            }
+        }
+        0
+    }
+}
+
+#[kunit_tests(damon_rs_quota_priority)]
+mod tests {
+    use super::{
+        super::super::{
+            attrs::AttrsParams,
+            region::tests::region, //
+        },
+        *, //
+    };
+
+    const EVEN: Weights = Weights {
+        sz: 0,
+        nr_accesses: 1,
+        age: 1,
+    };
+
+    fn both(weights: &Weights, nr_accesses: u32, age: u32) -> Result<(u32, u32)> {
+        let attrs = Attrs::try_from(AttrsParams::default())?;
+        let region = region(0, 10, nr_accesses, 0, age)?;
+        let score = |action| score(&attrs, weights, action, &region);
+        assert_eq!(score(Action::Stat), MAX_SCORE);
+        assert_eq!(score(Action::MigrateHot), score(Action::LruPrio));
+        assert_eq!(score(Action::MigrateCold), score(Action::Pageout));
+        Ok((score(Action::LruPrio), score(Action::LruDeprio)))
+    }
+
+    #[test]
+    fn hot_is_accessed_often_and_cold_is_not() -> Result {
+        // 20 of 20 samples. An age of nothing is in the middle.
+        assert_eq!(both(&EVEN, 20, 0)?, (74, 25));
+        assert_eq!(both(&EVEN, 0, 0)?, (24, 75));
+        // 10 aggregations are a second, and its logarithm 1.
+        assert_eq!(both(&EVEN, 20, 10)?, (74, 25));
+        let age = Weights {
+            nr_accesses: 0,
+            ..EVEN
+        };
+        assert_eq!(both(&age, 20, 10 << 20)?, (81, 18));
+        assert_eq!(both(&age, 0, 10 << 20)?, (16, 83));
+        assert_eq!(both(&age, 0, u32::MAX)?, (3, 96));
+        Ok(())
+    }
+
+    #[test]
+    fn weights_of_any_size_are_taken() -> Result {
+        let huge = Weights {
+            sz: u32::MAX,
+            nr_accesses: u32::MAX,
+            age: u32::MAX,
+        };
+        assert_eq!(both(&huge, 20, 0)?, both(&EVEN, 20, 0)?);
+        assert_eq!(both(&Weights::default(), 20, 7)?, (0, MAX_SCORE));
+        Ok(())
+    }
+
+    #[test]
+    fn the_quota_is_filled_from_the_top() {
+        let mut histogram = Histogram::new();
+        assert_eq!(histogram.min_score(5), 0);
+        histogram.add(90, 10);
+        histogram.add(50, 20);
+        histogram.add(0, 30);
+        assert_eq!(histogram.min_score(0), 90);
+        assert_eq!(histogram.min_score(10), 90);
+        assert_eq!(histogram.min_score(11), 50);
+        assert_eq!(histogram.min_score(30), 50);
+        assert_eq!(histogram.min_score(31), 0);
+        assert_eq!(histogram.min_score(u64::MAX), 0);
+        histogram.add(50, u64::MAX);
+        assert_eq!(histogram.min_score(u64::MAX), 50);
+        histogram.add(100, 1);
+        histogram.add(u32::MAX, 1);
+        assert_eq!(histogram.min_score(11), 50);
+    }
+}
