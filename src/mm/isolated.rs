@@ -54,8 +54,9 @@ impl Isolated {
         // SAFETY: The caller promises that the folio is referenced and no such lock is held.
         // Does not sleep.
         let isolated = unsafe { (calls.folio_isolate_lru)(folio.as_ptr()) };
-        // INVARIANT: The function has taken it off its list, and a reference for that.
-        isolated.then_some(Self { calls, folio })
+        // INVARIANT: The function has taken it off its list, and a reference for that. Only then is
+        // there a value: dropping one puts the folio back.
+        isolated.then(|| Self { calls, folio })
     }
 
     /// Whether it must stay in memory.

@@ -116,5 +116,4 @@ def physical(frames: list[int]) -> list[tuple[int, int]]:
 
 def drain() -> None:
     """Has all processors put the folios on reclaim's lists that they keep back to do many at once."""
-    # Without a word in the kernel's log.
-    Path("/proc/sys/vm/drop_caches").write_text("5\n")
+    Path("/proc/sys/vm/drop_caches").write_text("1\n")
