@@ -52,6 +52,7 @@ pub(crate) use migrate::{
     can_migrate,
     MigrationList, //
 };
+pub use node::node_addresses;
 pub(crate) use node::{
     end_of_memory,
     offline_until,

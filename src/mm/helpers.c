@@ -77,6 +77,11 @@ void damon_rs_helper_folio_set_next(struct folio *folio, struct folio *next)
 	folio->lru.next = (struct list_head *)next;
 }
 
+unsigned long damon_rs_helper_node_start_pfn(int nid)
+{
+	return node_online(nid) ? node_start_pfn(nid) : 0;
+}
+
 unsigned long damon_rs_helper_node_end_pfn(int nid)
 {
 	return node_online(nid) ? node_end_pfn(nid) : 0;

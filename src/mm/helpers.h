@@ -30,6 +30,7 @@ struct folio *damon_rs_helper_folio_next(struct folio *folio);
 void damon_rs_helper_folio_set_next(struct folio *folio, struct folio *next);
 
 /* linux/memory_hotplug.h, linux/mmzone.h */
+unsigned long damon_rs_helper_node_start_pfn(int nid);
 unsigned long damon_rs_helper_node_end_pfn(int nid);
 unsigned long damon_rs_helper_node_free_pages(int nid, unsigned int zone);
 bool damon_rs_helper_node_has_memory(int nid);

@@ -7,7 +7,8 @@
 
 use kernel::{
     bindings as c,
-    ffi::c_int, //
+    ffi::c_int,
+    page::PAGE_SIZE, //
 };
 
 use crate::bindings;
@@ -45,6 +46,22 @@ impl Node {
     pub(super) fn nid(self) -> c_int {
         self.0
     }
+}
+
+/// The addresses from the first byte of a node to behind the last; what is in between need not all be
+/// memory of it. `None` if there is no such node, or it has no memory now.
+pub fn node_addresses(nid: i32) -> Option<(u64, u64)> {
+    let Node(nid) = Node::with_memory(nid)?;
+    // SAFETY: A node has this number.
+    let pages = unsafe {
+        (
+            bindings::damon_rs_helper_node_start_pfn(nid),
+            bindings::damon_rs_helper_node_end_pfn(nid),
+        )
+    };
+    // CAST: Both have 64 bits.
+    let addr = |page: usize| (page as u64).saturating_mul(PAGE_SIZE as u64);
+    Some((addr(pages.0), addr(pages.1)))
 }
 
 /// The number of the first page behind all memory that is there now.

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import status
+from actions import swap  # noqa: F401
 from damon_tree import Damon, Kdamond, wait_until
 from kernel_log import INFO, KernelLog
 from test_paddr import memory
@@ -158,6 +159,80 @@ def test_stat_refused_at_load(make: Make, kdamond: Kdamond, shared_workload: Wor
         pass
 
 
+# ---- damon_reclaim ----
+
+
+def test_reclaim_files(make: Make) -> None:
+    """Names, defaults and modes are those of the in-tree one."""
+    with make("reclaim") as reclaim:
+        assert {path.name for path in reclaim.file("enabled").parent.iterdir()} == {
+            *("enabled", "commit_inputs", "min_age", "quota_ms", "quota_sz", "quota_reset_interval_ms", "quota_mem_pressure_us"),
+            *("quota_autotune_feedback", "autotune_monitoring_intervals", "wmarks_interval", "wmarks_high", "wmarks_mid", "wmarks_low"),
+            *("sample_interval", "aggr_interval", "min_nr_regions", "max_nr_regions", "monitor_region_start", "monitor_region_end"),
+            *("addr_unit", "skip_anon", "kdamond_pid", "nr_reclaim_tried_regions", "bytes_reclaim_tried_regions"),
+            *("nr_reclaimed_regions", "bytes_reclaimed_regions", "nr_quota_exceeds"),
+        }
+        defaults = {"min_age": 120000000, "quota_ms": 10, "quota_sz": 128 << 20, "quota_reset_interval_ms": 1000, "wmarks_high": 500}
+        assert {name: int(reclaim.read(name)) for name in defaults} == defaults
+        assert reclaim.refuses("addr_unit", 0) == errno.EINVAL
+        assert reclaim.refuses("commit_inputs", "Y") == errno.EINVAL
+        reclaim.write("commit_inputs", "N")
+
+
+def resident(workload: Workload) -> int:
+    lines = Path(f"/proc/{workload.pid}/status").read_text().splitlines()
+    return 1024 * int(next(line for line in lines if line.startswith("VmRSS:")).split()[1])
+
+
+@pytest.mark.slow(300)
+def test_reclaim_pages_out(make: Make, swap: None) -> None:
+    """What a process does not access goes, what it accesses stays."""
+    with Workload("--size", "128M", "--hot", "16M") as workload:
+        values = {"min_age": 2_000_000, "quota_ms": 0, "wmarks_high": 1000, "wmarks_mid": 999, "wmarks_low": 0}
+        with make("reclaim", *(f"{name}={value}" for name, value in values.items()), "enabled=Y") as reclaim:
+            ram = memory()
+            assert int(reclaim.read("monitor_region_start")) == ram[0][0]
+            assert int(reclaim.read("monitor_region_end")) == ram[-1][1]
+            wait_until(lambda: resident(workload) < 96 * MIB, "memory that is not accessed goes", 240)
+            assert int(reclaim.read("bytes_reclaimed_regions")) > 16 * MIB
+            assert int(reclaim.read("nr_reclaim_tried_regions")) >= int(reclaim.read("nr_reclaimed_regions")) > 0
+            assert resident(workload) > 16 * MIB
+
+
+def test_reclaim_commits_inputs(make: Make, damon: Damon) -> None:
+    """Parameters are taken over when that is asked for, and bad ones change nothing."""
+    with make("reclaim", "wmarks_high=1000", "wmarks_mid=999", "enabled=Y") as reclaim:
+
+        def sampling() -> object:
+            return context(damon)["attrs"]["sample_us"]  # type: ignore[index]
+
+        reclaim.write("sample_interval", 7000)
+        assert sampling() == 5000
+        reclaim.write("commit_inputs", "Y")
+        assert (sampling(), reclaim.read("commit_inputs")) == (7000, "N")
+        reclaim.write("min_nr_regions", 2000)
+        assert reclaim.refuses("commit_inputs", "Y") == errno.EINVAL
+        assert sampling() == 7000 and reclaim.read("enabled") == "Y"
+
+
+# ---- damon_lru_sort ----
+
+
+@pytest.mark.slow(300)
+def test_lru_sort_sorts(make: Make) -> None:
+    """Hot regions are moved up, cold ones down."""
+    marks = ("wmarks_high=1000", "wmarks_mid=999", "wmarks_low=0")
+    with Workload("--size", "128M", "--hot", "32M"), make("lru_sort", "cold_min_age=1000000", *marks, "enabled=Y") as sort:
+        for kind in ("hot", "cold"):
+            wait_until(lambda: int(sort.read(f"bytes_lru_sorted_{kind}_regions")) > MIB, f"{kind} memory is moved", 240)
+            assert int(sort.read(f"nr_lru_sort_tried_{kind}_regions")) >= int(sort.read(f"nr_lru_sorted_{kind}_regions")) > 0
+        sort.write("active_mem_bp", 10_001)
+        assert sort.refuses("commit_inputs", "Y") == errno.EINVAL
+        sort.write("active_mem_bp", 5_000)
+        sort.write("filter_young_pages", "Y")
+        sort.write("commit_inputs", "Y")
+
+
 # ---- all of them ----
 
 
@@ -181,6 +256,25 @@ def test_sample_wsse(make: Make, clean: None) -> None:
 
         wait_until(close, f"the working set is found: {sizes}")
     log.close()
+
+
+@pytest.mark.slow(300)
+def test_sample_prcl(make: Make, swap: None) -> None:
+    with Workload("--size", "128M", "--hot", "16M") as workload, make("sample_prcl", f"target_pid={workload.pid}", "enabled=Y"):
+        wait_until(lambda: resident(workload) < 96 * MIB, "memory that is not accessed goes", 240)
+        assert resident(workload) > 16 * MIB
+
+
+def test_sample_mtier_wants_nodes(make: Make) -> None:
+    """Two ways between two nodes; without their addresses, or with a goal of zero, there is none."""
+    with make("sample_mtier") as tiers:
+        assert tiers.refuses("enabled", "Y") == errno.EINVAL
+        for name, value in (("node0_start_addr", 0), ("node0_end_addr", 1 << 30), ("node1_start_addr", 1 << 30)):
+            tiers.write(name, value)
+        tiers.write("node1_end_addr", 1 << 31)
+        tiers.write("node0_mem_free_bp", 0)
+        assert tiers.refuses("enabled", "Y") == errno.EINVAL
+        assert tiers.read("enabled") == "N"
 
 
 def test_sample_without_a_process(make: Make) -> None:

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Memory tiering: hot memory of the slow node 1 moves to the fast node 0 as long as that has room,
+//! cold memory of node 0 to node 1 so that there is some.
+
+use damon::{
+    engine::{
+        AccessPattern,
+        Action,
+        AddrRange,
+        AttrsParams,
+        Filter,
+        FilterKind,
+        Filters,
+        Goal,
+        GoalMetric,
+        IntervalsGoal,
+        Micros,
+        MinMax,
+        QuotaParams,
+        SchemeParams,
+        Weights, //
+    },
+    kdamond::{
+        self,
+        Kdamond,
+        Params, //
+    },
+    mm::node_addresses,
+    ops::{
+        OpsId,
+        Space, //
+    },
+    sysfs::parameters::{
+        Enabled,
+        Flag,
+        Loaded,
+        Number,
+        Service,
+        Switch, //
+    },
+};
+use kernel::{
+    page::PAGE_SIZE,
+    prelude::*,
+    sync::Arc, //
+};
+
+damon::damon_module! {
+    type: Module,
+    name: "damon_sample_mtier",
+    beside: "damon_rs_sample_mtier",
+    description: "DAMON sample: memory tiering",
+}
+
+static SWITCH: Switch<Tiers> = Switch::new(&THIS_MODULE);
+static NODE0_START: Number<u64> = Number::new(0);
+static NODE0_END: Number<u64> = Number::new(0);
+static NODE1_START: Number<u64> = Number::new(0);
+static NODE1_END: Number<u64> = Number::new(0);
+static NODE0_USED_BP: Number<u64> = Number::new(9970);
+static NODE0_FREE_BP: Number<u64> = Number::new(50);
+static DETECT: Flag = Flag::new(false);
+
+damon::parameters! {
+    0o600 node0_start_addr: Number<u64> = &NODE0_START, "where the memory of node 0 begins";
+    0o600 node0_end_addr: Number<u64> = &NODE0_END, "where it ends";
+    0o600 node1_start_addr: Number<u64> = &NODE1_START, "where the memory of node 1 begins";
+    0o600 node1_end_addr: Number<u64> = &NODE1_END, "where it ends";
+    0o600 node0_mem_used_bp: Number<u64> = &NODE0_USED_BP,
+        "how full node 0 is to get by what moves there, in basis points";
+    0o600 node0_mem_free_bp: Number<u64> = &NODE0_FREE_BP,
+        "how much of it is to be free by what moves away, in basis points";
+    0o600 detect_node_addresses: Flag = &DETECT, "find out where the nodes are";
+    0o600 enabled: Enabled<Tiers> = &Enabled(&SWITCH), "whether memory moves";
+}
+
+struct Tiers {
+    promotion: Arc<Kdamond>,
+    _demotion: Arc<Kdamond>,
+}
+
+impl Service for Tiers {
+    fn start() -> Result<Self> {
+        let promotion = Way {
+            from: (1, &NODE1_START, &NODE1_END),
+            to: 0,
+            action: Action::MigrateHot,
+            nr_accesses: MinMax {
+                min: 1,
+                max: u32::MAX,
+            },
+            goal: (GoalMetric::NodeMemUsedBp(0), &NODE0_USED_BP),
+            young: true,
+        };
+        let demotion = Way {
+            from: (0, &NODE0_START, &NODE0_END),
+            to: 1,
+            action: Action::MigrateCold,
+            nr_accesses: MinMax { min: 0, max: 0 },
+            goal: (GoalMetric::NodeMemFreeBp(0), &NODE0_FREE_BP),
+            young: false,
+        };
+        Ok(Self {
+            promotion: promotion.start()?,
+            _demotion: demotion.start()?,
+        })
+    }
+
+    fn kdamond(&self) -> &Kdamond {
+        &self.promotion
+    }
+}
+
+/// One of the ways between the nodes.
+struct Way {
+    from: (i32, &'static Number<u64>, &'static Number<u64>),
+    to: i32,
+    action: Action,
+    nr_accesses: MinMax<u32>,
+    goal: (GoalMetric, &'static Number<u64>),
+    /// Pages that are young go this way, or they alone do not.
+    young: bool,
+}
+
+impl Way {
+    fn start(self) -> Result<Arc<Kdamond>> {
+        let (nid, start, end) = self.from;
+        let (start, end) = match DETECT.value() {
+            true => node_addresses(nid).ok_or(EINVAL)?,
+            false => (start.value(), end.value()),
+        };
+        let attrs = AttrsParams {
+            goal: IntervalsGoal {
+                access_bp: 400,
+                aggrs: 3,
+                min_sample_us: Micros::from_millis(5),
+                max_sample_us: Micros::from_secs(10),
+            },
+            ..AttrsParams::default()
+        };
+        let params = Params::new(OpsId::Paddr, attrs)?
+            .target(Space::Physical, &[AddrRange { start, end }])?
+            .scheme(self.scheme()?)?;
+        let kdamond = kdamond::new()?;
+        kdamond.start(params)?;
+        Ok(kdamond)
+    }
+
+    fn scheme(self) -> Result<SchemeParams> {
+        let pattern = AccessPattern {
+            sz: MinMax {
+                // CAST: A page has less than 2^64 bytes.
+                min: PAGE_SIZE as u64,
+                max: u64::MAX,
+            },
+            nr_accesses: self.nr_accesses,
+            age: MinMax {
+                min: 0,
+                max: u32::MAX,
+            },
+        };
+        let (metric, wanted) = (self.goal.0, self.goal.1.value());
+        if wanted == 0 {
+            return Err(EINVAL);
+        }
+        let mut goals = KVec::with_capacity(1, GFP_KERNEL)?;
+        goals.push_within_capacity(Goal {
+            metric,
+            target_value: wanted,
+        })?;
+        Ok(SchemeParams {
+            apply_interval: Micros::from_secs(1),
+            target_nid: Some(self.to),
+            filters: Filters::new(&[Filter {
+                kind: FilterKind::Young,
+                matching: true,
+                allow: self.young,
+            }])?,
+            quota: QuotaParams {
+                bytes: 200 << 20,
+                reset_interval: Micros::from_secs(1),
+                goals,
+                weights: Weights {
+                    sz: 0,
+                    nr_accesses: 100,
+                    age: 100,
+                },
+                ..QuotaParams::default()
+            },
+            ..SchemeParams::new(pattern, self.action)
+        })
+    }
+}
+
+struct Module {
+    _loaded: Loaded<Tiers>,
+}
+
+impl kernel::Module for Module {
+    fn init(_: &'static ThisModule) -> Result<Self> {
+        Ok(Self {
+            _loaded: SWITCH.load()?,
+        })
+    }
+}
