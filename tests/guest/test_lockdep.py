@@ -22,7 +22,7 @@ def locks() -> dict[str, list[str]]:
         if line.startswith(" -> "):
             taken.append(line.split("] ", 1)[1])
         elif ": " in line:
-            taken = found.setdefault(line.split(": ", 1)[1], [])
+            taken = found.setdefault(line.rsplit(": ", 1)[1], [])
     return found
 
 

@@ -175,8 +175,8 @@ void turn_build(struct worker *w)
 		break;
 	default:
 		i = roll(w, 12) ? 1 + roll(w, sizeof(lists) / sizeof(*lists) - 1) : 0;
-		/* at most one context; and they are what all others need */
-		sprintf(n, "%lu", i ? roll(w, 6) : roll(w, 8) ? 1 : 0);
+		/* at most four probes, and one context; and that is what all others need */
+		sprintf(n, "%lu", i ? roll(w, 5) : roll(w, 8) ? 1 : 0);
 		begin(w, OP_NR, "%s to %u/%s", n, k, lists[i]);
 		end(w, put(n, "%u/%s", k, lists[i]));
 	}

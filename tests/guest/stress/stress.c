@@ -119,6 +119,8 @@ static void run(void)
 	add_worker("unloader", turn_unload);
 	add_worker("memory", turn_memory);
 	add_worker("herder", turn_targets);
+	/* this thread, in the end */
+	add_worker("main", NULL);
 	snprintf(n, sizeof(n), "%u", opt.kdamonds);
 	begin(&workers[0], OP_NR, "nr_kdamonds");
 	end(&workers[0], put(n, "nr_kdamonds"));
@@ -127,6 +129,8 @@ static void run(void)
 	/* a machine that is too slow to try everything in this time gets more */
 	for (unsigned long more = opt.seconds * 2; more && not_done(); more--)
 		sleep_ms(1000);
+	/* never ended: all that follows is watched as one unloading */
+	begin(&workers[nr_workers - 1], OP_UNLOAD, "the end of the run");
 	end_workers(switch_all_off);
 
 	switch_all_off();
@@ -139,7 +143,7 @@ static void run(void)
 	print_counts();
 	if (not_done())
 		broken("not once done: %s", not_done());
-	printf("stress: %llu s, %u workers, %u kdamonds, %d targets, seed %llu: "
+	printf("stress: %llu s, %u threads, %u kdamonds, %d targets, seed %llu: "
 	       "%lu on, %lu off, %lu commits, %lu walks, %lu other commands, %lu values, %lu directories rebuilt, "
 	       "%lu files read, %lu callers killed, %lu interrupted, %lu targets killed, %lu memory blocks off line, "
 	       "%lu unloads; nothing broke\n",

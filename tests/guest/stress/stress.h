@@ -41,7 +41,7 @@ enum op {
 
 struct worker {
 	const char *role;
-	void (*turn)(struct worker *w);
+	void (*turn)(struct worker *w);		/* NULL: it has no thread of its own */
 	unsigned int index;
 	uint64_t random;
 	/* What it is at now, for the watchdog. */

@@ -343,14 +343,15 @@ void start_workers(void)
 
 	start_thread(&watchdog, watch, NULL);
 	for (unsigned int i = 0; i < nr_workers; i++)
-		start_thread(&threads[i], work, &workers[i]);
+		if (workers[i].turn)
+			start_thread(&threads[i], work, &workers[i]);
 }
 
 void end_workers(void (*meanwhile)(void))
 {
 	atomic_store(&over, true);
 	for (unsigned int i = 0; i < nr_workers; i++)
-		while (pthread_tryjoin_np(threads[i], NULL) == EBUSY) {
+		while (workers[i].turn && pthread_tryjoin_np(threads[i], NULL) == EBUSY) {
 			meanwhile();
 			sleep_ms(20);
 		}
