@@ -63,11 +63,12 @@ fn list<T>(
     mut write: impl FnMut(&mut Text, T) -> fmt::Result,
 ) -> fmt::Result {
     text.write_str("[")?;
-    for (at, item) in items.enumerate() {
-        if at != 0 {
-            text.write_str(",")?;
-        }
+    // Not by number: that could overflow for all that the compiler knows.
+    let mut separator = "";
+    for item in items {
+        text.write_str(separator)?;
         write(text, item)?;
+        separator = ",";
     }
     text.write_str("]")
 }

@@ -5,6 +5,8 @@
 //! A commit has two parts. Planning checks everything and allocates everything, and may fail: then
 //! the context is as it was. Carrying the plan out only moves values, and cannot fail.
 
+mod limits;
+
 use super::{
     attrs::Attrs,
     context::{
@@ -19,11 +21,7 @@ use super::{
         Params,
         TargetParams, //
     },
-    quota::{
-        Goal,
-        GoalState,
-        QuotaState, //
-    },
+    quota::QuotaState,
     regions::{
         check_ranges,
         joined,
@@ -67,31 +65,6 @@ impl<O: Operations> Context<O> {
     pub fn commit(&mut self, params: Params<O>) -> Result<Committed> {
         let plan = self.plan(&params)?;
         Ok(self.carry_out(plan, params))
-    }
-
-    /// Replaces the goals of the schemes, matched by position, and nothing else. Schemes and lists
-    /// of goals beyond those of the other are left out.
-    ///
-    /// `EINVAL` if a goal needs to know of nodes and the operations do not, `ENOMEM` without
-    /// memory. Either way nothing has changed.
-    pub fn commit_goals(&mut self, goals: KVec<KVec<Goal>>) -> Result {
-        let knows_nodes = self.settings.ops.knows_nodes();
-        let mut states = KVec::with_capacity(goals.len(), GFP_KERNEL)?;
-        for list in &goals {
-            if !knows_nodes && list.iter().any(|goal| goal.metric.needs_nodes()) {
-                return Err(EINVAL);
-            }
-            states.push_within_capacity(GoalState::list(list.len())?)?;
-        }
-        let both = goals.into_iter().zip(states);
-        for (scheme, (goals, states)) in self.schemes.iter_mut().zip(both) {
-            let Scheme { params, state } = scheme;
-            state
-                .quota
-                .replace_goals(&params.quota.goals, &goals, states);
-            params.quota.goals = goals;
-        }
-        Ok(())
     }
 
     fn plan(&self, params: &Params<O>) -> Result<Plan<O::Space>> {

@@ -262,6 +262,9 @@ impl Scheme {
         } = self;
         let (goals, new) = (&old.quota.goals, &params.quota.goals);
         state.quota.replace_goals(goals, new, quota.goals);
+        if !params.quota.is_set() {
+            state.quota.clear();
+        }
         // With other marks it is for the next look to say.
         state.active |= old.watermarks != params.watermarks;
         Self { params, state }

@@ -16,6 +16,8 @@ from damon_tree import ULONG_MAX, Damon, Dir, Kdamond, set_pattern, wait_until
 from trace_events import Trace
 from workload import MIB, Workload
 
+pytestmark = pytest.mark.ours
+
 BASE = 16 * MIB
 
 # Quota windows that a slow machine does not sleep through.

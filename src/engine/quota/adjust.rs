@@ -33,7 +33,6 @@ impl<O: Operations> Context<O> {
             }
             let Scheme { params, state } = scheme;
             if !params.quota.is_set() {
-                state.quota.clear();
                 continue;
             }
             let Settings { ops, grain, .. } = &mut self.settings;

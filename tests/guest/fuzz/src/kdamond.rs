@@ -377,11 +377,16 @@ impl Model {
         let kept = items("targets")
             .iter()
             .filter(|target| self.read(target, "obsolete_target") == "N");
+        let marked = |scheme: &Dir| {
+            let marks = self.below(scheme, "watermarks");
+            marks.is_some_and(|marks| self.read(marks, "metric") != "none")
+        };
         let pids = kept.map(|target| self.number(target, "pid_target"));
         Kdamond {
             intervals: (!tuned).then(|| [vec![number("sample_us")], vec![number("aggr_us")]]),
             paused: Some(self.read(context, "pause") == "Y"),
-            schemes: Some(items("schemes").len()),
+            // Those with watermarks may rest, and all of them together are as good as none.
+            schemes: (!items("schemes").iter().any(marked)).then(|| items("schemes").len()),
             targets: match self.read(context, "operations") {
                 // Physical memory does not end.
                 "paddr" => Some(vec![1]),

@@ -3,6 +3,7 @@
 //! The kdamond's loop on a clock that the tests move: what happens when, and what does not.
 
 mod tuning;
+mod watermarks;
 
 use crate::{
     engine::{
@@ -25,7 +26,9 @@ use crate::{
         SchemeParams,
         TargetParams,
         Tried,
-        Walker, //
+        Walker,
+        WatermarkMetric,
+        Watermarks, //
     },
     kdamond::{
         mailbox::{
@@ -164,6 +167,7 @@ struct Wanted {
     end: u64,
     sample: u64,
     goal: IntervalsGoal,
+    marks: Watermarks,
 }
 
 const WANTED: Wanted = Wanted {
@@ -175,6 +179,13 @@ const WANTED: Wanted = Wanted {
         aggrs: 0,
         min_sample_us: Micros(0),
         max_sample_us: Micros(0),
+    },
+    marks: Watermarks {
+        metric: WatermarkMetric::None,
+        interval: Micros(0),
+        high: 0,
+        mid: 0,
+        low: 0,
     },
 };
 
@@ -205,7 +216,11 @@ fn params(log: &Log, wanted: Wanted) -> Result<Params<Busy>> {
         nr_accesses: all,
         age: all,
     };
-    schemes.push(SchemeParams::new(pattern, Action::Stat), GFP_KERNEL)?;
+    let scheme = SchemeParams {
+        watermarks: wanted.marks,
+        ..SchemeParams::new(pattern, Action::Stat)
+    };
+    schemes.push(scheme, GFP_KERNEL)?;
     Ok(Params {
         ops: Busy(log.clone()),
         attrs: Attrs::try_from(AttrsParams {
@@ -229,19 +244,21 @@ struct World {
     mailbox: Mailbox<Context<Busy>, dyn Walker>,
     bell: Bell,
     log: Log,
+    machine: Machinery,
     kdamond: Option<thread::JoinHandle<()>>,
 }
 
 impl World {
     fn new(wanted: Wanted) -> Result<Self> {
         let (mailbox, log) = (Mailbox::new()?, Log::default());
+        let machine = Machinery::default();
         let inbox = mailbox.open()?;
         let bell = inbox.bell().clone();
         let context = Context::new(params(&log, wanted)?, 0)?;
         let kdamond = thread::spawn({
-            let (bell, log) = (bell.clone(), log.clone());
+            let (bell, log, machine) = (bell.clone(), log.clone(), machine.clone());
             move || {
-                run::Kdamond::new(context, inbox, log, Machinery::default()).run();
+                run::Kdamond::new(context, inbox, log, machine).run();
                 bell.end();
             }
         });
@@ -249,6 +266,7 @@ impl World {
             mailbox,
             bell,
             log,
+            machine,
             kdamond: Some(kdamond),
         };
         let _ = world.bell.settled();

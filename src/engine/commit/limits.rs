@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Changing what limits the schemes of a running context.
+
+use super::super::{
+    context::Context,
+    operations::Operations,
+    quota::{
+        Goal,
+        GoalState, //
+    },
+    scheme::Scheme, //
+};
+use kernel::prelude::*;
+
+impl<O: Operations> Context<O> {
+    /// Replaces the goals of the schemes, matched by position, and nothing else. Schemes and lists
+    /// of goals beyond those of the other are left out.
+    ///
+    /// `EINVAL` if a goal needs to know of nodes and the operations do not, `ENOMEM` without
+    /// memory. Either way nothing has changed.
+    pub fn commit_goals(&mut self, goals: KVec<KVec<Goal>>) -> Result {
+        let knows_nodes = self.settings.ops.knows_nodes();
+        let mut states = KVec::with_capacity(goals.len(), GFP_KERNEL)?;
+        for list in &goals {
+            if !knows_nodes && list.iter().any(|goal| goal.metric.needs_nodes()) {
+                return Err(EINVAL);
+            }
+            states.push_within_capacity(GoalState::list(list.len())?)?;
+        }
+        let both = goals.into_iter().zip(states);
+        for (scheme, (goals, states)) in self.schemes.iter_mut().zip(both) {
+            let Scheme { params, state } = scheme;
+            state
+                .quota
+                .replace_goals(&params.quota.goals, &goals, states);
+            params.quota.goals = goals;
+            if !params.quota.is_set() {
+                state.quota.clear();
+            }
+        }
+        Ok(())
+    }
+}
+
+#[kunit_tests(damon_rs_commit_limits)]
+mod tests {
+    use super::{
+        super::super::{
+            attrs::Micros,
+            dests::Dest,
+            fake::{
+                params,
+                with_scheme,
+                Deaf,
+                Fake,
+                Machinery, //
+            },
+            filter::{
+                Filter,
+                FilterKind,
+                Filters, //
+            },
+            params::Params,
+            quota::GoalMetric,
+            scheme::{
+                AccessPattern,
+                Action,
+                MinMax,
+                SchemeParams, //
+            },
+            watermarks::{
+                WatermarkMetric,
+                Watermarks, //
+            }, //
+        },
+        *, //
+    };
+
+    const ALL: MinMax<u32> = MinMax {
+        min: 0,
+        max: u32::MAX,
+    };
+
+    fn limited(bytes: u64, goals: &[(GoalMetric, u64)]) -> Result<SchemeParams> {
+        let pattern = AccessPattern {
+            sz: MinMax {
+                min: 0,
+                max: u64::MAX,
+            },
+            nr_accesses: ALL,
+            age: ALL,
+        };
+        let mut scheme = SchemeParams::new(pattern, Action::Pageout);
+        scheme.apply_interval = Micros(5000);
+        scheme.quota.bytes = bytes;
+        scheme.quota.reset_interval = Micros::from_secs(1);
+        scheme.quota.goals = list(goals)?;
+        Ok(scheme)
+    }
+
+    fn list(goals: &[(GoalMetric, u64)]) -> Result<KVec<Goal>> {
+        let mut list = KVec::with_capacity(goals.len(), GFP_KERNEL)?;
+        for &(metric, target_value) in goals {
+            list.push_within_capacity(Goal {
+                metric,
+                target_value,
+            })?;
+        }
+        Ok(list)
+    }
+
+    fn with(scheme: SchemeParams) -> Result<Params<Fake>> {
+        with_scheme(params(&[&[(0, 10)], &[(0, 40)]], 1)?, scheme)
+    }
+
+    /// A context whose scheme was applied once.
+    fn applied(scheme: SchemeParams) -> Result<Context<Fake>> {
+        let mut context = Context::new(with(scheme)?, 0)?;
+        context.settings.ops.works = true;
+        context.check_and_prepare();
+        context.apply_schemes(&mut Deaf, &Machinery::default(), None);
+        Ok(context)
+    }
+
+    fn scheme(context: &Context<Fake>) -> Result<&Scheme> {
+        context.schemes().first().ok_or(EINVAL)
+    }
+
+    #[test]
+    fn what_was_charged_stays() -> Result {
+        let mut context = applied(limited(25, &[])?)?;
+        assert_eq!(scheme(&context)?.quota().resumes_at(), Some((1, 15)));
+        context.commit(with(limited(30, &[])?)?)?;
+        let quota = scheme(&context)?.quota();
+        assert_eq!((quota.charged(), quota.effective()), (25, 25));
+        assert_eq!(quota.resumes_at(), Some((1, 15)));
+        // Without a quota it is forgotten.
+        context.commit(with(limited(0, &[])?)?)?;
+        let quota = scheme(&context)?.quota();
+        assert_eq!((quota.charged(), quota.effective()), (0, 0));
+        assert_eq!(quota.resumes_at(), None);
+        Ok(())
+    }
+
+    #[test]
+    fn where_it_goes_on_follows_the_target() -> Result {
+        let mut context = applied(limited(25, &[])?)?;
+        let mut fewer = with(limited(25, &[])?)?;
+        if let Some(first) = fewer.targets.get_mut(0) {
+            first.obsolete = true;
+        }
+        context.commit(fewer)?;
+        assert_eq!(scheme(&context)?.quota().resumes_at(), Some((0, 15)));
+        // And goes with it.
+        context.commit(with_scheme(params(&[], 1)?, limited(25, &[])?)?)?;
+        assert_eq!(scheme(&context)?.quota().resumes_at(), None);
+        Ok(())
+    }
+
+    #[test]
+    fn goals_are_matched_by_position() -> Result {
+        let input = |current| (GoalMetric::UserInput(current), 100);
+        let mut context = applied(limited(0, &[input(50), input(20)])?)?;
+        let tuned = scheme(&context)?.quota().tuned_bp();
+        assert_eq!(tuned, 15_000);
+        let mut lists = KVec::new();
+        lists.push(list(&[input(70)])?, GFP_KERNEL)?;
+        // One for a scheme that is not there.
+        lists.push(list(&[input(1), input(2)])?, GFP_KERNEL)?;
+        context.commit_goals(lists)?;
+        let now = scheme(&context)?;
+        assert_eq!(now.params().quota.goals, list(&[input(70)])?);
+        assert_eq!(now.quota().tuned_bp(), tuned);
+        // The value is that of the last look still.
+        assert!(now.quota().goal_values().eq([Some(50)]));
+        Ok(())
+    }
+
+    #[test]
+    fn a_goal_that_nobody_can_tell_about_is_refused() -> Result {
+        let goal = (GoalMetric::NodeEligibleMemBp(0), 100);
+        let mut context = applied(limited(25, &[])?)?;
+        assert_eq!(context.commit(with(limited(7, &[goal])?)?), Err(EINVAL));
+        let mut lists = KVec::new();
+        lists.push(list(&[goal])?, GFP_KERNEL)?;
+        assert_eq!(context.commit_goals(lists), Err(EINVAL));
+        let params = &scheme(&context)?.params().quota;
+        assert_eq!((params.bytes, params.goals.len()), (25, 0));
+        Ok(())
+    }
+
+    #[test]
+    fn filters_and_destinations_are_replaced() -> Result {
+        let with_both = |nids: &[u32], kinds: &[FilterKind]| -> Result<SchemeParams> {
+            let mut scheme = limited(0, &[])?;
+            let mut dests = KVec::new();
+            for &nid in nids {
+                dests.push(Dest { nid, weight: 1 }, GFP_KERNEL)?;
+            }
+            let mut filters = KVec::new();
+            for &kind in kinds {
+                let filter = Filter {
+                    kind,
+                    matching: true,
+                    allow: false,
+                };
+                filters.push(filter, GFP_KERNEL)?;
+            }
+            (scheme.dests, scheme.filters) = (dests.into(), Filters::new(&filters)?);
+            Ok(scheme)
+        };
+        let lists: [(&[u32], &[FilterKind]); 4] = [
+            (&[1], &[FilterKind::Target(0)]),
+            (&[3, 2], &[FilterKind::Anon, FilterKind::Target(1)]),
+            (&[2], &[FilterKind::Memcg(7)]),
+            (&[], &[]),
+        ];
+        let mut context = applied(limited(0, &[])?)?;
+        for (nids, kinds) in lists {
+            context.commit(with(with_both(nids, kinds)?)?)?;
+            assert!(*scheme(&context)?.params() == with_both(nids, kinds)?);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn other_marks_wake_a_scheme_up() -> Result {
+        let marked = |high| -> Result<SchemeParams> {
+            let mut scheme = limited(0, &[])?;
+            scheme.watermarks = Watermarks {
+                metric: WatermarkMetric::FreeMemRate,
+                interval: Micros(9),
+                high,
+                mid: 0,
+                low: 0,
+            };
+            Ok(scheme)
+        };
+        let machine = Machinery::default();
+        machine.free_mem_permil.set(Some(500));
+        let mut context = Context::new(with(marked(100)?)?, 0)?;
+        assert_eq!(context.check_watermarks(&machine), Some(Micros(9)));
+        context.commit(with(marked(100)?)?)?;
+        assert!(!scheme(&context)?.is_active());
+        context.commit(with(marked(500)?)?)?;
+        assert!(scheme(&context)?.is_active());
+        Ok(())
+    }
+}
