@@ -239,6 +239,21 @@ mod tests {
     }
 
     #[test]
+    fn a_region_in_part_of_a_range_is_cut() -> Result {
+        let filters = Filters::new(&[filter(addr(2, 6), true, REJECT)])?;
+        let decide = |start, end| -> Result<(u64, bool)> {
+            let verdict = filters.decide(0, start, end, Grain::try_from(1)?);
+            Ok((verdict.end, verdict.spared))
+        };
+        assert_eq!(decide(3, 5)?, (5, true));
+        assert_eq!(decide(1, 2)?, (2, false));
+        assert_eq!(decide(6, 8)?, (8, false));
+        assert_eq!(decide(1, 4)?, (2, false));
+        assert_eq!(decide(2, 8)?, (6, true));
+        Ok(())
+    }
+
+    #[test]
     fn a_range_of_addresses_cuts() -> Result {
         let reject = filter(addr(20, 30), true, REJECT);
         assert_eq!(
@@ -309,6 +324,7 @@ mod tests {
         assert_eq!(defaults(&[core(ALLOW), core(REJECT)])?, (false, false));
         // With filters of the operations it is up to them.
         assert_eq!(defaults(&[core(ALLOW), ops(ALLOW)])?, (false, true));
+        assert_eq!(defaults(&[core(REJECT), ops(ALLOW)])?, (false, true));
         assert_eq!(defaults(&[ops(REJECT), core(ALLOW)])?, (false, false));
         Ok(())
     }

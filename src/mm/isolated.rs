@@ -174,10 +174,13 @@ impl IsolatedFolios {
             }
         }
         call(list);
-        // SAFETY: The list is valid, and all that is on it are folios, which the caller promises.
-        while let Some(folio) =
-            NonNull::new(unsafe { bindings::damon_rs_helper_folio_list_first(list) })
-        {
+        loop {
+            // SAFETY: The list is valid, and all that is on it are folios, which the caller
+            // promises.
+            let first = unsafe { bindings::damon_rs_helper_folio_list_first(list) };
+            let Some(folio) = NonNull::new(first) else {
+                break;
+            };
             // SAFETY: This folio is on the list.
             unsafe { bindings::damon_rs_helper_folio_list_del(folio.as_ptr()) };
             // INVARIANT: The caller promises that what is left is isolated, and on no list now.

@@ -197,7 +197,7 @@ fn ordered(start: u64, end: u64) -> Result<(u64, u64)> {
 /// The number of the memory control group with this path. Fails as [`params`] does.
 pub(super) fn known_memcg(path: &[u8]) -> Result<u64> {
     memcg_id(path).map_err(|err| match err {
-        ENODEV => unsupported("schemes/<S>/…/{memcg_,}path"),
+        ENODEV => unsupported("schemes/<S>/{*filters/<F>/memcg_,quotas/goals/<G>/}path"),
         err => err,
     })
 }

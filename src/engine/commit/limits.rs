@@ -48,12 +48,18 @@ mod tests {
     use super::{
         super::super::{
             attrs::Micros,
+            dests::Dest,
             fake::{
                 params,
                 with_scheme,
                 Deaf,
                 Fake,
                 Machinery, //
+            },
+            filter::{
+                Filter,
+                FilterKind,
+                Filters, //
             },
             params::Params,
             quota::GoalMetric,
@@ -181,6 +187,40 @@ mod tests {
         assert_eq!(context.commit_goals(lists), Err(EINVAL));
         let params = &scheme(&context)?.params().quota;
         assert_eq!((params.bytes, params.goals.len()), (25, 0));
+        Ok(())
+    }
+
+    #[test]
+    fn filters_and_destinations_are_replaced() -> Result {
+        let with_both = |nids: &[u32], kinds: &[FilterKind]| -> Result<SchemeParams> {
+            let mut scheme = limited(0, &[])?;
+            let mut dests = KVec::new();
+            for &nid in nids {
+                dests.push(Dest { nid, weight: 1 }, GFP_KERNEL)?;
+            }
+            let mut filters = KVec::new();
+            for &kind in kinds {
+                let filter = Filter {
+                    kind,
+                    matching: true,
+                    allow: false,
+                };
+                filters.push(filter, GFP_KERNEL)?;
+            }
+            (scheme.dests, scheme.filters) = (dests.into(), Filters::new(&filters)?);
+            Ok(scheme)
+        };
+        let lists: [(&[u32], &[FilterKind]); 4] = [
+            (&[1], &[FilterKind::Target(0)]),
+            (&[3, 2], &[FilterKind::Anon, FilterKind::Target(1)]),
+            (&[2], &[FilterKind::Memcg(7)]),
+            (&[], &[]),
+        ];
+        let mut context = applied(limited(0, &[])?)?;
+        for (nids, kinds) in lists {
+            context.commit(with(with_both(nids, kinds)?)?)?;
+            assert!(*scheme(&context)?.params() == with_both(nids, kinds)?);
+        }
         Ok(())
     }
 
