@@ -62,9 +62,9 @@ use kernel::{
     prelude::*, //
 };
 
-/// The error for a parameter that this module takes and keeps, but cannot act upon yet.
+/// The error for a parameter that cannot be acted upon with this kernel.
 fn unsupported(file: &str) -> Error {
-    debug!("{file}: what is in there is not supported yet");
+    debug!("{file}: what is in there is not supported with this kernel");
     // The kernel crate has no name for this one.
     i32::try_from(bindings::EOPNOTSUPP).map_or(EINVAL, |errno| Error::from_errno(-errno))
 }

@@ -134,8 +134,8 @@ impl Entry for Context {
 }
 
 impl Context {
-    /// What is asked for. Fails with `EINVAL` if it cannot be, with `EOPNOTSUPP` if this module
-    /// cannot do it yet, and with `ENOMEM`.
+    /// What is asked for. Fails with `EINVAL` if it cannot be, with `EOPNOTSUPP` if it cannot be with
+    /// this kernel, and with `ENOMEM`.
     pub(super) fn params(&self) -> Result<Params> {
         let id = self.operations.get()?;
         Ok(Params {

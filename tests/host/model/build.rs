@@ -301,7 +301,7 @@ fn main() {
         writeln!(
             modules,
             "/// A mistake.\npub(crate) mod {name} {{\n    use crate::{{kdamond::{{moment, schedule}}, \
-             monitor as sync, thread::{{self, bell}}, world::{{Context, Params}}}};\n\
+             monitor as sync, thread::{{self, bell}}, world::{{self as machine, Context, Params}}}};\n\
              {lines}{}}}",
             scenarios.concat(),
         )
