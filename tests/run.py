@@ -8,11 +8,9 @@ shown behind it. The last line of all is `N passed, N failed`.
 
 import argparse
 import contextlib
-import os
 import re
 import subprocess
 import sys
-import threading
 import xml.etree.ElementTree
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -249,16 +247,6 @@ def prepared(name: str, ensure: Callable[[], object]) -> Test:
     return Test(name, run, slow=False)
 
 
-def give_way() -> None:
-    """Has the lane that this is called in, and all that it starts from now on, give way to the others."""
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), in_guest.POLITE)
-
-
-def kasan_kernel() -> None:
-    give_way()
-    kernel.ensure("kasan")
-
-
 def plan(kasan: bool) -> list[list[list[Test]]]:
     """Phases, one after the other; in a phase lanes, at the same time; in a lane tests, one after the other."""
     own = "kasan" if kasan else "test"
@@ -285,7 +273,7 @@ def plan(kasan: bool) -> list[list[list[Test]]]:
         # One machine at a time for what looks at times. What does not gives way to it.
         [
             [guest_tests("stock"), guest_tests(own), kunit(own)],
-            [prepared("KASAN kernel", kasan_kernel), *map(alone, in_guest.lane())],
+            [*map(alone, in_guest.lane())],
         ],
     ]
 
