@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""Load for hours: `make stress`.
+"""Load for hours, to be run by hand: `make stress`.
 
-The long forms of what `make test` has short ones of: stress (tests/guest/stress) on one or several kernels, fuzz, faults and a day at
-the default intervals. Each prints its seed first and what it did last; a failed one prints all that it found. The same seed of the stress gives the same load, not the same timing.
+Stress (tests/guest/stress) on one or several kernels, then fuzz, faults, unloading and a day at the default intervals. Each prints its seed
+first and what it did last; a failed one prints all that it found. The same seed of the stress gives the same load, not the same timing.
 """
 
 import argparse
@@ -29,7 +29,7 @@ def main() -> int:
     parser.add_argument("kinds", nargs="*", default=KINDS, metavar="KERNEL", help="default: test kasan")
     parser.add_argument("--seconds", type=int, default=SECONDS, help="on each kernel (default: DAMON_RS_STRESS_SECONDS or %(default)s)")
     parser.add_argument("--seed", type=int, help="of the stress, for the same load again")
-    parser.add_argument("--short", action="store_true", help="what `make test` runs")
+    parser.add_argument("--short", action="store_true", help="only what is cheap enough for `make test`")
     parser.add_argument("--only", default="", metavar="TEXT", help="those with this in their name, for example `fuzz on stock`")
     arguments = parser.parse_args()
     if unknown := set(arguments.kinds) - set(kernel.KINDS):

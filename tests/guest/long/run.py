@@ -33,7 +33,7 @@ from workload import Workload  # noqa: E402
 
 FAST = {"sample_us": 5000, "aggr_us": 100_000}
 
-# Of memory of the kernel's, between quarters: 64 bytes that each kdamond loses in each aggregation of 50 s are more in a day.
+# Of memory of the kernel's, between quarters: 128 bytes that each kdamond loses in each aggregation of 100 s are more in a day.
 MEMORY_TOLERANCE_KIB = 128
 # What a kdamond uses for a sample, between quarters.
 CPU_TOLERANCE = 0.10
@@ -314,8 +314,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hours", type=float, default=24, help="of guest time (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=12, help="in how many parts (default: %(default)s)")
-    parser.add_argument("--sample-us", type=int, default=5_000_000, help="sampling interval (default: %(default)s)")
-    parser.add_argument("--aggr-us", type=int, default=50_000_000, help="aggregation interval (default: %(default)s)")
+    parser.add_argument("--sample-us", type=int, default=10_000_000, help="sampling interval (default: %(default)s)")
+    parser.add_argument("--aggr-us", type=int, default=100_000_000, help="aggregation interval (default: %(default)s)")
     for name, seconds, text in (
         ("--commit", 1200, "from one commit to the next"),
         ("--pause", 600, "length of the pause in each part"),
