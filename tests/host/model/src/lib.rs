@@ -69,6 +69,8 @@ mod files {
         #[path = "../../tests/host/model/src/handles.rs"]
         pub(crate) mod handles;
         pub(crate) mod mailbox;
+        // The machine of the model has no clock.
+        #[allow(dead_code)]
         pub(crate) mod moment;
         pub(crate) mod registry;
         pub(crate) mod reply;
