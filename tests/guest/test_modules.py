@@ -98,7 +98,7 @@ def test_stat_on_and_off(make: Make, damon: Damon) -> None:
             assert stat.pid == pid, "it was started anew"
             stat.write("enabled", "0")
             assert (stat.read("enabled"), stat.pid) == ("N", -1)
-            assert not Path(f"/proc/{pid}").exists()
+            wait_until(lambda: not Path(f"/proc/{pid}").exists(), "the thread is gone")
         for bad in ("", "2", "maybe"):
             assert stat.refuses("enabled", bad) == errno.EINVAL
         assert stat.read("enabled") == "N"
@@ -114,7 +114,7 @@ def test_stat_enabled_at_load(make: Make, damon: Damon) -> None:
         (target,) = monitored["targets"]  # type: ignore[misc]
         ram = memory()
         assert target["regions"][0]["start"] == ram[0][0] and target["regions"][-1]["end"] == ram[-1][1]
-    assert not Path(f"/proc/{pid}").exists()
+    wait_until(lambda: not Path(f"/proc/{pid}").exists(), "the thread is gone")
 
 
 @pytest.mark.slow(300)

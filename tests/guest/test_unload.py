@@ -41,7 +41,8 @@ def unload(damon: Damon) -> None:
     assert not damon.root.exists()
     assert not damon.events.exists()
     assert not damon.status.exists()
-    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+    # Of a thread that has returned /proc tells for a moment longer.
+    wait_until(lambda: not [pid for pid in pids if Path(f"/proc/{pid}").exists()], "the threads are gone")
 
 
 @pytest.fixture(autouse=True)
