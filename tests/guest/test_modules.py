@@ -184,18 +184,26 @@ def resident(workload: Workload) -> int:
     return 1024 * int(next(line for line in lines if line.startswith("VmRSS:")).split()[1])
 
 
+def swapped_out() -> int:
+    """Bytes since the machine was started."""
+    lines = (line.split() for line in Path("/proc/vmstat").read_text().splitlines())
+    return 4096 * next(int(value) for name, value in lines if name == "pswpout")
+
+
 @pytest.mark.slow(300)
 def test_reclaim_pages_out(make: Make, swap: None) -> None:
-    """What a process does not access goes, what it accesses stays."""
+    """Memory that is not accessed goes, really; how much is told. What a process accesses stays."""
     with Workload("--size", "128M", "--hot", "16M") as workload:
+        before = swapped_out()
         values = {"min_age": 2_000_000, "quota_ms": 0, "wmarks_high": 1000, "wmarks_mid": 999, "wmarks_low": 0}
         with make("reclaim", *(f"{name}={value}" for name, value in values.items()), "enabled=Y") as reclaim:
             ram = memory()
             assert int(reclaim.read("monitor_region_start")) == ram[0][0]
             assert int(reclaim.read("monitor_region_end")) == ram[-1][1]
-            wait_until(lambda: resident(workload) < 96 * MIB, "memory that is not accessed goes", 240)
-            wait_until(lambda: int(reclaim.read("bytes_reclaimed_regions")) > 16 * MIB, "it is told how much")
+            # Of whom it is depends on where in physical memory it is, and beside what.
+            wait_until(lambda: int(reclaim.read("bytes_reclaimed_regions")) > 4 * MIB, "memory that is not accessed goes", 240)
             assert int(reclaim.read("nr_reclaim_tried_regions")) >= int(reclaim.read("nr_reclaimed_regions")) > 0
+            wait_until(lambda: swapped_out() > before + 2 * MIB, "it is swapped out")
             assert resident(workload) > 16 * MIB
 
 
