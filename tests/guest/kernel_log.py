@@ -18,6 +18,8 @@ HARMLESS = (
     "workqueue:",
     "sched: DL replenish lagged",
     "sched: RT throttling",
+    # A disk that changes its size often, as swap space on zram does.
+    "set_capacity_and_notify:",
     # CONFIG_DEBUG_KOBJECT_RELEASE tells of every release that it puts off.
     "kobject: '",
     # Each module that was not built with the kernel.
