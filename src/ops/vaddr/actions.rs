@@ -95,11 +95,7 @@ pub(super) fn apply(pid: &Pid, region: &Region, attempt: Attempt<'_>) -> Applied
 
 /// Gives advice for a region. Returns its bytes, or 0 if the advice was not taken for all of them.
 fn take_advice(mm: &MmWithUser, region: &Region, advice: Advice) -> u64 {
-    let aligned = |n: u64| {
-        usize::try_from(n)
-            .ok()?
-            .checked_next_multiple_of(PAGE_SIZE)
-    };
+    let aligned = |n: u64| usize::try_from(n).ok()?.checked_next_multiple_of(PAGE_SIZE);
     let (Some(start), Some(len)) = (aligned(region.start()), aligned(region.size())) else {
         return 0;
     };
