@@ -131,6 +131,7 @@ def test_pinned_pages_stay(kdamond: Kdamond) -> None:
         assert on_node(holder, 0) == SIZE // 16
 
 
+@pytest.mark.slow(300)
 @pytest.mark.parametrize("weights", [((0, 1), (1, 1)), ((0, 1), (1, 3)), ((1, 0), (0, 2), (1, 3)), ((0, 5), (7, 5))])
 @pytest.mark.parametrize("kind", ["anon", "split"])
 def test_weights(kdamond: Kdamond, kind: str, weights: tuple[tuple[int, int], ...]) -> None:
