@@ -195,7 +195,7 @@ def test_reclaim_pages_out(make: Make, swap: None) -> None:
     """Memory that is not accessed goes, really; how much is told. What a process accesses stays."""
     with Workload("--size", "128M", "--hot", "16M") as workload:
         before = swapped_out()
-        values = {"min_age": 2_000_000, "quota_ms": 0, "wmarks_high": 1000, "wmarks_mid": 999, "wmarks_low": 0}
+        values = {"min_age": 2_000_000, "quota_ms": 0, "quota_sz": 0, "wmarks_high": 1000, "wmarks_mid": 999, "wmarks_low": 0}
         with make("reclaim", *(f"{name}={value}" for name, value in values.items()), "enabled=Y") as reclaim:
             ram = memory()
             assert int(reclaim.read("monitor_region_start")) == ram[0][0]
@@ -229,7 +229,7 @@ def test_reclaim_commits_inputs(make: Make, damon: Damon) -> None:
 @pytest.mark.slow(300)
 def test_lru_sort_sorts(make: Make) -> None:
     """Hot regions are moved up, cold ones down."""
-    marks = ("wmarks_high=1000", "wmarks_mid=999", "wmarks_low=0")
+    marks = ("quota_ms=0", "wmarks_high=1000", "wmarks_mid=999", "wmarks_low=0")
     with Workload("--size", "128M", "--hot", "32M"), make("lru_sort", "cold_min_age=1000000", *marks, "enabled=Y") as sort:
         for kind in ("hot", "cold"):
             wait_until(lambda: int(sort.read(f"bytes_lru_sorted_{kind}_regions")) > MIB, f"{kind} memory is moved", 240)
