@@ -21,12 +21,10 @@ use damon::{
     sysfs::parameters::{
         Enabled,
         Held,
-        Loaded,
         Number,
         Page,
         Parameter,
-        Service,
-        Switch, //
+        Service, //
     },
 };
 use kernel::{
@@ -35,15 +33,14 @@ use kernel::{
     sync::Arc, //
 };
 
-damon::damon_module! {
-    type: Module,
+damon::service_module! {
+    SWITCH: Modes,
     name: "damon_sample_modes",
     beside: "damon_rs_sample_modes",
     description: "DAMON sample: a picture of each mode of a process",
 }
 
 static TARGET_PID: Number<i32> = Number::new(0);
-static SWITCH: Switch<Modes> = Switch::new(&THIS_MODULE);
 
 damon::parameters! {
     0o600 target_pid: Number<i32> = &TARGET_PID, "the process";
@@ -100,17 +97,5 @@ impl Parameter for Foreground {
         let modes = SWITCH.service(held).ok_or(EINVAL)?;
         page.flag(!modes.foreground.call(|context| context.paused())?);
         Ok(())
-    }
-}
-
-struct Module {
-    _loaded: Loaded<Modes>,
-}
-
-impl kernel::Module for Module {
-    fn init(_: &'static ThisModule) -> Result<Self> {
-        Ok(Self {
-            _loaded: SWITCH.load()?,
-        })
     }
 }

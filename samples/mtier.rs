@@ -24,7 +24,8 @@ use damon::{
     kdamond::{
         self,
         Kdamond,
-        Params, //
+        Params,
+        ANY_PAGES, //
     },
     mm::node_addresses,
     ops::{
@@ -34,26 +35,22 @@ use damon::{
     sysfs::parameters::{
         Enabled,
         Flag,
-        Loaded,
         Number,
-        Service,
-        Switch, //
+        Service, //
     },
 };
 use kernel::{
-    page::PAGE_SIZE,
     prelude::*,
     sync::Arc, //
 };
 
-damon::damon_module! {
-    type: Module,
+damon::service_module! {
+    SWITCH: Tiers,
     name: "damon_sample_mtier",
     beside: "damon_rs_sample_mtier",
     description: "DAMON sample: memory tiering",
 }
 
-static SWITCH: Switch<Tiers> = Switch::new(&THIS_MODULE);
 static NODE0_START: Number<u64> = Number::new(0);
 static NODE0_END: Number<u64> = Number::new(0);
 static NODE1_START: Number<u64> = Number::new(0);
@@ -149,16 +146,8 @@ impl Way {
 
     fn scheme(self) -> Result<SchemeParams> {
         let pattern = AccessPattern {
-            sz: MinMax {
-                // CAST: A page has less than 2^64 bytes.
-                min: PAGE_SIZE as u64,
-                max: u64::MAX,
-            },
             nr_accesses: self.nr_accesses,
-            age: MinMax {
-                min: 0,
-                max: u32::MAX,
-            },
+            ..ANY_PAGES
         };
         let (metric, wanted) = (self.goal.0, self.goal.1.value());
         if wanted == 0 {
@@ -189,18 +178,6 @@ impl Way {
                 ..QuotaParams::default()
             },
             ..SchemeParams::new(pattern, self.action)
-        })
-    }
-}
-
-struct Module {
-    _loaded: Loaded<Tiers>,
-}
-
-impl kernel::Module for Module {
-    fn init(_: &'static ThisModule) -> Result<Self> {
-        Ok(Self {
-            _loaded: SWITCH.load()?,
         })
     }
 }

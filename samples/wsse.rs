@@ -19,10 +19,8 @@ use damon::{
     },
     sysfs::parameters::{
         Enabled,
-        Loaded,
         Number,
-        Service,
-        Switch, //
+        Service, //
     },
 };
 use kernel::{
@@ -30,15 +28,14 @@ use kernel::{
     sync::Arc, //
 };
 
-damon::damon_module! {
-    type: Module,
+damon::service_module! {
+    SWITCH: Wsse,
     name: "damon_sample_wsse",
     beside: "damon_rs_sample_wsse",
     description: "DAMON sample: working set size estimation",
 }
 
 static TARGET_PID: Number<i32> = Number::new(0);
-static SWITCH: Switch<Wsse> = Switch::new(&THIS_MODULE);
 
 damon::parameters! {
     0o600 target_pid: Number<i32> = &TARGET_PID, "the process";
@@ -77,17 +74,5 @@ fn print(context: &mut Context) {
             .filter(|its| its.last_nr_accesses() > 0);
         let size = accessed.fold(0u64, |sum, region| sum.saturating_add(region.size()));
         pr_info!("wss: {size}\n");
-    }
-}
-
-struct Module {
-    _loaded: Loaded<Wsse>,
-}
-
-impl kernel::Module for Module {
-    fn init(_: &'static ThisModule) -> Result<Self> {
-        Ok(Self {
-            _loaded: SWITCH.load()?,
-        })
     }
 }

@@ -72,14 +72,21 @@ module! {
     license: "GPL",
 }
 
-/// States a module that is built on this one, with the name that it has on a kernel without the
-/// in-tree DAMON, and the one that it has beside that.
+/// States a module that is built on this one and is no more than a
+/// [`Service`](sysfs::parameters::Service): the [`Switch`](sysfs::parameters::Switch) that turns it
+/// on and off, the name that the module has on a kernel without the in-tree DAMON, and the one that
+/// it has beside that.
 #[macro_export]
-macro_rules! damon_module {
-    (type: $type:ident, name: $name:tt, beside: $beside:tt, description: $text:tt $(,)?) => {
+macro_rules! service_module {
+    (
+        $switch:ident: $service:ty,
+        name: $name:tt,
+        beside: $beside:tt,
+        description: $text:tt $(,)?
+    ) => {
         #[cfg(not(CONFIG_DAMON))]
         ::kernel::prelude::module! {
-            type: $type,
+            type: ServiceModule,
             name: $name,
             authors: ["The damon-rs developers"],
             description: $text,
@@ -88,11 +95,27 @@ macro_rules! damon_module {
 
         #[cfg(CONFIG_DAMON)]
         ::kernel::prelude::module! {
-            type: $type,
+            type: ServiceModule,
             name: $beside,
             authors: ["The damon-rs developers"],
             description: $text,
             license: "GPL",
+        }
+
+        static $switch: $crate::sysfs::parameters::Switch<$service> =
+            $crate::sysfs::parameters::Switch::new(&THIS_MODULE);
+
+        /// The loaded module. Dropping it ends the service.
+        struct ServiceModule {
+            _loaded: $crate::sysfs::parameters::Loaded<$service>,
+        }
+
+        impl ::kernel::Module for ServiceModule {
+            fn init(_: &'static ::kernel::ThisModule) -> ::kernel::error::Result<Self> {
+                Ok(Self {
+                    _loaded: $switch.load()?,
+                })
+            }
         }
     };
 }

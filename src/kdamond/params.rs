@@ -2,11 +2,16 @@
 
 //! Parameters of a context, put together one by one.
 
-use super::Params;
+use super::{
+    Kdamond,
+    Params, //
+};
 use crate::{
     engine::{
+        AccessPattern,
         AddrRange,
         AttrsParams,
+        MinMax,
         Probes,
         SchemeParams,
         TargetParams, //
@@ -18,7 +23,27 @@ use crate::{
         Space, //
     }, //
 };
-use kernel::prelude::*;
+use kernel::{
+    page::PAGE_SIZE,
+    prelude::*, //
+};
+
+/// Whatever is a page or more, and however it is accessed.
+pub const ANY_PAGES: AccessPattern = AccessPattern {
+    sz: MinMax {
+        // CAST: A page has less than 2^64 bytes.
+        min: PAGE_SIZE as u64,
+        max: u64::MAX,
+    },
+    nr_accesses: MinMax {
+        min: 0,
+        max: u32::MAX,
+    },
+    age: MinMax {
+        min: 0,
+        max: u32::MAX,
+    },
+};
 
 impl Params {
     /// Parameters without targets and schemes. Addresses are in bytes.
@@ -61,18 +86,22 @@ impl Params {
     /// Adds the physical addresses of all memory, with what is in between, as a target. Fails with
     /// `ENOMEM`, and with `EINVAL` if it cannot be found out where memory is.
     pub fn system_ram(self) -> Result<Self> {
-        let (first, last) = system_ram().ok_or(EINVAL)?;
-        let range = AddrRange {
-            start: first,
-            end: last.saturating_add(1),
-        };
-        self.target(Space::Physical, &[range])
+        let (start, end) = system_ram().ok_or(EINVAL)?;
+        self.target(Space::Physical, &[AddrRange { start, end }])
     }
 
     /// Adds a scheme. Fails with `ENOMEM`.
     pub fn scheme(mut self, scheme: SchemeParams) -> Result<Self> {
         self.schemes = with(self.schemes, scheme)?;
         Ok(self)
+    }
+}
+
+impl Kdamond {
+    /// Replaces the parameters of the running context and keeps what was learned, at once. See
+    /// [`Context::commit`](crate::engine::Context::commit) and [`Self::call`].
+    pub fn commit(&self, params: Params) -> Result {
+        self.call(move |context| context.commit(params).map(|_| ()))?
     }
 }
 

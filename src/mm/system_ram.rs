@@ -28,8 +28,8 @@ unsafe extern "C" fn see(resource: *mut c::resource, seen: *mut c_void) -> c_int
     0
 }
 
-/// The addresses from the first byte of memory to the last, both in it; what is in between need not
-/// all be memory. `None` if the kernel does not tell.
+/// The addresses from the first byte of memory to behind the last; what is in between need not all be
+/// memory. `None` if the kernel does not tell.
 ///
 /// Sleeps until nobody changes the map of addresses.
 pub fn system_ram() -> Option<(u64, u64)> {
@@ -37,5 +37,5 @@ pub fn system_ram() -> Option<(u64, u64)> {
     let calls = symbols::system_ram()?;
     // SAFETY: `see` is called back with a pointer to `seen`, before this returns.
     unsafe { (calls.walk_system_ram_res)(0, u64::MAX, (&raw mut seen).cast(), Some(see)) };
-    seen.0
+    seen.0.map(|(first, last)| (first, last.saturating_add(1)))
 }

@@ -91,10 +91,10 @@ impl Monitoring {
         let unit = self.addr_unit.0.value();
         let params = Params::in_units(OpsId::Paddr, unit, self.attrs())?;
         if (start, end) == (0, 0) {
-            let (first, last) = system_ram().ok_or(EINVAL)?;
+            let (start, end) = system_ram().ok_or(EINVAL)?;
             let units = |bytes: u64| bytes.checked_div(unit).ok_or(EINVAL);
-            self.start.tell(units(first)?);
-            self.end.tell(units(last.saturating_add(1))?);
+            self.start.tell(units(start)?);
+            self.end.tell(units(end)?);
         }
         let range = AddrRange {
             start: self.start.value(),

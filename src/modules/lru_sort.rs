@@ -33,33 +33,30 @@ use damon::{
     kdamond::{
         self,
         Kdamond,
-        Params, //
+        Params,
+        ANY_PAGES, //
     },
     sysfs::parameters::{
         CommitInputs,
         Enabled,
         Flag,
         KdamondPid,
-        Loaded,
         Number,
-        Service,
-        Switch, //
+        Service, //
     },
 };
 use kernel::{
-    page::PAGE_SIZE,
     prelude::*,
     sync::Arc, //
 };
 
-damon::damon_module! {
-    type: Module,
+damon::service_module! {
+    SWITCH: LruSort,
     name: "damon_lru_sort",
     beside: "damon_rs_lru_sort",
     description: "DAMON_LRU_SORT: LRU-lists sorting by access patterns",
 }
 
-static SWITCH: Switch<LruSort> = Switch::new(&THIS_MODULE);
 static MONITORING: Monitoring = Monitoring::new();
 static MARKS: Marks = Marks::new(200, 150, 50);
 static HOT_DONE: Done = Done::new();
@@ -138,8 +135,7 @@ impl Service for LruSort {
     }
 
     fn commit(&self) -> Result {
-        let params = params()?;
-        self.0.call(|context| context.commit(params).map(|_| ()))?
+        self.0.commit(params()?)
     }
 
     fn kdamond(&self) -> &Kdamond {
@@ -174,7 +170,7 @@ fn params() -> Result<Params> {
             min: u32::try_from(hot).unwrap_or(u32::MAX),
             max: u32::MAX,
         },
-        ..ANY
+        ..ANY_PAGES
     };
     let cold = AccessPattern {
         nr_accesses: MinMax { min: 0, max: 0 },
@@ -182,7 +178,7 @@ fn params() -> Result<Params> {
             min: MONITORING.aggregations(COLD_MIN_AGE.value()),
             max: u32::MAX,
         },
-        ..ANY
+        ..ANY_PAGES
     };
     // They conflict by 0.02 %, so that little is moved to and fro.
     let inactive = inactive.saturating_add(2);
@@ -201,23 +197,6 @@ fn params() -> Result<Params> {
             young(true),
         )?)
 }
-
-/// Whatever is at least a page.
-const ANY: AccessPattern = AccessPattern {
-    sz: MinMax {
-        // CAST: A page has less than 2^64 bytes.
-        min: PAGE_SIZE as u64,
-        max: u64::MAX,
-    },
-    nr_accesses: MinMax {
-        min: 0,
-        max: u32::MAX,
-    },
-    age: MinMax {
-        min: 0,
-        max: u32::MAX,
-    },
-};
 
 fn scheme(
     pattern: AccessPattern,
@@ -241,16 +220,4 @@ fn scheme(
         watermarks: MARKS.watermarks(),
         ..SchemeParams::new(pattern, action)
     })
-}
-
-struct Module {
-    _loaded: Loaded<LruSort>,
-}
-
-impl kernel::Module for Module {
-    fn init(_: &'static ThisModule) -> Result<Self> {
-        Ok(Self {
-            _loaded: SWITCH.load()?,
-        })
-    }
 }

@@ -32,33 +32,30 @@ use damon::{
     kdamond::{
         self,
         Kdamond,
-        Params, //
+        Params,
+        ANY_PAGES, //
     },
     sysfs::parameters::{
         CommitInputs,
         Enabled,
         Flag,
         KdamondPid,
-        Loaded,
         Number,
-        Service,
-        Switch, //
+        Service, //
     },
 };
 use kernel::{
-    page::PAGE_SIZE,
     prelude::*,
     sync::Arc, //
 };
 
-damon::damon_module! {
-    type: Module,
+damon::service_module! {
+    SWITCH: Reclaim,
     name: "damon_reclaim",
     beside: "damon_rs_reclaim",
     description: "DAMON_RECLAIM: proactive reclamation of cold memory",
 }
 
-static SWITCH: Switch<Reclaim> = Switch::new(&THIS_MODULE);
 static MONITORING: Monitoring = Monitoring::new();
 static MARKS: Marks = Marks::new(500, 400, 200);
 static DONE: Done = Done::new();
@@ -121,8 +118,7 @@ impl Service for Reclaim {
     }
 
     fn commit(&self) -> Result {
-        let params = params()?;
-        self.0.call(|context| context.commit(params).map(|_| ()))?
+        self.0.commit(params()?)
     }
 
     fn kdamond(&self) -> &Kdamond {
@@ -136,16 +132,12 @@ fn params() -> Result<Params> {
 
 fn scheme() -> Result<SchemeParams> {
     let pattern = AccessPattern {
-        sz: MinMax {
-            // CAST: A page has less than 2^64 bytes.
-            min: PAGE_SIZE as u64,
-            max: u64::MAX,
-        },
         nr_accesses: MinMax { min: 0, max: 0 },
         age: MinMax {
             min: MONITORING.aggregations(MIN_AGE.value()),
             max: u32::MAX,
         },
+        ..ANY_PAGES
     };
     let goal = |metric, target_value| Goal {
         metric,
@@ -178,16 +170,4 @@ fn scheme() -> Result<SchemeParams> {
         watermarks: MARKS.watermarks(),
         ..SchemeParams::new(pattern, Action::Pageout)
     })
-}
-
-struct Module {
-    _loaded: Loaded<Reclaim>,
-}
-
-impl kernel::Module for Module {
-    fn init(_: &'static ThisModule) -> Result<Self> {
-        Ok(Self {
-            _loaded: SWITCH.load()?,
-        })
-    }
 }

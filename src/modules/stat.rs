@@ -23,11 +23,9 @@ use damon::{
     sysfs::parameters::{
         Enabled,
         KdamondPid,
-        Loaded,
         Number,
         Numbers,
-        Service,
-        Switch, //
+        Service, //
     },
 };
 use kernel::{
@@ -35,8 +33,8 @@ use kernel::{
     sync::Arc, //
 };
 
-damon::damon_module! {
-    type: Module,
+damon::service_module! {
+    SWITCH: DamonStat,
     name: "damon_stat",
     beside: "damon_rs_stat",
     description: "DAMON_STAT: data access monitoring results in simple metrics",
@@ -45,7 +43,6 @@ damon::damon_module! {
 /// How old the numbers get.
 const REFRESH: Micros = Micros::from_secs(5);
 
-static SWITCH: Switch<DamonStat> = Switch::new(&THIS_MODULE);
 static BANDWIDTH: Number<u64> = Number::new(0);
 static IDLE_MS: Numbers<i64, 101> = Numbers::new([const { Number::new(0) }; 101]);
 static AGGR_US: Number<u64> = Number::new(0);
@@ -183,16 +180,4 @@ fn percent_of(part: u64, total: u64) -> u64 {
         None => part.checked_div(total / 100),
     }
     .unwrap_or(0)
-}
-
-struct Module {
-    _loaded: Loaded<DamonStat>,
-}
-
-impl kernel::Module for Module {
-    fn init(_: &'static ThisModule) -> Result<Self> {
-        Ok(Self {
-            _loaded: SWITCH.load()?,
-        })
-    }
 }

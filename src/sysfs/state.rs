@@ -189,7 +189,7 @@ impl State {
             return Err(ecanceled());
         }
         let params = self.params()?;
-        kdamond.call(move |context| context.commit(params).map(|_| ()))?
+        kdamond.commit(params)
     }
 
     fn commit_quota_goals(&self) -> Result {

@@ -187,18 +187,9 @@ unsafe impl<S: Send> Sync for Switch<S> {}
 impl<S: Service> Switch<S> {
     /// A switch of this module, off until its user says otherwise.
     pub const fn new(module: &'static ThisModule) -> Self {
-        Self::with(module, false)
-    }
-
-    /// A switch of this module, on as soon as it is loaded unless its user says otherwise.
-    pub const fn enabled(module: &'static ThisModule) -> Self {
-        Self::with(module, true)
-    }
-
-    const fn with(module: &'static ThisModule, enable: bool) -> Self {
         Self {
             module,
-            state: UnsafeCell::new(State::Loading { enable }),
+            state: UnsafeCell::new(State::Loading { enable: false }),
         }
     }
 
@@ -437,7 +428,8 @@ pub const fn bytes<const N: usize>(text: &str) -> [u8; N] {
 }
 
 /// States the parameters of a module: mode, name, [`Parameter`] and what it is. To be used behind
-/// [`module!`](crate::damon_module!), in the same file.
+/// [`module!`](kernel::macros::module) or
+/// [`service_module!`](crate::service_module!), in the same file.
 ///
 /// ```ignore
 /// static TARGET_PID: Number<i32> = Number::new(0);
