@@ -68,7 +68,7 @@ impl Service for Modes {
 
 /// Starts a kdamond for one mode. It may be started paused.
 fn start(pause: bool) -> Result<Arc<Kdamond>> {
-    let process = Pid::find(TARGET_PID.value()).ok_or(EINVAL)?;
+    let process = Pid::find(TARGET_PID.get()).ok_or(EINVAL)?;
     let mut params =
         Params::new(OpsId::Vaddr, AttrsParams::default())?.target(Space::Process(process), &[])?;
     params.pause = pause;
@@ -81,7 +81,7 @@ fn start(pause: bool) -> Result<Arc<Kdamond>> {
 struct Foreground;
 
 impl Parameter for Foreground {
-    fn set(&self, text: &CStr, held: &mut Held) -> Result {
+    fn store(&self, text: &CStr, held: &mut Held) -> Result {
         let foreground = kstrtobool(text)?;
         let modes = SWITCH.service(held).ok_or(EINVAL)?;
         // The one that is to rest first, so that neither sees what is the other's.
@@ -93,7 +93,7 @@ impl Parameter for Foreground {
         work.call(|context| context.set_paused(false))
     }
 
-    fn get(&self, page: &mut Page<'_>, held: &mut Held) -> Result {
+    fn show(&self, page: &mut Page<'_>, held: &mut Held) -> Result {
         let modes = SWITCH.service(held).ok_or(EINVAL)?;
         page.flag(!modes.foreground.call(|context| context.paused())?);
         Ok(())

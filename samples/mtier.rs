@@ -123,9 +123,9 @@ struct Way {
 impl Way {
     fn start(self) -> Result<Arc<Kdamond>> {
         let (nid, start, end) = self.from;
-        let (start, end) = match DETECT.value() {
+        let (start, end) = match DETECT.get() {
             true => node_addresses(nid).ok_or(EINVAL)?,
-            false => (start.value(), end.value()),
+            false => (start.get(), end.get()),
         };
         let attrs = AttrsParams {
             goal: IntervalsGoal {
@@ -149,7 +149,7 @@ impl Way {
             nr_accesses: self.nr_accesses,
             ..ANY_PAGES
         };
-        let (metric, wanted) = (self.goal.0, self.goal.1.value());
+        let (metric, wanted) = (self.goal.0, self.goal.1.get());
         if wanted == 0 {
             return Err(EINVAL);
         }

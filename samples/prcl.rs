@@ -50,7 +50,7 @@ struct Prcl(Arc<Kdamond>);
 
 impl Service for Prcl {
     fn start() -> Result<Self> {
-        let process = Pid::find(TARGET_PID.value()).ok_or(EINVAL)?;
+        let process = Pid::find(TARGET_PID.get()).ok_or(EINVAL)?;
         let cold = AccessPattern {
             nr_accesses: MinMax { min: 0, max: 0 },
             // Aggregation intervals of 100 ms.

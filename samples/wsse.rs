@@ -47,7 +47,7 @@ struct Wsse(Arc<Kdamond>);
 
 impl Service for Wsse {
     fn start() -> Result<Self> {
-        let process = Pid::find(TARGET_PID.value()).ok_or(EINVAL)?;
+        let process = Pid::find(TARGET_PID.get()).ok_or(EINVAL)?;
         let params = Params::new(OpsId::Vaddr, AttrsParams::default())?
             .target(Space::Process(process), &[])?;
         let kdamond = kdamond::new()?;

@@ -58,14 +58,14 @@ impl Monitoring {
     /// The attributes that they state. Tuning begins with the default intervals.
     pub(crate) fn attrs(&self) -> AttrsParams {
         let attrs = AttrsParams {
-            sample: Micros(self.sample_interval.value()),
-            aggr: Micros(self.aggr_interval.value()),
+            sample: Micros(self.sample_interval.get()),
+            aggr: Micros(self.aggr_interval.get()),
             ops_update: Micros(0),
             goal: IntervalsGoal::default(),
-            min_nr_regions: self.min_nr_regions.value(),
-            max_nr_regions: self.max_nr_regions.value(),
+            min_nr_regions: self.min_nr_regions.get(),
+            max_nr_regions: self.max_nr_regions.get(),
         };
-        if !self.autotune.value() {
+        if !self.autotune.get() {
             return attrs;
         }
         AttrsParams {
@@ -84,21 +84,21 @@ impl Monitoring {
     /// Parameters with the memory from `start` to `end` for a target. If both are zero they are set
     /// to where all memory is. Fails with `EINVAL` and `ENOMEM`.
     pub(crate) fn params(&self) -> Result<Params> {
-        let (start, end) = (self.start.value(), self.end.value());
+        let (start, end) = (self.start.get(), self.end.get());
         if start > end {
             return Err(EINVAL);
         }
-        let unit = self.addr_unit.0.value();
+        let unit = self.addr_unit.0.get();
         let params = Params::in_units(OpsId::Paddr, unit, self.attrs())?;
         if (start, end) == (0, 0) {
             let (start, end) = system_ram().ok_or(EINVAL)?;
             let units = |bytes: u64| bytes.checked_div(unit).ok_or(EINVAL);
-            self.start.tell(units(start)?);
-            self.end.tell(units(end)?);
+            self.start.set(units(start)?);
+            self.end.set(units(end)?);
         }
         let range = AddrRange {
-            start: self.start.value(),
-            end: self.end.value(),
+            start: self.start.get(),
+            end: self.end.get(),
         };
         params.target(Space::Physical, &[range])
     }
@@ -114,18 +114,18 @@ impl Monitoring {
 pub(crate) struct AddrUnit(Number<u64>);
 
 impl Parameter for AddrUnit {
-    fn set(&self, text: &CStr, held: &mut Held) -> Result {
+    fn store(&self, text: &CStr, held: &mut Held) -> Result {
         let unit = Number::<u64>::new(0);
-        unit.set(text, held)?;
-        if unit.value() == 0 {
+        unit.store(text, held)?;
+        if unit.get() == 0 {
             return Err(EINVAL);
         }
-        self.0.tell(unit.value());
+        self.0.set(unit.get());
         Ok(())
     }
 
-    fn get(&self, page: &mut Page<'_>, held: &mut Held) -> Result {
-        self.0.get(page, held)
+    fn show(&self, page: &mut Page<'_>, held: &mut Held) -> Result {
+        self.0.show(page, held)
     }
 }
 
@@ -150,10 +150,10 @@ impl Marks {
     pub(crate) fn watermarks(&self) -> Watermarks {
         Watermarks {
             metric: WatermarkMetric::FreeMemRate,
-            interval: Micros(self.interval.value()),
-            high: self.high.value(),
-            mid: self.mid.value(),
-            low: self.low.value(),
+            interval: Micros(self.interval.get()),
+            high: self.high.get(),
+            mid: self.mid.get(),
+            low: self.low.get(),
         }
     }
 }
@@ -179,11 +179,11 @@ impl Done {
     }
 
     pub(crate) fn tell(&self, stat: &Stat) {
-        self.nr_tried.tell(stat.nr_tried);
-        self.sz_tried.tell(stat.sz_tried);
-        self.nr_applied.tell(stat.nr_applied);
-        self.sz_applied.tell(stat.sz_applied);
-        self.qt_exceeds.tell(stat.qt_exceeds);
+        self.nr_tried.set(stat.nr_tried);
+        self.sz_tried.set(stat.sz_tried);
+        self.nr_applied.set(stat.nr_applied);
+        self.sz_applied.set(stat.sz_applied);
+        self.qt_exceeds.set(stat.qt_exceeds);
     }
 }
 

@@ -146,7 +146,7 @@ impl Service for LruSort {
 /// Fails with `EINVAL` if the parameters do not fit together, and with `ENOMEM`.
 fn params() -> Result<Params> {
     const ALL_BP: u64 = 10_000;
-    let active = ACTIVE_MEM_BP.value();
+    let active = ACTIVE_MEM_BP.get();
     let inactive = ALL_BP.checked_sub(active).ok_or(EINVAL)?;
     let goal = |metric, target_value| {
         (active != 0).then_some(Goal {
@@ -156,7 +156,7 @@ fn params() -> Result<Params> {
     };
     // Pages that are not young are not moved up, those that are not down.
     let young = |matching| {
-        FILTER_YOUNG.value().then_some(Filter {
+        FILTER_YOUNG.get().then_some(Filter {
             kind: FilterKind::Young,
             matching,
             allow: false,
@@ -164,7 +164,7 @@ fn params() -> Result<Params> {
     };
 
     let samples = Attrs::try_from(MONITORING.attrs())?.max_nr_accesses();
-    let hot = u64::from(samples).saturating_mul(HOT_PERMIL.value()) / 1000;
+    let hot = u64::from(samples).saturating_mul(HOT_PERMIL.get()) / 1000;
     let hot = AccessPattern {
         nr_accesses: MinMax {
             min: u32::try_from(hot).unwrap_or(u32::MAX),
@@ -175,7 +175,7 @@ fn params() -> Result<Params> {
     let cold = AccessPattern {
         nr_accesses: MinMax { min: 0, max: 0 },
         age: MinMax {
-            min: MONITORING.aggregations(COLD_MIN_AGE.value()),
+            min: MONITORING.aggregations(COLD_MIN_AGE.get()),
             max: u32::MAX,
         },
         ..ANY_PAGES
@@ -207,8 +207,8 @@ fn scheme(
     Ok(SchemeParams {
         filters: Filters::new(&list([filter])?)?,
         quota: QuotaParams {
-            ms: QUOTA_MS.value() / 2,
-            reset_interval: Micros::from_millis(QUOTA_RESET_MS.value()),
+            ms: QUOTA_MS.get() / 2,
+            reset_interval: Micros::from_millis(QUOTA_RESET_MS.get()),
             goals: list([goal])?,
             weights: Weights {
                 sz: 0,

@@ -134,7 +134,7 @@ fn scheme() -> Result<SchemeParams> {
     let pattern = AccessPattern {
         nr_accesses: MinMax { min: 0, max: 0 },
         age: MinMax {
-            min: MONITORING.aggregations(MIN_AGE.value()),
+            min: MONITORING.aggregations(MIN_AGE.get()),
             max: u32::MAX,
         },
         ..ANY_PAGES
@@ -143,19 +143,19 @@ fn scheme() -> Result<SchemeParams> {
         metric,
         target_value,
     };
-    let pressure = Some(QUOTA_PRESSURE_US.value()).filter(|wanted| *wanted != 0);
-    let feedback = Some(QUOTA_FEEDBACK.value()).filter(|given| *given != 0);
+    let pressure = Some(QUOTA_PRESSURE_US.get()).filter(|wanted| *wanted != 0);
+    let feedback = Some(QUOTA_FEEDBACK.get()).filter(|given| *given != 0);
     let anon = Filter {
         kind: FilterKind::Anon,
         matching: true,
         allow: false,
     };
     Ok(SchemeParams {
-        filters: Filters::new(&list([SKIP_ANON.value().then_some(anon)])?)?,
+        filters: Filters::new(&list([SKIP_ANON.get().then_some(anon)])?)?,
         quota: QuotaParams {
-            ms: QUOTA_MS.value(),
-            bytes: QUOTA_SZ.value(),
-            reset_interval: Micros::from_millis(QUOTA_RESET_MS.value()),
+            ms: QUOTA_MS.get(),
+            bytes: QUOTA_SZ.get(),
+            reset_interval: Micros::from_millis(QUOTA_RESET_MS.get()),
             goals: list([
                 pressure.map(|wanted| goal(GoalMetric::SomeMemPsiUs, wanted)),
                 feedback.map(|given| goal(GoalMetric::UserInput(given), 10_000)),

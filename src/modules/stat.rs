@@ -100,8 +100,8 @@ fn tell(context: &Context) {
             .saturating_mul(u64::from(region.last_nr_accesses()));
         sum.saturating_add(bytes)
     });
-    AGGR_US.tell(aggr.0);
-    BANDWIDTH.tell(per_second(accessed, aggr));
+    AGGR_US.set(aggr.0);
+    BANDWIDTH.set(per_second(accessed, aggr));
 
     // Without memory for them, the percentiles stay what they were.
     let Ok(mut times) = KVVec::with_capacity(context.nr_regions(), GFP_KERNEL) else {
@@ -168,7 +168,7 @@ fn tell_percentiles(times: &[(i64, u64)], aggr: Micros) {
         passed = passed.saturating_add(*size);
         let percent = percent_of(passed, total);
         while let Some((_, its)) = percentiles.next_if(|(percentile, _)| *percentile <= percent) {
-            its.tell(idle.saturating_mul(interval) / 1000);
+            its.set(idle.saturating_mul(interval) / 1000);
         }
     }
 }

@@ -6,6 +6,10 @@
 //! a store to a file waits for nothing, and can be waited for by whoever removes the directory.
 //! The one exception is [`Text`].
 
+pub(super) use super::kobject::parameters::{
+    Flag as Switch,
+    Number, //
+};
 use super::kobject::{
     bytes,
     files,
@@ -29,23 +33,6 @@ use kernel::{
     },
 };
 
-/// A number.
-pub(super) struct Number<T: Integer>(Atomic<T>);
-
-impl<T: Integer> Number<T> {
-    pub(super) const fn new(number: T) -> Self {
-        Self(Atomic::new(number))
-    }
-
-    pub(super) fn get(&self) -> T {
-        T::load(&self.0)
-    }
-
-    pub(super) fn set(&self, number: T) {
-        T::store(&self.0, number);
-    }
-}
-
 impl<T: Integer> Value for Number<T> {
     fn show(&self, page: &mut Page<'_>) -> Result {
         page.number(self.get())
@@ -57,19 +44,6 @@ impl<T: Integer> Value for Number<T> {
     }
 }
 
-/// Yes or no.
-pub(super) struct Switch(Atomic<bool>);
-
-impl Switch {
-    pub(super) const fn new(on: bool) -> Self {
-        Self(Atomic::new(on))
-    }
-
-    pub(super) fn get(&self) -> bool {
-        self.0.load(Relaxed)
-    }
-}
-
 impl Value for Switch {
     fn show(&self, page: &mut Page<'_>) -> Result {
         page.flag(self.get());
@@ -77,7 +51,7 @@ impl Value for Switch {
     }
 
     fn store(&self, input: &Input<'_>) -> Result {
-        self.0.store(input.boolean()?, Relaxed);
+        self.set(input.boolean()?);
         Ok(())
     }
 }

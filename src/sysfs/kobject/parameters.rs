@@ -52,10 +52,10 @@ pub trait Parameter: Sync + 'static {
     /// Takes a text, when the module is loaded or later. On failure the old value stays.
     ///
     /// A file without write permission is still set by who loads the module.
-    fn set(&self, text: &CStr, held: &mut Held) -> Result;
+    fn store(&self, text: &CStr, held: &mut Held) -> Result;
 
     /// Writes what a reader of the file gets.
-    fn get(&self, page: &mut Page<'_>, held: &mut Held) -> Result;
+    fn show(&self, page: &mut Page<'_>, held: &mut Held) -> Result;
 }
 
 /// A number. Takes what the kernel's own parameters of this type take: decimal, hexadecimal with
@@ -69,24 +69,24 @@ impl<T: Integer> Number<T> {
     }
 
     /// The value now.
-    pub fn value(&self) -> T {
+    pub fn get(&self) -> T {
         T::load(&self.0)
     }
 
     /// Changes the value, for readers to see.
-    pub fn tell(&self, number: T) {
+    pub fn set(&self, number: T) {
         T::store(&self.0, number);
     }
 }
 
 impl<T: Integer + 'static> Parameter for Number<T> {
-    fn set(&self, text: &CStr, _: &mut Held) -> Result {
-        self.tell(T::parse(text)?);
+    fn store(&self, text: &CStr, _: &mut Held) -> Result {
+        self.set(T::parse(text)?);
         Ok(())
     }
 
-    fn get(&self, page: &mut Page<'_>, _: &mut Held) -> Result {
-        page.number(self.value())
+    fn show(&self, page: &mut Page<'_>, _: &mut Held) -> Result {
+        page.number(self.get())
     }
 }
 
@@ -100,24 +100,24 @@ impl Flag {
     }
 
     /// The value now.
-    pub fn value(&self) -> bool {
+    pub fn get(&self) -> bool {
         self.0.load(Relaxed)
     }
 
     /// Changes the value, for readers to see.
-    pub fn tell(&self, set: bool) {
-        self.0.store(set, Relaxed);
+    pub fn set(&self, yes: bool) {
+        self.0.store(yes, Relaxed);
     }
 }
 
 impl Parameter for Flag {
-    fn set(&self, text: &CStr, _: &mut Held) -> Result {
-        self.tell(kstrtobool(text)?);
+    fn store(&self, text: &CStr, _: &mut Held) -> Result {
+        self.set(kstrtobool(text)?);
         Ok(())
     }
 
-    fn get(&self, page: &mut Page<'_>, _: &mut Held) -> Result {
-        page.flag(self.value());
+    fn show(&self, page: &mut Page<'_>, _: &mut Held) -> Result {
+        page.flag(self.get());
         Ok(())
     }
 }
@@ -139,12 +139,12 @@ impl<T: Integer, const N: usize> Numbers<T, N> {
 }
 
 impl<T: Integer + 'static, const N: usize> Parameter for Numbers<T, N> {
-    fn set(&self, _: &CStr, _: &mut Held) -> Result {
+    fn store(&self, _: &CStr, _: &mut Held) -> Result {
         Err(EACCES)
     }
 
-    fn get(&self, page: &mut Page<'_>, _: &mut Held) -> Result {
-        page.numbers(self.0.iter().map(Number::value))
+    fn show(&self, page: &mut Page<'_>, _: &mut Held) -> Result {
+        page.numbers(self.0.iter().map(Number::get))
     }
 }
 
@@ -264,11 +264,11 @@ impl<S: Service> Drop for Loaded<S> {
 pub struct Enabled<S: Service>(pub &'static Switch<S>);
 
 impl<S: Service> Parameter for Enabled<S> {
-    fn set(&self, text: &CStr, held: &mut Held) -> Result {
+    fn store(&self, text: &CStr, held: &mut Held) -> Result {
         self.0.turn(kstrtobool(text)?, held)
     }
 
-    fn get(&self, page: &mut Page<'_>, held: &mut Held) -> Result {
+    fn show(&self, page: &mut Page<'_>, held: &mut Held) -> Result {
         page.flag(self.0.is_on(held));
         Ok(())
     }
@@ -278,7 +278,7 @@ impl<S: Service> Parameter for Enabled<S> {
 pub struct CommitInputs<S: Service>(pub &'static Switch<S>);
 
 impl<S: Service> Parameter for CommitInputs<S> {
-    fn set(&self, text: &CStr, held: &mut Held) -> Result {
+    fn store(&self, text: &CStr, held: &mut Held) -> Result {
         if !kstrtobool(text)? {
             return Ok(());
         }
@@ -288,7 +288,7 @@ impl<S: Service> Parameter for CommitInputs<S> {
         }
     }
 
-    fn get(&self, page: &mut Page<'_>, _: &mut Held) -> Result {
+    fn show(&self, page: &mut Page<'_>, _: &mut Held) -> Result {
         page.flag(false);
         Ok(())
     }
@@ -299,11 +299,11 @@ pub struct KdamondPid<S: Service>(pub &'static Switch<S>);
 
 impl<S: Service> Parameter for KdamondPid<S> {
     /// The kernel's command line could, and is not refused.
-    fn set(&self, _: &CStr, _: &mut Held) -> Result {
+    fn store(&self, _: &CStr, _: &mut Held) -> Result {
         Ok(())
     }
 
-    fn get(&self, page: &mut Page<'_>, held: &mut Held) -> Result {
+    fn show(&self, page: &mut Page<'_>, held: &mut Held) -> Result {
         let pid = match self.0.state(held) {
             Ok(State::Loaded(Some(service))) => service.kdamond().pid(),
             _ => None,
@@ -360,7 +360,7 @@ impl<P: Parameter> Calls<P> {
             let text = CStr::from_bytes_until_nul(text).map_err(|_| EINVAL)?;
             // SAFETY: By the requirements of this function.
             let (parameter, mut held) = unsafe { Self::of(param) };
-            parameter.set(text, &mut held)?;
+            parameter.store(text, &mut held)?;
             Ok(0)
         })
     }
@@ -374,7 +374,7 @@ impl<P: Parameter> Calls<P> {
             let mut page = unsafe { Page::from_raw(buffer) };
             // SAFETY: As above.
             let (parameter, mut held) = unsafe { Self::of(param) };
-            parameter.get(&mut page, &mut held)?;
+            parameter.show(&mut page, &mut held)?;
             // CAST: A page has fewer bytes than a number can count.
             Ok(page.len() as c_int)
         })
