@@ -52,8 +52,8 @@ impl Fuzzer {
             return step;
         }
         match self.rng.u32(0..1_000) {
-            0..140 => self.choose_kind(),
-            140..560 => self.choose_value(),
+            0..250 => self.choose_kind(),
+            250..560 => self.choose_value(),
             560..700 => self.choose_read(),
             700..820 => self.choose_command(),
             820..850 => self.choose_count(),

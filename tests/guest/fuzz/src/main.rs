@@ -98,7 +98,7 @@ const ENOUGH: u64 = 50_000;
 const WHOLE: u64 = 2_000;
 
 /// Steps in which a broken rule must be found out.
-const SELF_TEST: u64 = 20_000;
+const SELF_TEST: u64 = 40_000;
 
 /// Tells the process that does the work from the one that waits for it.
 const WORKER: &str = "DAMON_FUZZ_WORKER";
