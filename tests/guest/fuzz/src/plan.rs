@@ -178,7 +178,7 @@ impl Fuzzer {
                 for (low, high) in [("addr_start", "addr_end"), ("min", "max")] {
                     let (a, b) = (self.rng.u64(..), self.rng.u64(..));
                     // Now and then one that no filter can have.
-                    let ordered = self.rng.u8(0..16) > 0;
+                    let ordered = self.rng.u8(0..4) > 0;
                     let (from, to) = if (a < b) == ordered { (a, b) } else { (b, a) };
                     self.plan_write(&filter, low, &from.to_string());
                     self.plan_write(&filter, high, &to.to_string());
@@ -273,5 +273,9 @@ impl Fuzzer {
         }
         let step = self.spelled(number, command);
         self.plan.push_back(step);
+        if pause == "Y" && self.rng.bool() {
+            let walk = self.spelled(number, Command::TriedRegions);
+            self.plan.push_back(walk);
+        }
     }
 }
