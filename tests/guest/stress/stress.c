@@ -78,6 +78,8 @@ static const char *not_done(void)
 }
 
 #define PROGRESS_SECONDS	10
+/* How much longer than it should it goes on until everything was tried. */
+#define MORE_SECONDS	600
 
 /* Lets the workers work until @seconds after @begun, and says now and then how far they are. */
 static void wait_until(uint64_t begun, unsigned long seconds)
@@ -147,7 +149,7 @@ static void run(void)
 	started = now_ns();
 	wait_until(started, opt.seconds);
 	/* a machine that is too slow to try everything in this time gets more */
-	for (seconds = opt.seconds; seconds < opt.seconds * 3 && not_done(); seconds += PROGRESS_SECONDS)
+	for (seconds = opt.seconds; seconds < opt.seconds + MORE_SECONDS && not_done(); seconds += PROGRESS_SECONDS)
 		wait_until(started, seconds + PROGRESS_SECONDS);
 	/* never ended: all that follows is watched as one unloading */
 	begin(&workers[nr_workers - 1], OP_UNLOAD, "the end of the run");
