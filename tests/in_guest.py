@@ -136,16 +136,15 @@ def lane() -> list[Program]:
     ]
 
 
-# Monitoring without an idle flag, as far as it is quick there, and what the module says of it. Tests of the flag are left out by themselves.
-KASAN_TESTS = ("test_unload.py::test_load_says_what_there_is", "test_page_flags.py", "test_reclaim.py", "test_monitoring.py")
+# What says that there is no idle flag is among the first. Tests of the flag itself are left out there by themselves.
+KASAN_TESTS = ("test_unload.py", "test_page_flags.py", "test_reclaim.py", "test_monitoring.py")
 
 
 def kasan_lane() -> list[Program]:
     """What the KASAN kernel is for: use after free, releases that come late, and pages without an idle flag."""
     return [
         stress("kasan", 60),
-        some_tests("unloading", "kasan", "-k 'not over_and_over'", "test_unload.py"),
-        some_tests("monitoring", "kasan", *KASAN_TESTS),
+        some_tests("unloading and monitoring", "kasan", "-k 'not over_and_over'", *KASAN_TESTS),
     ]
 
 
@@ -157,7 +156,6 @@ def long_lane(kinds: Sequence[str], seconds: int, seed: int | None) -> list[Prog
         fuzz("stock", 10**9, seconds, "--self-test"),
         fuzz("test", 10**9, seconds),
         faults(0, seconds, 3600),
-        some_tests("unloading", "kasan", "test_unload.py"),
-        some_tests("monitoring", "kasan", "test_page_flags.py", "test_monitoring.py", "test_reclaim.py", "test_paddr.py"),
+        some_tests("unloading and monitoring", "kasan", *KASAN_TESTS, "test_paddr.py"),
         day(6 * 3600, "--sample-us", "5000", "--aggr-us", "100000"),
     ]
