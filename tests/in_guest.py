@@ -112,22 +112,40 @@ STRESS_PATIENCE_SECONDS = 30
 
 
 def stress(kind: str, seconds: int, seed: int | None = None) -> Program:
-    """Everything at once for `seconds` of guest time, or up to three times as long until all has been tried."""
+    """Everything at once for `seconds` of guest time, or ten minutes more until all has been tried."""
     seed = random.randrange(10**6) if seed is None else seed
     command = f'stress/stress --module "$DAMON_RS_MODULE" --seconds {seconds} --seed {seed} --patience {STRESS_PATIENCE_SECONDS}'
     # A boot, the unpacking of the guest and the search for leaks come on top, on a busy machine.
-    return Program("stress", kind, command, (f"--timeout={seconds * 3 + 300}", f"--append={STRESS_KERNEL}"), load=False)
+    return Program("stress", kind, command, (f"--timeout={seconds + 1200}", f"--append={STRESS_KERNEL}"), load=False)
 
 
-def unloads(kind: str) -> Program:
-    """The guest tests of unloading, for a kernel on which all of them would take too long."""
-    command = "python3 -m pytest -o cache_dir=/tmp/pytest -q test_unload.py"
-    return Program("unloading", kind, command, ("--timeout=1200", "--append=kunit.enable=0"))
+def some_tests(name: str, kind: str, *arguments: str) -> Program:
+    """Some of the guest tests, for a kernel on which all of them would take too long."""
+    command = " ".join(("python3 -m pytest -o cache_dir=/tmp/pytest -q -ra", *arguments))
+    return Program(name, kind, command, ("--timeout=2400", "--append=kunit.enable=0"))
 
 
 def lane() -> list[Program]:
-    """Those that are cheap enough for `make test`."""
-    return [day(1200)]
+    """Those that are cheap enough for `make test`: of each what it is for, none for as long as it could go on."""
+    return [
+        day(1200),
+        fuzz("stock", 100_000, 1800, "--self-test"),
+        fuzz("test", 1_000, 600),
+        faults(12, 5, 1800),
+        stress("test", 60),
+    ]
+
+
+# What says that there is no idle flag is among the first. Tests of the flag itself are left out there by themselves.
+KASAN_TESTS = ("test_unload.py", "test_page_flags.py", "test_reclaim.py", "test_monitoring.py")
+
+
+def kasan_lane() -> list[Program]:
+    """What the KASAN kernel is for: use after free, releases that come late, and pages without an idle flag."""
+    return [
+        stress("kasan", 60),
+        some_tests("unloading and monitoring", "kasan", "-k 'not over_and_over'", *KASAN_TESTS),
+    ]
 
 
 def long_lane(kinds: Sequence[str], seconds: int, seed: int | None) -> list[Program]:
@@ -138,6 +156,6 @@ def long_lane(kinds: Sequence[str], seconds: int, seed: int | None) -> list[Prog
         fuzz("stock", 10**9, seconds, "--self-test"),
         fuzz("test", 10**9, seconds),
         faults(0, seconds, 3600),
-        unloads("kasan"),
+        some_tests("unloading and monitoring", "kasan", *KASAN_TESTS, "test_paddr.py"),
         day(6 * 3600, "--sample-us", "5000", "--aggr-us", "100000"),
     ]

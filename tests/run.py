@@ -8,9 +8,11 @@ shown behind it. The last line of all is `N passed, N failed`.
 
 import argparse
 import contextlib
+import os
 import re
 import subprocess
 import sys
+import threading
 import xml.etree.ElementTree
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -247,6 +249,16 @@ def prepared(name: str, ensure: Callable[[], object]) -> Test:
     return Test(name, run, slow=False)
 
 
+def give_way() -> None:
+    """Has the lane that this is called in, and all that it starts from now on, give way to the others."""
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), in_guest.POLITE)
+
+
+def kasan_kernel() -> None:
+    give_way()
+    kernel.ensure("kasan")
+
+
 def plan(kasan: bool) -> list[list[list[Test]]]:
     """Phases, one after the other; in a phase lanes, at the same time; in a lane tests, one after the other."""
     own = "kasan" if kasan else "test"
@@ -273,7 +285,11 @@ def plan(kasan: bool) -> list[list[list[Test]]]:
         # One machine at a time for what looks at times. What does not gives way to it.
         [
             [guest_tests("stock"), guest_tests(own), kunit(own)],
-            [*map(alone, in_guest.lane())],
+            [
+                *map(alone, in_guest.lane()),
+                *([] if kasan else [prepared("KASAN kernel", kasan_kernel), module("kasan")]),
+                *map(alone, in_guest.kasan_lane()),
+            ],
         ],
     ]
 

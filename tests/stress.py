@@ -34,7 +34,10 @@ def main() -> int:
     arguments = parser.parse_args()
     if unknown := set(arguments.kinds) - set(kernel.KINDS):
         raise Failure(f"no such kernel: {', '.join(sorted(unknown))}")
-    plan = in_guest.lane() if arguments.short else in_guest.long_lane(arguments.kinds, arguments.seconds, arguments.seed)
+    if arguments.short:
+        plan = [*in_guest.lane(), *in_guest.kasan_lane()]
+    else:
+        plan = in_guest.long_lane(arguments.kinds, arguments.seconds, arguments.seed)
     plan = [program for program in plan if arguments.only in program.title]
     failed = 0
     for program in plan:

@@ -41,6 +41,8 @@ class Operation:
     verify: Callable[[], None] = nothing
     # Complains about what is wrong when all allocations have failed.
     finish: Callable[[], None] = nothing
+    # What it may be refused with.
+    errors: tuple[int, ...] = (errno.ENOMEM,)
     # Whether it succeeds whatever fails.
     always: bool = False
     # Whether it is one of many alike.
@@ -129,7 +131,7 @@ class Total:
         if outcome.error:
             if not outcome.injected:
                 raise Broken(f"{outcome}")
-            if outcome.error != errno.ENOMEM or operation.always:
+            if outcome.error not in operation.errors or operation.always:
                 raise Broken(f"refused with {outcome}")
             self.refused += 1
             now = operation.picture()

@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import re
 import select
 import subprocess
 from pathlib import Path
-from typing import NamedTuple
+from typing import Iterator, NamedTuple
+
+from damon_tree import TRACEFS
 
 GUEST = Path(__file__).resolve().parent.parent
 DEBUGFS = Path("/sys/kernel/debug")
@@ -80,8 +84,48 @@ def set_interval(interval: int, times: int) -> None:
         (DEBUGFS / name / "times").write_text(f"{times}\n")
 
 
-def times_left() -> int:
-    return sum(int((DEBUGFS / name / "times").read_text()) for name in ("failslab", "fail_page_alloc"))
+@contextlib.contextmanager
+def chosen_caches(prefix: str) -> Iterator[None]:
+    """Only slabs whose name begins so have faults meanwhile."""
+    others = [cache / "failslab" for cache in SLAB.iterdir() if not cache.is_symlink() and not cache.name.startswith(prefix)]
+    others = [file for file in others if file.read_text().strip() == "1"]
+    for file in others:
+        file.write_text("0\n")
+    try:
+        yield
+    finally:
+        for file in others:
+            file.write_text("1\n")
+
+
+class FailedAllocations:
+    """Whose allocations of slabs have failed, and where. A context manager that ends the watch."""
+
+    EVENTS = ("kmem/kmalloc", "kmem/kmem_cache_alloc")
+
+    def __init__(self) -> None:
+        self._trace = TRACEFS / "trace"
+
+    def _enable(self, text: str, condition: str) -> None:
+        for name in self.EVENTS:
+            folder = TRACEFS / "events" / name
+            (folder / "filter").write_text(f"{condition}\n")
+            (folder / "enable").write_text(f"{text}\n")
+
+    def __enter__(self) -> FailedAllocations:
+        self._enable("1", "ptr == 0")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._enable("0", "0")
+
+    def clear(self) -> None:
+        self._trace.write_text("")
+
+    def places(self, task: str) -> list[str]:
+        """The callers of those in tasks whose name begins so, since the last `clear()`."""
+        found = (re.match(r"\s*(.*)-\d+ .* call_site=(\S+) ", line) for line in self._trace.read_text().splitlines())
+        return [match[2] for match in found if match and match[1].startswith(task)]
 
 
 class Injector:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import time
 from dataclasses import dataclass
@@ -11,7 +12,9 @@ from typing import Any, Callable, Iterator
 import status
 from damon_tree import Damon, Kdamond, wait_until
 from exhaust import Operation
-from injector import NEVER, Broken, Injector, Outcome, Task, set_interval, set_share, times_left
+from injector import (
+    NEVER, Broken, FailedAllocations, Injector, Outcome, Task, chosen_caches, set_interval, set_share,
+)  # fmt: skip
 from workload import MIB, Workload
 
 KTHREADD = 2
@@ -115,7 +118,11 @@ def starts(world: World) -> Iterator[Operation]:
         outcome = world.injector.do("write", 0, kdamond.path / "state", "on")
         return task.outcome(nth, outcome)
 
-    yield Operation("on, faults in the thread's creation", faults_in_kthreadd, picture, prepare=ready, verify=is_on)
+    # The kernel says EAGAIN where it has no memory for a number of a process.
+    yield Operation(
+        "on, faults in the thread's creation", faults_in_kthreadd, picture, prepare=ready, verify=is_on,
+        errors=(errno.ENOMEM, errno.EAGAIN),
+    )  # fmt: skip
 
     def to_be_on() -> None:
         if not kdamond.running:
@@ -131,49 +138,67 @@ def starts(world: World) -> Iterator[Operation]:
     ready()
 
 
+# So many faults must hit a kdamond in its first steps, of at most so many attempts.
+FIRST_STEPS = 6
+ATTEMPTS = 60
+
+
 def first_steps(world: World) -> Iterator[Operation]:
-    """What a kdamond allocates before anybody knows its number: it inherits from its maker to be prone to faults."""
-    kdamond = world.kdamond()
+    """What a kdamond allocates before anybody knows its number: it inherits from its maker to be prone to faults.
+
+    The maker's own allocations come first. Which one fails is as good as random, and the trace tells whose it was.
+    """
+    kdamond = world.kdamond(update_us=100_000)
     maker = Task(KTHREADD)
-    without_regions = 0
+    failed = FailedAllocations()
+    makers = 0
 
     def ready() -> None:
         kdamond.stop()
 
-    def attempt(nth: int) -> Outcome:
-        nonlocal without_regions
-        if not nth or nth > FIRST_STEPS:
-            return world.injector.do("write", 0, kdamond.path / "state", "on")
+    def inject(interval: int) -> Outcome:
+        failed.clear()
         maker.set_prone(True)
-        set_interval(nth, 1)
-        before = times_left()
+        set_interval(interval, 1)
         set_share(100)
         outcome = world.injector.do("write", 0, kdamond.path / "state", "on")
         # It is served when the first steps are done, and takes no memory of the kdamond's.
         world.injector.do("write", 0, kdamond.path / "state", "update_tuned_intervals")
         set_share(0)
         maker.set_prone(False)
-        injected = times_left() < before
-        running = not outcome.error and bool(status.regions(world.damon))
-        without_regions += injected and not outcome.error and not running
         set_interval(1, -1)
-        return Outcome(outcome.error, injected, outcome.result)
+        return outcome
+
+    def attempt(nth: int) -> Outcome:
+        nonlocal makers
+        if not nth or nth > FIRST_STEPS:
+            return world.injector.do("write", 0, kdamond.path / "state", "on")
+        before = world.states()
+        for number in range(ATTEMPTS):
+            outcome = inject(2 + number % 5)
+            if failed.places("kdamond."):
+                return Outcome(outcome.error, True, outcome.result)
+            if outcome.error:
+                makers += 1
+                if outcome.error not in (errno.ENOMEM, errno.EAGAIN) or world.states() != before or world.threads():
+                    raise Broken(f"without memory for the thread: {outcome}")
+            ready()
+        raise Broken(f"none of {ATTEMPTS} faults hit the kdamond")
 
     def verify() -> None:
         if not kdamond.running:
             raise Broken("it does not run")
+        # What it had no memory for comes with the next update.
+        wait_until(lambda: status.regions(world.damon), "there are regions", 30)
         check_regions(world)
 
-    # The number of the allocation is as good as random: enough of them are as good as all.
-    yield Operation(
-        "on, faults in the kdamond", attempt, lambda: world.states() + str(world.threads()),
-        prepare=ready, verify=verify, at_least=FIRST_STEPS + 1, counted=False,
-    )  # fmt: skip
-    print(f"         {without_regions} times it began without regions")
+    with failed, chosen_caches("kmalloc"):
+        yield Operation(
+            "on, faults in the kdamond", attempt, lambda: world.states() + str(world.threads()),
+            prepare=ready, verify=verify, counted=False, always=True,
+        )  # fmt: skip
+    print(f"         {makers} more faults hit the thread's creation")
     kdamond.stop()
-
-
-FIRST_STEPS = 24
 
 
 def check_regions(world: World) -> None:
@@ -261,6 +286,23 @@ def updates(world: World) -> Iterator[Operation]:
 
         yield Operation(command, world.write(kdamond, command), world.results, cleared, prepare)
         yield Operation(f"{command}, faults in the kdamond", world.within(kdamond, command), world.results, cleared, prepare)
+    kdamond.stop()
+
+
+def walks(world: World) -> Iterator[Operation]:
+    """As updates of tried regions, where the next interval of a scheme is waited for."""
+    kdamond = world.kdamond(sample_us=2000, aggr_us=10_000, min_regions=3, max_regions=6)
+    # What it last found is no answer where schemes do more than to show it.
+    for scheme in kdamond.schemes:
+        scheme.write("action", "willneed")
+    kdamond.on()
+    kdamond.update_regions()
+
+    for command in ("update_schemes_tried_bytes", "update_schemes_tried_regions"):
+        name = f"{command}, by a walk"
+        yield Operation(name, world.write(kdamond, command), world.results, lambda before: [without_tried(before)])
+        within = world.within(kdamond, command)
+        yield Operation(f"{name}, faults in the kdamond", within, world.results, lambda before: [without_tried(before)])
     kdamond.stop()
 
 

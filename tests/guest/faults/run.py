@@ -256,7 +256,8 @@ def main() -> int:
             groups = (
                 kdamond_faults.starts(world), kdamond_faults.first_steps(world),
                 kdamond_faults.commits(world, True), kdamond_faults.commits(world, False),
-                kdamond_faults.updates(world), kdamond_faults.reading(world), kdamond_faults.own_steps(world),
+                kdamond_faults.updates(world), kdamond_faults.walks(world), kdamond_faults.reading(world),
+                kdamond_faults.own_steps(world),
             )  # fmt: skip
             for group in groups:
                 for operation in chosen(group, arguments.only):
@@ -277,7 +278,7 @@ def main() -> int:
         total.complain(f"kmemleak is not at work any more: {error}")
     print(
         f"faults: {total.operations} operations, {total.injected} allocations failed one by one, "
-        f"{total.refused} answered ENOMEM and {total.skipped} skipped, {time.monotonic() - start:.0f} s, seed {arguments.seed}; "
+        f"{total.refused} refused and {total.skipped} skipped, {time.monotonic() - start:.0f} s, seed {arguments.seed}; "
         f"{f'{len(total.broken)} broke' if total.broken else 'nothing broke'}"
     )
     return 1 if total.broken or not total.injected else 0

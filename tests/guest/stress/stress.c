@@ -77,10 +77,29 @@ static const char *not_done(void)
 	return count(OP_CATCH, EINTR) ? NULL : "a caller that a signal wakes";
 }
 
+#define PROGRESS_SECONDS	10
+/* How much longer than it should it goes on until everything was tried. */
+#define MORE_SECONDS	600
+
+/* Lets the workers work until @seconds after @begun, and says now and then how far they are. */
+static void wait_until(uint64_t begun, unsigned long seconds)
+{
+	while (now_ns() - begun < seconds * NSEC_PER_SEC) {
+		unsigned long passed = (now_ns() - begun) / NSEC_PER_SEC;
+		unsigned long next = (passed / PROGRESS_SECONDS + 1) * PROGRESS_SECONDS;
+
+		next = next < seconds ? next : seconds;
+		while (now_ns() - begun < next * NSEC_PER_SEC)
+			sleep_ms(100);
+		print_progress(next);
+	}
+}
+
 /* The run itself, in a process of its own: one that hangs can be left behind. */
 static void run(void)
 {
-	uint64_t begun = now_ns();
+	uint64_t begun = now_ns(), started;
+	unsigned long seconds;
 	char n[16];
 	int err;
 
@@ -125,13 +144,18 @@ static void run(void)
 	begin(&workers[0], OP_NR, "nr_kdamonds");
 	end(&workers[0], put(n, "nr_kdamonds"));
 	start_workers();
-	sleep_ms(opt.seconds * 1000);
+	printf("stress: %u threads begin after %llu s\n", nr_workers,
+	       (unsigned long long)((now_ns() - begun) / NSEC_PER_SEC));
+	started = now_ns();
+	wait_until(started, opt.seconds);
 	/* a machine that is too slow to try everything in this time gets more */
-	for (unsigned long more = opt.seconds * 2; more && not_done(); more--)
-		sleep_ms(1000);
+	for (seconds = opt.seconds; seconds < opt.seconds + MORE_SECONDS && not_done(); seconds += PROGRESS_SECONDS)
+		wait_until(started, seconds + PROGRESS_SECONDS);
 	/* never ended: all that follows is watched as one unloading */
 	begin(&workers[nr_workers - 1], OP_UNLOAD, "the end of the run");
 	end_workers(switch_all_off);
+	printf("stress: all workers have ended after %llu s\n",
+	       (unsigned long long)((now_ns() - begun) / NSEC_PER_SEC));
 
 	switch_all_off();
 	check_off();

@@ -71,6 +71,7 @@ void broken(const char *fmt, ...)
 
 unsigned long count(enum op op, int err);
 void print_counts(void);
+void print_progress(unsigned long seconds);
 const char *op_name(enum op op);
 
 uint64_t now_ns(void);

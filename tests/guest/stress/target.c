@@ -198,7 +198,8 @@ static void *keep_busy(void *unused)
 		((volatile char *)stable)[i % 256 * PAGE] = 1;
 		if (i % 256 == 255) {
 			madvise(stable, 128 * PAGE, MADV_DONTNEED);
-			sleep_ms(20);
+			/* 128 faults each time: the callers are to have most of the time */
+			sleep_ms(200);
 		}
 	}
 	return unused;
@@ -243,7 +244,6 @@ void run_target(uint64_t seed, unsigned int slot)
 			_exit(0);
 		else
 			touch(area, what & 1);
-		/* the callers are to have most of the time */
-		sleep_ms(roll(&self, 12));
+		sleep_ms(roll(&self, 100));
 	}
 }

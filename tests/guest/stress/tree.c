@@ -105,7 +105,8 @@ static void check_content(struct worker *w, const char *path, const char *text)
 			broken("%s %u: %s says %ld, which is %s", w->role, w->index,
 			       path, value, comm);
 	} else if (!strcmp(name, "pid_target")) {
-		if (rest == text || (value && !was_target(value)))
+		/* -1: a number that no process has is taken, and refused by "on" */
+		if (rest == text || (value && value != -1 && !was_target(value)))
 			broken("%s %u: %s says \"%s\", which was never asked for",
 			       w->role, w->index, path, text);
 	} else if (strstr(path, "/tried_regions/") &&
@@ -247,7 +248,8 @@ static int set_targets(struct worker *w, unsigned int k, bool fixed)
 
 static int set_schemes(struct worker *w, unsigned int k)
 {
-	static const char *const actions[] = { "stat", "pageout" };
+	/* what "stat" is tried on is known at once; for the others a walk waits */
+	static const char *const actions[] = { "stat", "stat", "willneed", "willneed", "pageout" };
 	/* the last one is longer than a run: only a signal or an end ends a walk */
 	static const char *const applies_us[] = { "0", "0", "0", "10000", "3600000000" };
 	unsigned int nr = roll(w, 12) ? 1 + roll(w, 2) : 0;
@@ -260,7 +262,7 @@ static int set_schemes(struct worker *w, unsigned int k)
 		err = set(w, OP_NR, number(n, nr), "%u/contexts/0/schemes/nr_schemes", k);
 
 	for (unsigned int i = 0; !err && i < nr; i++) {
-		err = set(w, OP_WRITE, actions[!roll(w, 30)], "%u/contexts/0/schemes/%u/action", k, i);
+		err = set(w, OP_WRITE, actions[roll(w, 30) ? roll(w, 4) : 4], "%u/contexts/0/schemes/%u/action", k, i);
 		err = err ?: set(w, OP_WRITE, applies_us[roll(w, 5)], "%u/contexts/0/schemes/%u/apply_interval_us", k, i);
 		err = err ?: set(w, OP_WRITE, "18446744073709551615", "%u/contexts/0/schemes/%u/access_pattern/sz/max", k, i);
 		err = err ?: set(w, OP_WRITE, "4294967295", "%u/contexts/0/schemes/%u/access_pattern/nr_accesses/max", k, i);

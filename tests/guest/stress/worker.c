@@ -176,6 +176,32 @@ void end(struct worker *w, int err)
 	       w->what, ops[op].name, errno_name(err));
 }
 
+/* One line: how much was done, and who is at one thing for longest. */
+void print_progress(unsigned long seconds)
+{
+	unsigned long done = 0, refused = 0;
+	uint64_t now = now_ns(), oldest = now;
+	struct worker *slow = NULL;
+
+	for (int op = 0; op < NR_OPS; op++)
+		for (int err = 0; err < MAX_ERRNO; err++)
+			*(err ? &refused : &done) += counts[op][err];
+	for (unsigned int i = 0; i < nr_workers; i++) {
+		uint64_t since = atomic_load(&workers[i].since_ns);
+
+		if (since && since < oldest) {
+			oldest = since;
+			slow = &workers[i];
+		}
+	}
+	printf("stress: %lu s: %lu operations done, %lu refused; %lu on, %lu unloads", seconds, done, refused,
+	       counts[OP_ON][0], counts[OP_UNLOAD][0]);
+	if (slow)
+		printf("; %s %u is at \"%s\" for %llu ms", slow->role, slow->index, slow->what,
+		       (unsigned long long)((now - oldest) / NSEC_PER_MSEC));
+	putchar('\n');
+}
+
 void print_counts(void)
 {
 	for (int op = 0; op < NR_OPS; op++) {

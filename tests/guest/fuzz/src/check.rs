@@ -64,6 +64,7 @@ impl Fuzzer {
         let Some(dir) = self.model.dir(route) else {
             return Ok(());
         };
+        self.cover.read(dir.kind, file);
         match &self.model.kind(dir).files[file].class {
             Class::State => {
                 if let (b"off\n", Some(number)) = (content, kdamond) {

@@ -26,9 +26,6 @@ use crate::{
     values, //
 };
 
-/// Kdamonds, at most.
-const KDAMONDS: usize = 5;
-
 /// Above so many directories the tree is not to grow.
 const LARGE: usize = 1_500;
 
@@ -55,7 +52,8 @@ impl Fuzzer {
             return step;
         }
         match self.rng.u32(0..1_000) {
-            0..560 => self.choose_value(),
+            0..250 => self.choose_kind(),
+            250..560 => self.choose_value(),
             560..700 => self.choose_read(),
             700..820 => self.choose_command(),
             820..850 => self.choose_count(),
@@ -105,6 +103,35 @@ impl Fuzzer {
         match class.judge(&text, &self.model.rules) {
             Ok(Effect::Makes(count)) if count > 40 => b"1\n".to_vec(),
             _ => text,
+        }
+    }
+
+    /// A value for a file of any kind, where each kind is as likely as any other.
+    fn choose_kind(&mut self) -> Step {
+        let grammar = &self.model.grammar;
+        let kinds = grammar.kinds.iter().enumerate();
+        let files: Vec<_> = kinds
+            .flat_map(|(id, kind)| (0..kind.files.len()).map(move |file| (id, file)))
+            .collect();
+        let (kind, file) = self.rng.choice(files).unwrap_or((0, 0));
+        if self.model.grammar.kinds[kind].files[file].class == Class::State {
+            return self.choose_command();
+        }
+        let way = self.model.grammar.way(kind);
+        let route = self.plan_way(&way);
+        let its = &self.model.grammar.kinds[kind].files[file];
+        let (class, name) = (its.class.clone(), its.name.clone());
+        let text = match its.writable {
+            true => self.text(&class),
+            false => b"1\n".to_vec(),
+        };
+        let step = Step::Write(route, name, text, self.writing());
+        match self.plan.pop_front() {
+            Some(first) => {
+                self.plan.push_back(step);
+                first
+            }
+            None => step,
         }
     }
 
@@ -250,14 +277,16 @@ impl Fuzzer {
         }
     }
 
-    fn spelled(&mut self, number: usize, command: Command) -> Step {
+    /// The step that gives a command, in one of its spellings.
+    pub fn spelled(&mut self, number: usize, command: Command) -> Step {
         let word = COMMANDS.iter().find(|(_, other)| *other == command);
         let word = word.map_or("", |(word, _)| word);
         let end = if self.rng.u8(0..4) == 0 { "" } else { "\n" };
         self.command(number, format!("{word}{end}").as_bytes())
     }
 
-    fn command(&self, number: usize, text: &[u8]) -> Step {
+    /// The step that writes this to a kdamond's `state`.
+    pub fn command(&self, number: usize, text: &[u8]) -> Step {
         let route = self.model.route(&format!("kdamonds/{number}"));
         Step::Write(
             route.unwrap_or_default(),
@@ -265,90 +294,6 @@ impl Fuzzer {
             text.to_vec(),
             Writing::Truncating,
         )
-    }
-
-    fn plan_write(&mut self, path: &str, name: &str, value: &str) {
-        let route = self.model.route(path).unwrap_or_default();
-        let text = format!("{value}\n").into_bytes();
-        let step = Step::Write(route, name.to_owned(), text, Writing::Truncating);
-        self.plan.push_back(step);
-    }
-
-    /// Stops all kdamonds and makes new ones.
-    fn plan_anew(&mut self) {
-        for number in 0..self.model.kdamonds.len() {
-            let off = self.command(number, b"off\n");
-            self.plan.push_back(off);
-        }
-        let kdamonds = self.rng.usize(1..=KDAMONDS);
-        self.plan_write("kdamonds", "nr_kdamonds", &kdamonds.to_string());
-        for number in 0..kdamonds {
-            self.plan_write(&format!("kdamonds/{number}/contexts"), "nr_contexts", "1");
-        }
-    }
-
-    /// Makes parameters that are good, mostly, and gives a command.
-    fn plan_command(&mut self, number: usize, command: Command) {
-        let top = format!("kdamonds/{number}");
-        let context = format!("{top}/contexts/0");
-        let has_context = self.model.context(number).is_some();
-        if !has_context || self.rng.u8(0..20) == 0 {
-            self.plan_write(&format!("{top}/contexts"), "nr_contexts", "1");
-        }
-        let refresh = *self.rng.choice(&["0", "0", "1", "20"]).unwrap_or(&"0");
-        self.plan_write(&top, "refresh_ms", refresh);
-        let operations = *self
-            .rng
-            .choice(&["vaddr", "vaddr", "fvaddr"])
-            .unwrap_or(&"vaddr");
-        self.plan_write(&context, "operations", operations);
-        self.plan_write(&context, "addr_unit", "1");
-        let pause = if self.rng.u8(0..8) == 0 { "Y" } else { "N" };
-        self.plan_write(&context, "pause", pause);
-        let attrs = format!("{context}/monitoring_attrs");
-        let sample = self.rng.u32(3_000..8_000);
-        let aggr = sample * self.rng.u32(1..6);
-        let intervals = format!("{attrs}/intervals");
-        self.plan_write(&intervals, "sample_us", &sample.to_string());
-        self.plan_write(&intervals, "aggr_us", &aggr.to_string());
-        self.plan_write(&intervals, "update_us", "100000");
-        self.plan_write(&format!("{intervals}/intervals_goal"), "aggrs", "0");
-        self.plan_write(&format!("{attrs}/nr_regions"), "min", "5");
-        let max = self.rng.u32(5..60).to_string();
-        self.plan_write(&format!("{attrs}/nr_regions"), "max", &max);
-        if self.rng.u8(0..4) > 0 {
-            self.plan_write(&format!("{attrs}/probes"), "nr_probes", "0");
-        }
-        let targets = self.rng.usize(1..=2);
-        self.plan_write(
-            &format!("{context}/targets"),
-            "nr_targets",
-            &targets.to_string(),
-        );
-        for target in 0..targets {
-            let pids: Vec<i64> = self.workloads.pids().collect();
-            let own = i64::from(std::process::id());
-            let pid = self.rng.choice(pids).unwrap_or(own);
-            let path = format!("{context}/targets/{target}");
-            self.plan_write(&path, "pid_target", &pid.to_string());
-        }
-        if self.rng.u8(0..4) > 0 {
-            let schemes = self.rng.usize(0..=2);
-            self.plan_write(
-                &format!("{context}/schemes"),
-                "nr_schemes",
-                &schemes.to_string(),
-            );
-            for scheme in 0..schemes {
-                let pattern = format!("{context}/schemes/{scheme}/access_pattern");
-                for name in ["sz", "nr_accesses", "age"] {
-                    let max = u64::MAX.to_string();
-                    self.plan_write(&format!("{pattern}/{name}"), "max", &max);
-                }
-            }
-        }
-        let step = self.spelled(number, command);
-        self.plan.push_back(step);
     }
 
     /// Any file, as likely as any other.

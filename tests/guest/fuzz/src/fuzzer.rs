@@ -4,6 +4,7 @@
 
 use crate::{
     class::PAGE,
+    cover::Cover,
     grammar::Grammar,
     held::Held,
     model::{
@@ -63,6 +64,8 @@ pub struct Fuzzer {
     pub unsettled: Vec<usize>,
     /// How often something was done.
     pub tally: BTreeMap<&'static str, u64>,
+    /// Which files were tried.
+    pub cover: Cover,
     /// Files in the tree, as of the last change.
     pub size: usize,
     seed: u64,
@@ -84,6 +87,7 @@ impl Fuzzer {
             plan: VecDeque::new(),
             unsettled: Vec::new(),
             tally: BTreeMap::new(),
+            cover: Cover::default(),
             size: 0,
             seed,
         };

@@ -41,6 +41,15 @@ pub struct Kind {
     pub weight: usize,
 }
 
+/// How a directory is reached from the one that it is in.
+#[derive(Clone, Copy)]
+pub enum Part {
+    /// It is always there: its index among them.
+    Sub(usize),
+    /// It is a numbered one.
+    Item,
+}
+
 /// All kinds of directories; the first is the top.
 pub struct Grammar {
     /// The kinds.
@@ -107,6 +116,45 @@ impl Grammar {
         kind.weight += kind.files.len();
         self.kinds[id] = kind;
         Ok(id)
+    }
+
+    /// How a directory of this kind is reached from the top. There is one way to each.
+    pub fn way(&self, kind: KindId) -> Vec<Part> {
+        let parent = |of: KindId| {
+            self.kinds.iter().enumerate().find_map(|(id, kind)| {
+                let subs = kind.subs.iter().position(|(_, sub)| *sub == of);
+                let item = kind.list.is_some_and(|(_, entry)| entry == of);
+                let part = subs.map(Part::Sub).or(item.then_some(Part::Item));
+                part.map(|part| (id, part))
+            })
+        };
+        let mut way = Vec::new();
+        let mut at = kind;
+        while let Some((id, part)) = parent(at) {
+            way.push(part);
+            at = id;
+        }
+        way.reverse();
+        way
+    }
+
+    /// The path of such a directory, with `N` for any number.
+    pub fn path(&self, kind: KindId) -> String {
+        let mut path = String::new();
+        let mut at = 0;
+        for part in self.way(kind) {
+            let (name, next) = match part {
+                Part::Sub(index) => (
+                    self.kinds[at].subs[index].0.as_str(),
+                    self.kinds[at].subs[index].1,
+                ),
+                Part::Item => ("N", self.kinds[at].list.map_or(0, |(_, entry)| entry)),
+            };
+            path.push_str(name);
+            path.push('/');
+            at = next;
+        }
+        path
     }
 
     /// Number of kinds of files, of those that no rule is known for, and of directories.

@@ -286,26 +286,71 @@ impl Model {
         let Some(schemes) = self.below(context, "schemes") else {
             return Known::Unknown;
         };
-        for scheme in &schemes.items {
-            let empty = |path| {
-                self.below(scheme, path)
-                    .is_none_or(|dir| dir.items.is_empty())
+        let all = schemes.items.iter().map(|scheme| match self.in_tree {
+            true => self.is_plain(scheme),
+            false => self.scheme_fits(scheme),
+        });
+        all.fold(Known::Yes, |known, its| match (known, its) {
+            (Known::No, _) | (_, Known::No) => Known::No,
+            (Known::Yes, Known::Yes) => Known::Yes,
+            _ => Known::Unknown,
+        })
+    }
+
+    /// A scheme with nothing but its access pattern.
+    fn is_plain(&self, scheme: &Dir) -> Known {
+        let empty = |path| {
+            self.below(scheme, path)
+                .is_none_or(|dir| dir.items.is_empty())
+        };
+        let says = |path, name, value| {
+            let dir = self.below(scheme, path);
+            dir.is_none_or(|dir| self.read(dir, name) == value)
+        };
+        let plain = self.read(scheme, "action") == "stat"
+            && says("quotas", "ms", "0")
+            && says("quotas", "bytes", "0")
+            && says("watermarks", "metric", "none")
+            && ["filters", "core_filters", "ops_filters", "dests"].map(empty) == [true; 4]
+            && empty("quotas/goals");
+        match plain {
+            true => Known::Yes,
+            false => Known::Unknown,
+        }
+    }
+
+    /// Whether a scheme can be: ranges of filters must not end before they start, and what is said about memory control groups
+    /// and nodes is not known here.
+    fn scheme_fits(&self, scheme: &Dir) -> Known {
+        let items = |path| self.below(scheme, path).map_or(&[][..], |dir| &dir.items);
+        let layers = ["core_filters", "ops_filters", "filters"];
+        let filters = layers.into_iter().flat_map(|layer| items(layer));
+        let mut known = Known::Yes;
+        for filter in filters {
+            let ends = match self.read(filter, "type") {
+                "addr" => ("addr_start", "addr_end"),
+                "hugepage_size" => ("min", "max"),
+                "memcg" => {
+                    known = Known::Unknown;
+                    continue;
+                }
+                _ => continue,
             };
-            let says = |path, name, value| {
-                let dir = self.below(scheme, path);
-                dir.is_none_or(|dir| self.read(dir, name) == value)
-            };
-            let plain = self.read(scheme, "action") == "stat"
-                && says("quotas", "ms", "0")
-                && says("quotas", "bytes", "0")
-                && says("watermarks", "metric", "none")
-                && ["filters", "core_filters", "ops_filters", "dests"].map(empty) == [true; 4]
-                && empty("quotas/goals");
-            if !plain {
-                return Known::Unknown;
+            if self.number(filter, ends.0) > self.number(filter, ends.1)
+                && !self.rules.is_broken(Rule::OrderedFilter)
+            {
+                return Known::No;
             }
         }
-        Known::Yes
+        let unknown = |goal: &Dir| {
+            let metric = self.read(goal, "target_metric");
+            self.read(goal, "target_value") != "0"
+                && (metric.starts_with("node_memcg") || metric == "node_eligible_mem_bp")
+        };
+        if items("quotas/goals").iter().any(unknown) {
+            known = Known::Unknown;
+        }
+        known
     }
 
     /// Whether a kdamond with these parameters would take much of the machine.
@@ -350,6 +395,8 @@ impl Model {
                         [&new[0][..], &old[0]].concat(),
                         [&new[1][..], &old[1]].concat(),
                     ]),
+                    // As with values that tuning has chosen, which nobody knows.
+                    (Some(_), None) if kdamond.publishing => None,
                     (new, _) => new,
                 };
                 kdamond.intervals = new.intervals;

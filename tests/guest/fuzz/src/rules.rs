@@ -33,11 +33,13 @@ pub enum Rule {
     BusyKdamonds,
     /// Walks of a paused context are cancelled; broken: they are done.
     PausedWalks,
+    /// A scheme with a filter whose range ends before it starts is refused; broken: it is taken.
+    OrderedFilter,
 }
 
 impl Rule {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::OctalPrefix,
         Self::NulEnds,
         Self::RangeError,
@@ -52,6 +54,7 @@ impl Rule {
         Self::OffTwice,
         Self::BusyKdamonds,
         Self::PausedWalks,
+        Self::OrderedFilter,
     ];
 }
 

@@ -199,7 +199,11 @@ impl Fuzzer {
             Ok(_) => "writes taken",
             Err(_) => "writes refused",
         });
+        let kind = self.model.dir(route).map(|dir| dir.kind);
         self.judge(route, file, text, result)?;
+        if let Some(kind) = kind.filter(|_| !text.is_empty()) {
+            self.cover.written(kind, file, result.is_ok());
+        }
         self.check_dir(route)?;
         // Any other file, too.
         let (route, file) = self.pick_file();

@@ -20,7 +20,11 @@ pub fn text(rng: &mut Rng, class: &Class, pids: &[i64], room: bool) -> Vec<u8> {
     let mut text = match rng.u8(0..100) {
         0..45 => good(rng, class, pids, room),
         45..60 => match class {
-            Class::Words(_) | Class::Switch | Class::Text => good(rng, class, pids, room),
+            Class::Words(own) => {
+                let word = stranger(rng, own);
+                line(rng, word)
+            }
+            Class::Switch | Class::Text => good(rng, class, pids, room),
             _ => {
                 let number = small(rng, class, pids, room);
                 spelled(rng, number)
@@ -28,10 +32,7 @@ pub fn text(rng: &mut Rng, class: &Class, pids: &[i64], room: bool) -> Vec<u8> {
         },
         60..75 => limit(rng, class),
         75..85 => {
-            let words = match (class, rng.bool()) {
-                (Class::Words(own), true) => kin(own),
-                _ => rng.choice(VOCABULARY).copied(),
-            };
+            let words = rng.choice(VOCABULARY).copied();
             let word = word(words, rng);
             line(rng, word)
         }
@@ -49,10 +50,18 @@ fn line(rng: &mut Rng, text: String) -> Vec<u8> {
     format!("{text}{end}").into_bytes()
 }
 
-/// Words of a file of which another takes some.
-fn kin(words: &[&str]) -> Option<&'static [&'static str]> {
-    let shares = |list: &&&[&str]| words.iter().all(|word| list.contains(word));
-    VOCABULARY.iter().find(shares).copied()
+/// A word that other files take, of those that have all that this one has, if there are such.
+fn stranger(rng: &mut Rng, own: &[&str]) -> String {
+    let shares =
+        |list: &&&[&str]| list.len() > own.len() && own.iter().all(|word| list.contains(word));
+    let kin = VOCABULARY.iter().find(shares);
+    let list = kin
+        .or_else(|| rng.choice(VOCABULARY))
+        .copied()
+        .unwrap_or_default();
+    let others: Vec<_> = list.iter().filter(|word| !own.contains(word)).collect();
+    rng.choice(others)
+        .map_or(String::new(), |word| (*word).to_string())
 }
 
 fn word(words: Option<&[&str]>, rng: &mut Rng) -> String {

@@ -47,7 +47,7 @@ const HANG: u32 = 9_000;
 pub const HUNG: &str = "it hangs";
 
 /// The steps that are told.
-const TOLD: usize = 20;
+const TOLD: usize = 40;
 
 /// What was done in a step.
 #[derive(Clone)]
