@@ -37,15 +37,19 @@ def on_node(holder: Holder, node: int) -> int:
     return pages * PAGE
 
 
-def first_page(node: int) -> int:
-    """The number of the first page on a node."""
-    text = Path("/proc/zoneinfo").read_text()
-    starts = []
-    for zone in text.split(f"Node {node}, zone ")[1:]:
+def zones(node: int, name: str) -> list[int]:
+    """A number of each zone with memory of a node."""
+    found = []
+    for zone in Path("/proc/zoneinfo").read_text().split(f"Node {node}, zone ")[1:]:
         fields = zone.split("Node ")[0].split()
         if int(fields[fields.index("present") + 1]):
-            starts.append(int(fields[fields.index("start_pfn:") + 1]))
-    return min(starts)
+            found.append(int(fields[fields.index(name) + 1]))
+    return found
+
+
+def first_page(node: int) -> int:
+    """The number of the first page on a node."""
+    return min(zones(node, "start_pfn:"))
 
 
 def memory(holder: Holder) -> list[tuple[int, int]]:
@@ -220,7 +224,8 @@ def test_physical(kdamond: Kdamond, kind: str) -> None:
 
 @contextlib.contextmanager
 def full(node: int, left: int) -> Iterator[None]:
-    """A node on which little more than so many bytes are free. The rest is in a pool, which nobody has to fill with anything."""
+    """A node on which there is room for little more than so many bytes. The rest is in a pool, which nobody has to fill with anything."""
+    left += sum(zones(node, "low")) * PAGE
     fields = (NODES / f"node{node}/meminfo").read_text().split()
     free = int(fields[fields.index("MemFree:") + 1]) * 1024
     pool = NODES / f"node{node}/hugepages/hugepages-2048kB/nr_hugepages"
@@ -244,7 +249,7 @@ def frames_at_rest(kdamond: Kdamond, holder: Holder) -> list[int]:
 
 def test_a_full_node(kdamond: Kdamond) -> None:
     """What does not fit stays where it is, and is not moved to the node where it is already."""
-    with Holder("anon", 12 * SIZE) as holder, full(1, left=8 * SIZE):
+    with Holder("anon", 12 * SIZE) as holder, full(1, left=4 * SIZE):
         assert on_node(holder, 0) == 12 * SIZE
         add_scheme(kdamond, "migrate_cold", target_nid=1)
         start(kdamond, holder)

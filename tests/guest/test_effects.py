@@ -199,7 +199,7 @@ def known(kdamond: Kdamond) -> Iterator[Holder]:
 HOT, COLD = (0, 2 * MIB), (4 * MIB, 6 * MIB)
 
 
-def act(kdamond: Kdamond, action: str, hot: list[tuple[int, int]], cold: list[tuple[int, int]]) -> None:
+def act(damon: Damon, kdamond: Kdamond, action: str, hot: list[tuple[int, int]], cold: list[tuple[int, int]]) -> None:
     """Acts on as much as either is, when it is known which is which."""
 
     def rates(inside: list[tuple[int, int]]) -> list[int]:
@@ -209,27 +209,27 @@ def act(kdamond: Kdamond, action: str, hot: list[tuple[int, int]], cold: list[tu
     kdamond.schemes[0].write("action", action)
     set_quota(kdamond, bytes=2 * MIB, reset_interval_ms=HOUR_MS)
     kdamond.commit()
-    wait_until(lambda: kdamond.stats()["sz_tried"] >= 2 * MIB, "the quota is used up")
+    wait_until(lambda: state(damon)["quota"]["charged"] == 2 * MIB, "the quota is used up")
 
 
 # A scheme is applied to what was seen in this time, in which even a slow machine comes to access what is hot.
 SLOWLY = {"sample_us": 20000, "aggr_us": 400000}
 
 
-def test_cold_memory_goes_first(kdamond: Kdamond, known: Holder, swap: None) -> None:
+def test_cold_memory_goes_first(damon: Damon, kdamond: Kdamond, swap: None, known: Holder) -> None:
     drain()
     hot, cold = known.part(*HOT), known.part(*COLD)
     start(kdamond, known, hot, cold, **SLOWLY)
-    act(kdamond, "pageout", [hot], [cold])
+    act(damon, kdamond, "pageout", [hot], [cold])
     assert known.swapped() == known.swapped(cold) == 2 * MIB
 
 
-def test_hot_memory_becomes_active_first(kdamond: Kdamond, known: Holder, classic: None) -> None:
+def test_hot_memory_becomes_active_first(damon: Damon, kdamond: Kdamond, classic: None, known: Holder) -> None:
     hot, cold = memory(known, known.part(*HOT)), memory(known, known.part(*COLD))
     start_physical(kdamond, sorted(hot + cold))
     kdamond.set(**SLOWLY)
     kdamond.commit()
-    act(kdamond, "lru_prio", hot, cold)
+    act(damon, kdamond, "lru_prio", hot, cold)
     drain()
     assert flagged(known.frames(known.part(*HOT)), KPF_ACTIVE) == 2 * MIB // PAGE
     assert flagged(known.frames(known.part(*COLD)), KPF_ACTIVE) == 0

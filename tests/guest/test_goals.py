@@ -12,9 +12,10 @@ import pytest
 from actions import CGROUPS, add_scheme, cgroup, inside, start, swap
 from damon_tree import Damon, Kdamond, wait_until
 from holder import MIB, PAGE, Holder, drain
+from test_actions_physical import classic
 from test_limits import effective, set_goal, set_quota, state
 
-__all__ = ["cgroup", "swap"]
+__all__ = ["cgroup", "classic", "swap"]
 
 SIZE = 64 * MIB
 NODE = Path("/sys/devices/system/node/node0")
@@ -72,7 +73,7 @@ READINGS: dict[str, Callable[[Path], int]] = {
 
 
 @pytest.mark.parametrize("metric", READINGS)
-def test_values(damon: Damon, kdamond: Kdamond, cgroup: Path, metric: str) -> None:
+def test_values(damon: Damon, kdamond: Kdamond, classic: None, cgroup: Path, metric: str) -> None:
     """They are what the kernel says elsewhere, also when a process has taken memory."""
 
     def agree() -> int:
@@ -153,12 +154,12 @@ def test_pressure(damon: Damon, kdamond: Kdamond, swap: None, cgroup: Path) -> N
 
 def test_free_memory_is_kept(kdamond: Kdamond, swap: None) -> None:
     """Cold memory goes until as much is free as is wanted, and no more. When somebody takes memory it goes on."""
-    slack = 16 * MIB  # others take and free memory meanwhile
+    slack = 24 * MIB  # others take and free memory meanwhile, and what is freed is not counted at once
     with Holder("anon", 3 * SIZE) as holder:
         drain()
         free, total = node_memory()
         add_scheme(kdamond, "pageout")
-        set_quota(kdamond, bytes=4 * MIB, reset_interval_ms=100, goal_tuner="temporal")
+        set_quota(kdamond, bytes=2 * MIB, reset_interval_ms=200, goal_tuner="temporal")
         set_goal(kdamond, target_metric="node_mem_free_bp", target_value=share(free + SIZE, total), nid=0)
         start(kdamond, holder)
         wait_until(lambda: holder.swapped() >= SIZE - slack and effective(kdamond) == 0, "as much is free as is wanted")
