@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from actions import swapping
@@ -28,9 +29,12 @@ TITLE = "Schemes, beside those of the in-tree DAMON"
 SAMPLE_US, AGGR_US, UPDATE_US = 5000, 100000, 1000000
 MIN_REGIONS, MAX_REGIONS = 10, 1000
 SIZE, HOT = 32 * MIB, 8 * MIB
-SECONDS = 4.0
+APPLICATIONS = 40
 WINDOW_MS = 200
+WINDOWS = APPLICATIONS * AGGR_US // 1000 // WINDOW_MS
 ADDR_NO_RANDOMIZE = 0x0040000
+COMPACT = Path("/proc/sys/vm/compact_memory")
+APPLIED_EVENT = "damos_stat_after_apply_interval"
 
 TRIED = Figure("tried in an aggregation", "% of the memory", None, 1, 2)
 APPLIED = Figure("applied", "% of what was tried", None, 1, 2)
@@ -38,21 +42,23 @@ PASSED = Figure("passed by filters", "% of what was tried", None, 1, 2)
 EXCEEDED = Figure("windows with the quota used up", "%", None, 1, 6)
 TUNED = Figure("effective quota, mean over time of its logarithm", "powers of 2", None, 2, 0.2)
 LAST = Figure("effective quota in the end", "powers of 2", None, 2, 0.2)
-OUT = Figure("swapped out in the end", "% of the memory", None, 1, 3)
+# The process's page table is looked at up to two applications later.
+OUT = Figure("swapped out in the end", "% of the memory", None, 1, 5)
 HOT_OUT = Figure("swapped out of what is hot", "% of it", None, 1, 3)
 FIGURES = [TRIED, APPLIED, PASSED, EXCEEDED, TUNED, LAST, OUT, HOT_OUT]
 
 SETTINGS = (
     f"Sampling, aggregation and update intervals of {SAMPLE_US / 1000:g} ms, {AGGR_US / 1000:g} ms and {UPDATE_US / 1e6:g} s, "
     f"{MIN_REGIONS} to {MAX_REGIONS} regions. Each time a new process with {SIZE // MIB} MiB, of which the first {HOT // MIB} MiB are "
-    f"accessed every 2 ms; {SECONDS:g} s. Quotas are for {WINDOW_MS} ms."
+    f"accessed every 2 ms. What is compared is what the schemes have come to when they were applied for the {APPLICATIONS}th time. "
+    f"Quotas are for {WINDOW_MS} ms."
 )
 
-NOTES = f"""\
+NOTES = """\
 The share that is tried is of the memory that is monitored: for "vaddr" all between the first and the last mapping of
 each of the three regions, for "paddr" the pages of the process. Where no quota is set, the figures about quotas are 0. The logarithm of the
 effective quota is to the base of 2, in bytes, and 0 for no bytes; its mean is over the whole time. Swapped out is what
-the process's page table says, {SECONDS:g} s after the start."""
+the process's page table says."""
 
 ALLOW = {"matching": "Y", "allow": "Y"}
 COLD = {"nr_accesses": (0, 0), "age": (2, 2**32 - 1)}
@@ -72,7 +78,8 @@ class Case:
     known: dict[str, str] = field(default_factory=dict)  # a figure that differs, and why
 
     def about(self) -> str:
-        return " ".join([self.text, *(f"Differs in what is {name}: {why}" for name, why in self.known.items())])
+        reasons = " ".join(dict.fromkeys(self.known.values()))
+        return f"{self.text} Known to differ: {reasons}" if reasons else self.text
 
 
 def both(name: str, text: str, action: str, **more: Any) -> list[Case]:
@@ -81,6 +88,7 @@ def both(name: str, text: str, action: str, **more: Any) -> list[Case]:
 
 
 SPLIT_COUNTS = "the in-tree DAMON counts, and charges, the size that a region had before filters cut it."
+TICKS = "the in-tree DAMON measures the time that an action takes in ticks of 4 ms, which most actions fit in between."
 
 CASES = [
     *both("count", "All memory is counted.", "stat"),
@@ -88,7 +96,8 @@ CASES = [
     *both("count private", "Private memory is counted.", "stat", filters=[{"type": "anon", **ALLOW}]),
     *both("pageout", "Reclaims what is cold for 2 aggregations.", "pageout", pattern=COLD),
     *both("pageout, size", "The same, 1 MiB in each window.", "pageout", pattern=COLD, quotas={"bytes": MIB}),
-    *both("pageout, time", "The same, for 2 ms in each window.", "pageout", pattern=COLD, quotas={"ms": 2}),
+    *both("pageout, time", "The same, for 4 ms in each window.", "pageout", pattern=COLD, quotas={"ms": 4},
+          known={its.name: TICKS for its in FIGURES}),
     *both(
         "pageout, coldest first",
         "Reclaims whatever it is, the coldest first, 1 MiB in each window.",
@@ -96,12 +105,12 @@ CASES = [
         quotas={"bytes": MIB, "weights/nr_accesses_permil": 1000, "weights/age_permil": 1000},
     ),
     *both(
-        "pageout, half a goal",
-        "Half of the goal is reached, whatever is done: the quota grows by a half in each window, up to 4 MiB.",
+        "pageout, far from a goal",
+        "A tenth of the goal is reached, whatever is done: the quota nearly doubles in each window, up to 4 MiB.",
         "pageout",
         pattern=COLD,
         quotas={"bytes": 4 * MIB},
-        goal={"target_metric": "user_input", "target_value": 1000, "current_value": 500},
+        goal={"target_metric": "user_input", "target_value": 1000, "current_value": 100},
     ),
     *both(
         "pageout, more than a goal",
@@ -122,7 +131,7 @@ CASES = [
     *both("pageout of locked memory", "Half of the memory is locked. 1 MiB in each window; failures count for a tenth.", "pageout", kind="locked",
           quotas={"bytes": MIB, "fail_charge_num": 1, "fail_charge_denom": 10}),
     *both("pageout of a part", "Only a quarter of the memory, by a filter for addresses.", "pageout", filters=[{"type": "part", **ALLOW}],
-          known={TRIED.name: SPLIT_COUNTS, APPLIED.name: SPLIT_COUNTS}),
+          known={its.name: SPLIT_COUNTS for its in (TRIED, APPLIED, PASSED)}),
     Case("cold", "Marks what is cold for 2 aggregations as such.", "cold", pattern=COLD),
     Case("lru_deprio", "The same.", "lru_deprio", ops="paddr", pattern=COLD),
     Case("lru_prio", "Makes what is hot active.", "lru_prio", ops="paddr", pattern={"nr_accesses": (5, 2**32 - 1)}),
@@ -193,23 +202,26 @@ class Session:
         return kdamond, SIZE
 
     def measure(self, damon: Damon) -> dict[str, Any]:
-        with Holder(self.case.kind, SIZE) as holder, Trace(damon, "damos_esz") as trace:
+        # Free memory in few pieces, so that the process's memory is so too.
+        COMPACT.write_text("1\n")
+        with Holder(self.case.kind, SIZE) as holder, Trace(damon, "damos_esz", APPLIED_EVENT) as trace:
             drain()
             kdamond, size = self.prepare(damon, holder)
             holder.command(f"hot {HOT}")
             kdamond.on()
             began = time.monotonic()
             # Nothing of ours runs meanwhile.
-            time.sleep(SECONDS)
-            stats = kdamond.stats()
-            ended = time.monotonic()
+            time.sleep((APPLICATIONS + 0.5) * AGGR_US / 1e6)
+            while len(applied := [event for event in trace.events() if event.name == APPLIED_EVENT]) < APPLICATIONS:
+                time.sleep(AGGR_US / 1e6)
             kdamond.off()
+            last = applied[APPLICATIONS - 1]
             return {
                 "began": began,
-                "ended": ended,
-                "stats": stats,
+                "ended": last.time,
+                "stats": {name: int(value) for name, _, value in (word.partition("=") for word in last.text.split()) if value.isdecimal()},
                 "size": size,
-                "esz": [(event.time, int(event.text.split("esz=")[1])) for event in trace.events()],
+                "esz": [(event.time, int(event.text.split("esz=")[1])) for event in trace.events() if event.name == "damos_esz"],
                 "out": holder.swapped(),
                 "hot_out": holder.swapped(holder.part(0, HOT)),
             }
@@ -246,10 +258,10 @@ def figures(case: Case, record: dict[str, Any]) -> dict[str, float]:
     until = [at for at, _ in changes[1:]] + [record["ended"]]
     weighted = sum((end - start) * level(size) for (start, size), end in zip(changes, until))
     return {
-        TRIED.name: percent(stats["sz_tried"], record["size"] * seconds / (AGGR_US / 1e6)),
+        TRIED.name: percent(stats["sz_tried"], record["size"] * APPLICATIONS),
         APPLIED.name: percent(stats["sz_applied"], stats["sz_tried"]),
         PASSED.name: percent(stats["sz_ops_filter_passed"], stats["sz_tried"]),
-        EXCEEDED.name: percent(stats["qt_exceeds"], seconds / (WINDOW_MS / 1000)),
+        EXCEEDED.name: percent(stats["qt_exceeds"], WINDOWS),
         TUNED.name: weighted / seconds,
         LAST.name: level(changes[-1][1]) if changes else 0.0,
         OUT.name: percent(record["out"], SIZE),

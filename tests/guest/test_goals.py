@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from actions import CGROUPS, add_scheme, cgroup, inside, start, swap
+from actions import CGROUPS, add_scheme, cgroup, inside, start, start_physical, swap
 from damon_tree import Damon, Kdamond, wait_until
 from holder import MIB, PAGE, Holder, drain
-from test_actions_physical import classic
+from test_actions_physical import classic, memory
 from test_limits import effective, set_goal, set_quota, state
 
 __all__ = ["cgroup", "classic", "swap"]
@@ -65,33 +65,51 @@ def value(damon: Damon) -> int | None:
 READINGS: dict[str, Callable[[Path], int]] = {
     "node_mem_used_bp": lambda _: 10000 - free_bp(),
     "node_mem_free_bp": lambda _: free_bp(),
-    "active_mem_bp": lambda _: active_bp(),
-    "inactive_mem_bp": lambda _: 10000 - active_bp(),
     "node_memcg_used_bp": group_bp,
     "node_memcg_free_bp": lambda group: 10000 - group_bp(group),
 }
 
 
+def agree(damon: Damon, reading: Callable[[], int]) -> int:
+    """What both say, when they do; they change all the time."""
+    wait_until(lambda: abs((value(damon) or 0) - reading()) <= 20, "the goal is measured to be what it is")
+    return reading()
+
+
 @pytest.mark.parametrize("metric", READINGS)
-def test_values(damon: Damon, kdamond: Kdamond, classic: None, cgroup: Path, metric: str) -> None:
+def test_values(damon: Damon, kdamond: Kdamond, cgroup: Path, metric: str) -> None:
     """They are what the kernel says elsewhere, also when a process has taken memory."""
-
-    def agree() -> int:
-        """Both change all the time."""
-        wait_until(lambda: abs((value(damon) or 0) - READINGS[metric](cgroup)) <= 20, "the goal is what it is")
-        return READINGS[metric](cgroup)
-
     with Holder("anon", MIB) as small:
         add_scheme(kdamond, "stat")
         set_quota(kdamond, reset_interval_ms=50)
         set_goal(kdamond, target_metric=metric, target_value=5000, nid=0, path=f"/{cgroup.name}")
         start(kdamond, small)
-        before = agree()
+        before = agree(damon, lambda: READINGS[metric](cgroup))
         with inside(cgroup):
             holder = Holder("anon", 3 * SIZE)
         with holder:
             drain()
-            assert abs(agree() - before) > 200
+            assert abs(agree(damon, lambda: READINGS[metric](cgroup)) - before) > 200
+
+
+@pytest.mark.parametrize("metric", ["active_mem_bp", "inactive_mem_bp"])
+def test_values_of_lists(damon: Damon, kdamond: Kdamond, classic: None, metric: str) -> None:
+    """The same for the lists of reclaim, to which the scheme itself moves memory."""
+
+    def reading() -> int:
+        return active_bp() if metric == "active_mem_bp" else 10000 - active_bp()
+
+    with Holder("anon", SIZE) as holder:
+        scheme = add_scheme(kdamond, "stat")
+        set_quota(kdamond, reset_interval_ms=50)
+        # Far away, so that the quota is soon enough for all of it.
+        set_goal(kdamond, target_metric=metric, target_value=10**6)
+        start_physical(kdamond, memory(holder))
+        before = agree(damon, reading)
+        scheme.write("action", "lru_prio")
+        kdamond.commit()
+        wait_until(lambda: abs(reading() - before) > 500, "the memory is on the active list")
+        agree(damon, reading)
 
 
 def test_value_of_a_group_that_is_gone(damon: Damon, kdamond: Kdamond, cgroup: Path) -> None:
