@@ -6,9 +6,9 @@
 //! the context is as it was. Carrying the plan out only moves values, and cannot fail.
 
 mod limits;
+mod rescale;
 
 use super::{
-    attrs::Attrs,
     context::{
         capacity,
         Context,
@@ -201,43 +201,13 @@ impl<O: Operations> Context<O> {
         }
         Committed { attrs_changed }
     }
-
-    /// Adapts what was learned to attributes that were `old`.
-    fn adapt(&mut self, old: &Attrs) {
-        self.rescale(old);
-        self.progress.begun = self.progress.begun.wrapping_add(1);
-        self.progress.in_window = 0;
-        for scheme in &mut self.schemes {
-            scheme.schedule(&self.settings.attrs, self.progress.passed);
-        }
-    }
-
-    /// Converts what was counted with `old` attributes to the ones of now.
-    pub(crate) fn rescale(&mut self, old: &Attrs) {
-        let new = &self.settings.attrs;
-        // There is no ratio to an interval of zero; counts are taken as they are then.
-        let zero = |attrs: &Attrs| attrs.sample().0 == 0 || attrs.aggr().0 == 0;
-        let convertible = !zero(old) && !zero(new);
-        let window = new.window();
-        for target in &mut self.targets {
-            for region in target.regions.as_mut_slice() {
-                if convertible {
-                    region.rescale(old, new, self.progress.merged);
-                }
-                region.limit_rate(&window);
-            }
-        }
-    }
 }
 
 #[kunit_tests(damon_rs_commit)]
-mod tests {
+pub(super) mod tests {
     use super::{
         super::{
-            attrs::{
-                AttrsParams,
-                Micros, //
-            },
+            attrs::Micros,
             fake::{
                 params,
                 with_scheme,
@@ -382,7 +352,7 @@ mod tests {
     }
 
     /// A context whose only target is hot, after some sampling intervals.
-    fn hot(samples: u32) -> Result<Context<Fake>> {
+    pub(super) fn hot(samples: u32) -> Result<Context<Fake>> {
         let mut params = params(&[&[(0, 100)]], 1)?;
         if let Some(target) = params.targets.get_mut(0) {
             target.space = true;
@@ -395,52 +365,10 @@ mod tests {
         Ok(context)
     }
 
-    fn with_intervals(mut params: Params<Fake>, sample: u64, aggr: u64) -> Result<Params<Fake>> {
-        params.attrs = Attrs::try_from(AttrsParams {
-            sample: Micros(sample),
-            aggr: Micros(aggr),
-            ..AttrsParams::default()
-        })?;
-        Ok(params)
-    }
-
     /// Accesses and last accesses of the only region.
-    fn counts(context: &Context<Fake>) -> Option<(u32, u32)> {
+    pub(super) fn counts(context: &Context<Fake>) -> Option<(u32, u32)> {
         let region = context.targets().first()?.regions().first()?;
         Some((region.nr_accesses(), region.last_nr_accesses()))
-    }
-
-    #[test]
-    fn converts_complete_counts() -> Result {
-        let mut context = hot(20)?;
-        context.merge();
-        let committed = context.commit(with_intervals(params(&[&[]], 1)?, 10_000, 100_000)?)?;
-        assert!(committed.attrs_changed);
-        assert_eq!(counts(&context), Some((10, 0)));
-        context.aggregate(&mut Deaf);
-        assert_eq!(counts(&context), Some((0, 10)));
-        Ok(())
-    }
-
-    #[test]
-    fn gives_up_incomplete_counts() -> Result {
-        let mut context = hot(20)?;
-        context.merge();
-        context.aggregate(&mut Deaf);
-        context.prepare();
-        context.check();
-        assert_eq!(counts(&context), Some((1, 20)));
-        context.commit(with_intervals(params(&[&[]], 1)?, 10_000, 100_000)?)?;
-        assert_eq!(counts(&context), Some((0, 10)));
-        Ok(())
-    }
-
-    #[test]
-    fn cuts_counts_down_where_an_interval_is_zero() -> Result {
-        let mut context = hot(20)?;
-        context.commit(with_intervals(params(&[&[]], 1)?, 0, 7)?)?;
-        assert_eq!(counts(&context), Some((7, 0)));
-        Ok(())
     }
 
     #[test]

@@ -23,7 +23,7 @@ RULE = (
     "A difference of the medians counts where it is larger than the noise."
 )
 
-Verdict = Literal["better", "worse", "same", "too few repetitions"]
+Verdict = Literal["better", "worse", "same", "differs", "differs, as told", "too few repetitions"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Figure:
 
     name: str
     unit: str  # empty: a plain number
-    higher_is_better: bool
+    higher_is_better: bool | None  # None: neither is better, both have to be the same
     digits: int  # behind the decimal point
     resolution: float  # differences below this mean nothing
     ratio: bool = False  # compare by ratio instead of by difference
@@ -43,6 +43,8 @@ class Figure:
     @property
     def title(self) -> str:
         unit = f", {self.unit}" if self.unit else ""
+        if self.higher_is_better is None:
+            return f"{self.name}{unit}"
         return f"{self.name}{unit} ({'higher' if self.higher_is_better else 'lower'} is better)"
 
 
@@ -53,6 +55,7 @@ class Comparison:
     figure: Figure
     in_tree: Sequence[float]
     ours: Sequence[float]
+    explained: bool = False  # a difference has a reason that the case tells
 
     @property
     def medians(self) -> tuple[float, float]:
@@ -72,6 +75,8 @@ class Comparison:
             return "too few repetitions"
         if abs(self.difference) <= self.noise:
             return "same"
+        if self.figure.higher_is_better is None:
+            return "differs, as told" if self.explained else "differs"
         return "better" if (self.difference > 0) == self.figure.higher_is_better else "worse"
 
     def change(self) -> str:
@@ -110,17 +115,22 @@ class Results:
     def summary(self) -> list[str]:
         """Sentences; the last one is the verdict."""
         all_of_them = [(case, its) for case in self.compared for its in self.compared[case]]
+        rated = [its for _, its in all_of_them if its.figure.higher_is_better is not None]
         lines = [f"{case}: skipped: {reason}" for case, reason in self.skipped.items()]
-        higher = sum((its.difference > 0) == its.figure.higher_is_better for _, its in all_of_them if its.difference)
-        equal = sum(not its.difference for _, its in all_of_them)
-        lines.append(
-            f"Of {len(all_of_them)} medians {higher} are better in ours, {len(all_of_them) - higher - equal} worse, {equal} equal."
-        )
-        for verdict in ("better", "worse"):
-            found = [f"{case} ({its.figure.name})" for case, its in all_of_them if its.verdict == verdict]
-            lines.append(f"{verdict} beyond noise: {', '.join(found) or 'none'}")
+        equal = sum(not its.difference for its in rated)
+        verdicts: list[str] = []
+        if rated:
+            higher = sum((its.difference > 0) == its.figure.higher_is_better for its in rated if its.difference)
+            lines.append(f"Of {len(rated)} medians {higher} are better in ours, {len(rated) - higher - equal} worse, {equal} equal.")
+            verdicts += ["better", "worse"]
+        if len(rated) < len(all_of_them):
+            lines.append(f"{len(all_of_them) - len(rated)} medians have to be the same.")
+            verdicts += ["differs", "differs, as told"]
         if any(its.verdict == "too few repetitions" for _, its in all_of_them):
-            lines[-2:] = [f"no verdict: it takes {FEWEST_REPETITIONS} repetitions"]
+            return [*lines, f"no verdict: it takes {FEWEST_REPETITIONS} repetitions"]
+        for verdict in verdicts:
+            found = [f"{case} ({its.figure.name})" for case, its in all_of_them if its.verdict == verdict]
+            lines.append(f"{verdict}{'' if 'told' in verdict else ' beyond noise'}: {', '.join(found) or 'none'}")
         return lines
 
     def json(self) -> dict[str, object]:

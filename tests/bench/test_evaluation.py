@@ -11,12 +11,14 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "guest")]
 
 import accuracy  # noqa: E402
+import schemes  # noqa: E402
 import truth  # noqa: E402
 from figures import Comparison, Figure, Results, rst, text  # noqa: E402
 from truth import Agreement, Phase, Physical, Range, Snapshot  # noqa: E402
 
 SHARE = Figure("share", "", True, 2, 0.01)
 SECONDS = Figure("time", "s", False, 1, 0.1)
+LEVEL = Figure("level", "", None, 1, 1)
 
 
 class Verdicts(unittest.TestCase):
@@ -40,6 +42,19 @@ class Verdicts(unittest.TestCase):
 
     def test_few_repetitions_say_nothing(self) -> None:
         self.assertEqual(self.verdict(SHARE, [0.9, 0.9], [0.1, 0.1]), "too few repetitions")
+
+    def test_what_has_to_be_the_same(self) -> None:
+        self.assertEqual(self.verdict(LEVEL, [5, 5, 5], [6, 6, 6]), "same")
+        for other in (3, 7):
+            self.assertEqual(self.verdict(LEVEL, [5, 5, 5], [other] * 3), "differs")
+            self.assertEqual(Comparison(LEVEL, [5, 5, 5], [other] * 3, explained=True).verdict, "differs, as told")
+        self.assertEqual(self.verdict(LEVEL, [5, 5], [9, 9]), "too few repetitions")
+        compared = {"a": [Comparison(LEVEL, [5] * 3, [9] * 3)], "b": [Comparison(LEVEL, [5] * 3, [9] * 3, explained=True)]}
+        for table in (text(Results("g", [LEVEL], compared, {})), rst(Results("g", [LEVEL], compared, {}))):
+            self.assertIn("2 medians have to be the same.", table)
+            self.assertIn("differs beyond noise: a (level)", table)
+            self.assertIn("differs, as told: b (level)", table)
+            self.assertNotIn("worse", table)
 
     def test_tables(self) -> None:
         compared = {"a": [Comparison(SHARE, [0.9] * 3, [0.5] * 3)], "b": [Comparison(SHARE, [0.9] * 3, [0.9] * 3)]}
@@ -136,6 +151,32 @@ class Records(unittest.TestCase):
         self.assertIsNone(accuracy.doubts(case, record))
         record["log"][-1]["max_gap_us"] = 7000  # type: ignore[index]
         self.assertIn("7 ms", str(accuracy.doubts(case, record)))
+
+
+class Schemes(unittest.TestCase):
+    """A record of what a scheme has done."""
+
+    def test_figures(self) -> None:
+        case = next(case for case in schemes.CASES if case.name == "pageout, size")
+        tried = schemes.SIZE * schemes.APPLICATIONS // 4
+        names = ("nr_tried", "sz_tried", "nr_applied", "sz_applied", "sz_ops_filter_passed", "qt_exceeds")
+        stats = dict(zip(names, (40, tried, 40, tried // 2, tried // 4, schemes.WINDOWS // 2)))
+        record = {
+            "began": 10.0, "ended": 14.0, "stats": stats, "size": schemes.SIZE,
+            # The last one is too late.
+            "esz": [[9.0, 1024], [12.0, 4096], [13.0, 0], [15.0, 1]], "out": schemes.SIZE // 8, "hot_out": 0,
+        }  # fmt: skip
+        found = schemes.figures(case, record)
+        self.assertEqual([found[its.name] for its in schemes.FIGURES], [25, 50, 25, 50, (2 * 10 + 12 + 0) / 4, 0, 12.5, 0])
+        self.assertIsNone(schemes.doubts(case, record))
+        nothing = {**record, "stats": dict.fromkeys(names, 0), "esz": []}
+        self.assertEqual([schemes.figures(case, nothing)[its.name] for its in schemes.FIGURES], [0, 0, 0, 0, 0, 0, 12.5, 0])
+        self.assertIn("nothing was tried", str(schemes.doubts(case, nothing)))
+
+    def test_what_differs_is_explained(self) -> None:
+        names = {figure.name for figure in schemes.FIGURES}
+        for case in schemes.CASES:
+            self.assertLessEqual(set(case.known), names)
 
 
 if __name__ == "__main__":

@@ -60,13 +60,14 @@ class Names(unittest.TestCase):
     def test_features(self) -> None:
         """Each row has a test, and each test that is named is there."""
         known = guest_tests() | unit_tests() | host_tests()
-        table = rows("features.rst")
-        self.assertGreater(len(table), 40)
-        for what, shown_by in table:
-            named = LITERAL.findall(shown_by)
-            self.assertTrue(named, f"nothing shows: {what}")
-            for name in named:
-                self.assertIn(name, known, what)
+        for document in ("features.rst", "features_schemes.rst"):
+            table = rows(document)
+            self.assertGreater(len(table), 40)
+            for what, shown_by in table:
+                named = LITERAL.findall(shown_by)
+                self.assertTrue(named, f"nothing shows: {what}")
+                for name in named:
+                    self.assertIn(name, known, what)
 
     def test_unit_tests(self) -> None:
         """Ours that stand for the in-tree DAMON's."""

@@ -12,7 +12,7 @@ from typing import Iterator
 import pytest
 
 from damon_tree import Dir, Kdamond, set_pattern, wait_until
-from holder import Holder
+from holder import Holder, drain
 
 ZRAM = Path("/sys/block/zram0")
 THP = Path("/sys/kernel/mm/transparent_hugepage/enabled")
@@ -23,8 +23,8 @@ CGROUPS = Path("/sys/fs/cgroup")
 INTERVALS = {"sample_us": 5000, "aggr_us": 50000, "update_us": 1000000, "min_regions": 10, "max_regions": 100}
 
 
-@pytest.fixture
-def swap() -> Iterator[None]:
+@contextlib.contextmanager
+def swapping() -> Iterator[None]:
     """Swap space that is memory, compressed."""
     (ZRAM / "disksize").write_text("256M\n")
     subprocess.run(["mkswap", "/dev/zram0"], check=True, stdout=subprocess.DEVNULL)
@@ -32,6 +32,12 @@ def swap() -> Iterator[None]:
     yield
     subprocess.run(["swapoff", "/dev/zram0"], check=True)
     (ZRAM / "reset").write_text("1\n")
+
+
+@pytest.fixture
+def swap() -> Iterator[None]:
+    with swapping():
+        yield
 
 
 @pytest.fixture(params=["classic", "multi-gen"])
@@ -85,7 +91,8 @@ def filters(scheme: Dir, *rules: dict[str, object]) -> None:
 
 
 def start(kdamond: Kdamond, holder: Holder, *areas: tuple[int, int], ops: str = "fvaddr", **attrs: int) -> None:
-    """Begins, with all of the process or these areas of it."""
+    """Begins, with all of the process or these areas of it. All of its pages are on reclaim's lists then."""
+    drain()
     kdamond.set(ops=ops, **{**INTERVALS, **attrs})
     kdamond.add_targets(holder.pid)
     if ops == "fvaddr":

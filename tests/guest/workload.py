@@ -38,6 +38,24 @@ def score(regions: Iterable[Region], hot: tuple[int, int], threshold: int) -> Sc
     return Score(inside / found if found else 0.0, inside / (hot[1] - hot[0]))
 
 
+def mappings(pid: int) -> list[tuple[int, int]]:
+    """A process's mappings, in ascending order, without the page that belongs to the kernel."""
+    ranges = []
+    for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+        if not line.endswith("[vsyscall]"):
+            start, end = line.split()[0].split("-")
+            ranges.append((int(start, 16), int(end, 16)))
+    return ranges
+
+
+def three_regions(pid: int) -> list[tuple[int, int]]:
+    """What DAMON monitors of a process: all mappings, without the two largest gaps between them."""
+    maps = mappings(pid)
+    gaps = sorted(((b[0] - a[1], a[1], b[0]) for a, b in zip(maps, maps[1:])), reverse=True)[:2]
+    (_, end0, start1), (_, end1, start2) = sorted(gaps, key=lambda gap: gap[1])
+    return [(maps[0][0], end0), (start1, end1), (start2, maps[-1][1])]
+
+
 class Program:
     """A running program that logs what it accesses. A context manager that kills it."""
 
@@ -80,20 +98,10 @@ class Program:
         return self.events(answer)[-1]
 
     def maps(self) -> list[tuple[int, int]]:
-        """The process's mappings, in ascending order, without the page that belongs to the kernel."""
-        ranges = []
-        for line in Path(f"/proc/{self.pid}/maps").read_text().splitlines():
-            if not line.endswith("[vsyscall]"):
-                start, end = line.split()[0].split("-")
-                ranges.append((int(start, 16), int(end, 16)))
-        return ranges
+        return mappings(self.pid)
 
     def three_regions(self) -> list[tuple[int, int]]:
-        """What DAMON monitors: all mappings, without the two largest gaps between them."""
-        maps = self.maps()
-        gaps = sorted(((b[0] - a[1], a[1], b[0]) for a, b in zip(maps, maps[1:])), reverse=True)[:2]
-        (_, end0, start1), (_, end1, start2) = sorted(gaps, key=lambda gap: gap[1])
-        return [(maps[0][0], end0), (start1, end1), (start2, maps[-1][1])]
+        return three_regions(self.pid)
 
     def kill(self) -> None:
         """Ends it as `kill -9` does, and waits until it is gone for good."""

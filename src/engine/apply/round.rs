@@ -80,25 +80,17 @@ impl<O: Operations> Round<'_, '_, O> {
         scheme: &mut Scheme,
     ) -> bool {
         let quota = &mut scheme.state.quota;
-        let Some(resume) = quota.resume else {
-            return false;
-        };
-        if resume.target != place.target {
-            return true;
-        }
         let Some(region) = regions.as_slice().get(place.at) else {
             return true;
         };
-        let (done, size) = (
-            quota.had_its_turn(place.target, region, self.grain),
-            region.size(),
-        );
+        let size = region.size();
+        let done = quota.had_its_turn(place.target, region, self.grain);
         if done != 0 && done < size {
             // Without memory the rest has to wait as well.
             let _ = regions.split_at(place.at, done);
         }
         if is_last(place.at, regions) {
-            quota.resume = None;
+            quota.leave(place.target);
         }
         done != 0
     }

@@ -181,8 +181,8 @@ impl QuotaState {
         }
     }
 
-    /// Whether a region has had its turn, as far as is known: `Some` with the size of the part
-    /// that has, zero for none and more than the region for all of it.
+    /// How much of a region has had its turn before the window began: zero for none, as much as
+    /// the region or more for all of it. It is all of each target but the one to go on in.
     pub(crate) fn had_its_turn(&self, target: usize, region: &Region, grain: Grain) -> u64 {
         let Some(resume) = self.resume else {
             return 0;

@@ -305,13 +305,14 @@ impl<'a> Places<'a> {
     }
 }
 
-/// The number that a folio of `size` bytes has in what its area maps, if all folios are as large.
+/// The number that a folio of `size` bytes has in what its area maps, if all folios are as large. It is
+/// the same for each page of the folio, whichever of several areas it is mapped in.
 fn number(addr: usize, size: usize, origin: Origin) -> u64 {
     let order = (size / PAGE_SIZE).checked_ilog2().unwrap_or(0);
     let shift = |n: usize, by| n.checked_shr(by).unwrap_or(0);
     let pages = addr.saturating_sub(origin.start) / PAGE_SIZE;
     // CAST: Both have 64 bits.
-    shift(origin.page, order).wrapping_add(shift(pages, order)) as u64
+    shift(origin.page.saturating_add(pages), order) as u64
 }
 
 /// Whose turn it is, as an index, if each has as many turns as its weight. Beyond the last for
@@ -354,6 +355,14 @@ mod tests {
         assert_eq!(number(0x10_6000, 2 * PAGE_SIZE, origin), 0x183);
         // A huge page of 2 MiB.
         assert_eq!(number(0x50_0000, 512 * PAGE_SIZE, origin), 3);
+        // All pages of it have the same one, though the area begins in the middle of another.
+        let middle = Origin {
+            start: 0x10_2000,
+            page: 0x302,
+        };
+        for addr in [0x30_0000, 0x30_1000, 0x4f_f000] {
+            assert_eq!(number(addr, 512 * PAGE_SIZE, middle), 2);
+        }
         // What reaches in from before.
         assert_eq!(number(0, PAGE_SIZE, origin), 0x300);
     }

@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Goals of quotas: what they are measured by, and what becomes of the memory that is to reach them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from actions import CGROUPS, add_scheme, cgroup, inside, start, start_physical, swap
+from damon_tree import Damon, Kdamond, wait_until
+from holder import MIB, PAGE, Holder, drain
+from test_actions_physical import classic, memory
+from test_limits import effective, set_goal, set_quota, state
+
+__all__ = ["cgroup", "classic", "swap"]
+
+SIZE = 64 * MIB
+NODE = Path("/sys/devices/system/node/node0")
+PRESSURE = Path("/proc/pressure/memory")
+
+pytestmark = pytest.mark.ours
+
+
+def node_memory() -> tuple[int, int]:
+    """Free memory and all memory of the node, in bytes."""
+    fields = (NODE / "meminfo").read_text().split()
+    free, total = (int(fields[fields.index(f"{name}:") + 1]) * 1024 for name in ("MemFree", "MemTotal"))
+    return free, total
+
+
+def share(part: int, whole: int) -> int:
+    """In basis points."""
+    return part * 10000 // whole
+
+
+def free_bp() -> int:
+    return share(*node_memory())
+
+
+def active_bp() -> int:
+    counters = dict(line.split() for line in Path("/proc/vmstat").read_text().splitlines())
+    active, inactive = (sum(int(counters[f"nr_{kind}_{of}"]) for of in ("anon", "file")) for kind in ("active", "inactive"))
+    return share(active, active + inactive)
+
+
+def group_bytes(group: Path) -> int:
+    """Memory of the group that is on reclaim's lists of the node."""
+    lists = ("active_anon", "inactive_anon", "active_file", "inactive_file")
+    lines = [line.split() for line in (group / "memory.numa_stat").read_text().splitlines()]
+    return sum(int(line[1].removeprefix("N0=")) for line in lines if line[0] in lists)
+
+
+def group_bp(group: Path) -> int:
+    return share(group_bytes(group), node_memory()[1])
+
+
+def value(damon: Damon) -> int | None:
+    """What the goal was measured to be."""
+    return state(damon)["quota"]["goals"][0]["current_value"]
+
+
+READINGS: dict[str, Callable[[Path], int]] = {
+    "node_mem_used_bp": lambda _: 10000 - free_bp(),
+    "node_mem_free_bp": lambda _: free_bp(),
+    "node_memcg_used_bp": group_bp,
+    "node_memcg_free_bp": lambda group: 10000 - group_bp(group),
+}
+
+
+def agree(damon: Damon, reading: Callable[[], int]) -> int:
+    """What both say, when they do; they change all the time."""
+    wait_until(lambda: abs((value(damon) or 0) - reading()) <= 20, "the goal is measured to be what it is")
+    return reading()
+
+
+@pytest.mark.parametrize("metric", READINGS)
+def test_values(damon: Damon, kdamond: Kdamond, cgroup: Path, metric: str) -> None:
+    """They are what the kernel says elsewhere, also when a process has taken memory."""
+    with Holder("anon", MIB) as small:
+        add_scheme(kdamond, "stat")
+        set_quota(kdamond, reset_interval_ms=50)
+        set_goal(kdamond, target_metric=metric, target_value=5000, nid=0, path=f"/{cgroup.name}")
+        start(kdamond, small)
+        before = agree(damon, lambda: READINGS[metric](cgroup))
+        with inside(cgroup):
+            holder = Holder("anon", 3 * SIZE)
+        with holder:
+            drain()
+            assert abs(agree(damon, lambda: READINGS[metric](cgroup)) - before) > 200
+
+
+@pytest.mark.parametrize("metric", ["active_mem_bp", "inactive_mem_bp"])
+def test_values_of_lists(damon: Damon, kdamond: Kdamond, classic: None, metric: str) -> None:
+    """The same for the lists of reclaim, to which the scheme itself moves memory."""
+
+    def reading() -> int:
+        return active_bp() if metric == "active_mem_bp" else 10000 - active_bp()
+
+    with Holder("anon", SIZE) as holder:
+        scheme = add_scheme(kdamond, "stat")
+        set_quota(kdamond, reset_interval_ms=50)
+        # Far away, so that the quota is soon enough for all of it.
+        set_goal(kdamond, target_metric=metric, target_value=10**6)
+        start_physical(kdamond, memory(holder))
+        before = agree(damon, reading)
+        scheme.write("action", "lru_prio")
+        kdamond.commit()
+        wait_until(lambda: abs(reading() - before) > 500, "the memory is on the active list")
+        agree(damon, reading)
+
+
+def test_value_of_a_group_that_is_gone(damon: Damon, kdamond: Kdamond, cgroup: Path) -> None:
+    """It has no memory."""
+    group = cgroup / "to-be-removed"
+    (cgroup / "cgroup.subtree_control").write_text("+memory\n")
+    group.mkdir()
+    with Holder("anon", MIB) as small:
+        with inside(group):
+            holder = Holder("anon", SIZE)
+        with holder:
+            drain()
+            add_scheme(kdamond, "stat")
+            set_quota(kdamond, reset_interval_ms=50)
+            set_goal(kdamond, target_metric="node_memcg_used_bp", target_value=5000, nid=0, path=f"/{cgroup.name}/{group.name}")
+            start(kdamond, small)
+            expected = share(SIZE, node_memory()[1])
+            wait_until(lambda: (value(damon) or 0) >= expected, "the group has memory")
+            for pid in (group / "cgroup.procs").read_text().split():
+                (CGROUPS / "cgroup.procs").write_text(f"{pid}\n")
+            group.rmdir()
+            wait_until(lambda: value(damon) == 0, "the group is gone")
+            assert kdamond.running
+
+
+def test_pressure(damon: Damon, kdamond: Kdamond, swap: None, cgroup: Path) -> None:
+    """Pressure is counted in each window, all of it once. While there is none more is done, and less when there is enough."""
+    if not PRESSURE.exists():
+        pytest.skip("this kernel does not measure pressure")
+
+    def total() -> int:
+        return int(PRESSURE.read_text().split("total=")[1].split()[0])
+
+    before = total()
+    seen = [0]
+
+    def look() -> int:
+        found = value(damon) or 0
+        if found != seen[-1]:
+            seen.append(found)
+        return found
+
+    with Holder("anon", MIB) as small:
+        add_scheme(kdamond, "stat")
+        set_quota(kdamond, reset_interval_ms=500)
+        set_goal(kdamond, target_metric="some_mem_psi_us", target_value=100)
+        start(kdamond, small)
+        wait_until(lambda: effective(kdamond) >= 32, "more is done by and by")
+        (cgroup / "memory.high").write_text(f"{8 * MIB}\n")
+        most = effective(kdamond)
+        with inside(cgroup):
+            busy = Holder("anon", 12 * MIB)
+        with busy:
+            busy.command(f"hot {12 * MIB}")
+            wait_until(lambda: look() > 200, "there is pressure")
+            wait_until(lambda: look() is not None and effective(kdamond) < most, "less is done")
+        wait_until(lambda: look() is not None and 2 * sum(seen) >= total() - before, "all of it is counted")
+        assert sum(seen) <= total() - before
+
+
+def test_free_memory_is_kept(kdamond: Kdamond, swap: None) -> None:
+    """Cold memory goes until as much is free as is wanted, and no more. When somebody takes memory it goes on."""
+    slack = 24 * MIB  # others take and free memory meanwhile, and what is freed is not counted at once
+    with Holder("anon", 3 * SIZE) as holder:
+        drain()
+        free, total = node_memory()
+        add_scheme(kdamond, "pageout")
+        set_quota(kdamond, bytes=2 * MIB, reset_interval_ms=200, goal_tuner="temporal")
+        set_goal(kdamond, target_metric="node_mem_free_bp", target_value=share(free + SIZE, total), nid=0)
+        start(kdamond, holder)
+        wait_until(lambda: holder.swapped() >= SIZE - slack and effective(kdamond) == 0, "as much is free as is wanted")
+        first = holder.swapped()
+        assert first <= SIZE + slack
+        with Holder("anon", SIZE):
+            wait_until(lambda: holder.swapped() >= first + SIZE - slack and effective(kdamond) == 0, "it is free again")
+            assert holder.swapped() <= first + SIZE + slack
+        assert holder.present() > 0
+
+
+def test_use_of_a_group_is_kept(kdamond: Kdamond, swap: None, cgroup: Path) -> None:
+    """Memory of a group goes until it has no more than it may have."""
+    with inside(cgroup):
+        holder = Holder("anon", SIZE)
+    with holder:
+        drain()
+        total = node_memory()[1]
+        add_scheme(kdamond, "pageout")
+        set_quota(kdamond, bytes=4 * MIB, reset_interval_ms=100, goal_tuner="temporal")
+        wanted = share(total - SIZE // 2, total) + 1
+        set_goal(kdamond, target_metric="node_memcg_free_bp", target_value=wanted, nid=0, path=f"/{cgroup.name}")
+        start(kdamond, holder)
+        wait_until(lambda: holder.swapped() > 0 and effective(kdamond) == 0, "the group has no more than it may have")
+        assert SIZE // 2 - 10 * MIB <= group_bytes(cgroup) <= SIZE // 2
+        assert holder.swapped() + group_bytes(cgroup) >= SIZE - MIB
+
+
+@pytest.mark.parametrize("tuner", ["temporal", "consist"])
+def test_user(kdamond: Kdamond, swap: None, tuner: str) -> None:
+    """The user says how far it is, and so how much is reclaimed."""
+    most = 2 * MIB
+    with Holder("anon", SIZE) as holder:
+        drain()
+        add_scheme(kdamond, "pageout")
+        set_quota(kdamond, bytes=most, reset_interval_ms=50, goal_tuner=tuner)
+        set_goal(kdamond, target_metric="user_input", target_value=SIZE // 2, current_value=0)
+        start(kdamond, holder)
+
+        def tell() -> int:
+            found = holder.swapped()
+            # Twice as much as is wanted stands for too much by far.
+            set_goal(kdamond, current_value=found if found < SIZE // 2 else SIZE)
+            kdamond.state("commit_schemes_quota_goals")
+            return found
+
+        def enough() -> bool:
+            return tell() >= SIZE // 2 and effective(kdamond) <= 1
+
+        wait_until(enough, "half of it is swapped out")
+        kept = holder.swapped()
+        time.sleep(0.5)
+        assert holder.swapped() == kept < SIZE
+        # It is read again, and goes again.
+        assert holder.command("check") == 0
+        tell()
+        wait_until(enough, "half of it is swapped out again")
+        assert PAGE < holder.present() <= SIZE // 2
