@@ -36,7 +36,7 @@ PRUNED = (
 )  # fmt: skip
 
 # Scripts for a machine that has the module loaded.
-SCRIPTS = ("as-damon",)
+SCRIPTS = ("as-damon", "heatmap.py")
 
 
 def build(step: Step, folder: Path) -> dict[str, Any]:
