@@ -54,8 +54,8 @@ impl Params {
         Self::in_units(ops, 1, attrs)
     }
 
-    /// As [`Self::new`], with physical addresses in units of `addr_unit` bytes. Fails with `EINVAL`
-    /// if that is zero, too.
+    /// As [`Self::new`], with physical addresses, or those of a module's own space, in units of
+    /// `addr_unit` bytes. Fails with `EINVAL` if that is zero, too.
     pub fn in_units(ops: OpsId, addr_unit: u64, attrs: AttrsParams) -> Result<Self> {
         Ok(Self {
             ops: AnyOps::new(ops, addr_unit)?,
