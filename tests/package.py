@@ -90,7 +90,7 @@ def install(current: Step, release: str, package: Path) -> list[Path]:
     if f"{release}, x86_64: installed" not in status:
         raise Failure(f"DKMS says: {status}")
     before, during, after = (set((upper / name).read_text(encoding="utf-8").splitlines()) for name in ("before", "with", "after"))
-    made = {"/before", "/status", "/modules", "/with"} | {path for path in after if path.startswith("/modules/")}
+    made = {"/before", "/status", "/modules", "/with", "/after"} | {path for path in after if path.startswith("/modules/")}
     left = sorted(path for path in after - before - made if not ALLOWED.match(path))
     if left:
         raise Failure(f"the removal has left {len(left)} files: {', '.join(left[:10])}")
