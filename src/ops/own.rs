@@ -20,6 +20,40 @@ use kernel::{
 /// An address space of a module's own: the memory of a device, say, or one that is made up. It is
 /// the [`Space`](super::Space) of a target.
 ///
+/// ```
+/// # use damon::{
+/// #     engine::{AddrRange, AttrsParams, Pass, Region},
+/// #     kdamond::{self, Params},
+/// #     ops::{AddressSpace, OpsId, Space},
+/// # };
+/// # use kernel::sync::Arc;
+/// /// The first gigabyte is accessed all the time, the second never.
+/// struct Halves;
+///
+/// impl AddressSpace for Halves {
+///     fn sample(&self, regions: &mut [Region], pass: &mut Pass<'_>) {
+///         for region in regions {
+///             if pass.checks() {
+///                 if let Some(addr) = region.sample() {
+///                     pass.record(region, addr < 1 << 30);
+///                 }
+///             }
+///             if pass.prepares() {
+///                 pass.pick(region);
+///             }
+///         }
+///     }
+/// }
+///
+/// let whole = AddrRange { start: 0, end: 2 << 30 };
+/// let params = Params::new(OpsId::Own, AttrsParams::default())?
+///     .target(Space::Own(Arc::new(Halves, GFP_KERNEL)?), &[whole])?;
+/// let kdamond = kdamond::new()?;
+/// kdamond.start(params)?;
+/// assert!(kdamond.call(|context| context.nr_regions())? >= 10);
+/// # Ok::<(), Error>(())
+/// ```
+///
 /// All is called by the kdamond, which may sleep in it. That the module is not unloaded meanwhile is
 /// seen to by who has made the kdamond: stopping and dropping it waits for the end of its thread.
 pub trait AddressSpace: Send + Sync {
