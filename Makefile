@@ -6,7 +6,7 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 # For the targets that need more than a kernel's headers: installs what they start with, once.
 BOOTSTRAP := scripts/bootstrap
 
-.PHONY: modules modules_install clean demo test stress bench shell clippy rustfmt rustfmtcheck help
+.PHONY: modules modules_install clean heatmap demo deb rustdoc test stress bench shell clippy rustfmt rustfmtcheck help
 
 modules: | metadata
 	$(MAKE) -C $(KDIR) M=$(CURDIR) $(if $(MO),MO=$(MO)) modules
@@ -26,9 +26,21 @@ metadata:
 		echo "$(KDIR) has no metadata of the kernel's Rust crates (rust/*.rmeta), so no Rust module builds against it." >&2; \
 		echo "For a Debian kernel this adds it:  sudo scripts/kernel.py metadata $(KDIR)" >&2; exit 1; }
 
+heatmap:
+	@[ -n "$(PID)" ] || { echo "of which process? make heatmap PID=…" >&2; exit 1; }
+	@python3 scripts/heatmap.py $(PID)
+
 demo:
 	@$(BOOTSTRAP)
 	@python3 scripts/demo.py
+
+deb:
+	@$(BOOTSTRAP)
+	@python3 scripts/deb.py $(if $(VERSION),--version $(VERSION))
+
+rustdoc:
+	@$(BOOTSTRAP)
+	@python3 scripts/rustdoc.py
 
 test:
 	@$(BOOTSTRAP)
@@ -64,6 +76,7 @@ help:
 	@echo '  make KDIR=… [MO=…]     for another one; MO is where the results go'
 	@echo '  make modules_install   install it'
 	@echo '  make clean             remove what was built'
+	@echo '  make heatmap PID=…     with the module loaded: show live which memory of a process is hot'
 	@echo ''
 	@echo 'On any Debian 12 or 13 as root, in a virtual machine and without a word to the running kernel:'
 	@echo '  make demo              watch a workload, pause, go on; beside the truth'
@@ -71,6 +84,8 @@ help:
 	@echo '  make test              every test that there is'
 	@echo '  make stress            hours of load: the long forms of stress, fuzz, failing allocations and a day'
 	@echo '  make bench             side by side with the in-tree DAMON; scripts/bench.py --help tells more'
+	@echo '  make deb               a Debian package of the source, for DKMS'
+	@echo '  make rustdoc           the documentation of the crate, for modules that build on it'
 	@echo '  make clippy            lints, warnings are errors'
 	@echo '  make rustfmt           format the Rust sources; rustfmtcheck only looks'
 	@echo ''

@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: GPL-2.0
 """Builds the module for one of the prepared kernels, in the cache: the tree stays clean.
 
-With --tests also those that only tests load, one in each folder of tests/modules.
+With --tests also those that only tests load: one in each folder of tests/modules, and the examples of the documentation.
 """
 
 import argparse
 from pathlib import Path
 
+import doctests
 import kernel
 import toolchain
 from cache import LOGS, OWN, REPO, lock
@@ -32,7 +33,19 @@ def test_modules(current: Step, its: kernel.Kernel) -> list[Path]:
         name = f"build-{its.series}-{its.kind}-test-{source.name}"
         with lock(f"{OWN.name}-{name}"):
             paths += make(current, its, source, OWN / name, "W=1", "KCFLAGS=-Werror")
-    return paths
+    return paths + [examples(current, its)]
+
+
+def examples(current: Step, its: kernel.Kernel) -> Path:
+    """Builds and returns the module of the documentation's examples, against the built module."""
+    crate = OWN / f"build-{its.series}-{its.kind}"
+    folder = OWN / f"{crate.name}-doctests"
+    with lock(f"{OWN.name}-{folder.name}"):
+        doctests.write(folder / "source", crate / "src/libdamon.rmeta")
+        # make does not see that the crate has changed.
+        for path in folder.glob("*.o"):
+            path.unlink()
+        return make(current, its, folder / "source", folder, f"KBUILD_EXTRA_SYMBOLS={crate / 'Module.symvers'}")[0]
 
 
 def build(current: Step, its: kernel.Kernel, clippy: bool = False) -> list[Path]:

@@ -19,7 +19,7 @@ import vm
 from progress import run_main
 
 GUEST_DEMO = ["python3", "/damon-rs/tests/guest/demo.py"]
-GUEST_SHELL = ["sh", "-c", 'insmod "$DAMON_RS_MODULE" && exec bash -l']
+GUEST_SHELL = ["sh", "-c", 'insmod "$DAMON_RS_MODULE" && exec /damon-rs/scripts/as-damon bash -l']
 
 
 def together(*jobs: Callable[[], Any]) -> list[Any]:

@@ -35,8 +35,8 @@ PRUNED = (
     "./usr/lib/python3.*/idlelib", "./usr/lib/python3.*/ensurepip", "./usr/lib/python3.*/lib2to3",
 )  # fmt: skip
 
-# What kernel selftests of DAMON take from beside their folder.
-SELFTESTS = ("damon", "kselftest")
+# Scripts for a machine that has the module loaded.
+SCRIPTS = ("as-damon", "heatmap.py")
 
 
 def build(step: Step, folder: Path) -> dict[str, Any]:
@@ -88,20 +88,20 @@ def ensure() -> Path:
 
 
 def selftests(series: str) -> Path:
-    """The kernel's own tests of DAMON, their C programs compiled."""
+    """The kernel's own tests of DAMON with their runner, as its own build installs them."""
     source = kernel.source_tree(series) / "tools/testing/selftests"
-    entry = Entry(f"selftests-{series}", f"kernel selftests of {series}")
+    entry = Entry(f"kselftest-{series}", f"kernel selftests of {series}")
 
     def build_selftests(step: Step, folder: Path) -> dict[str, Any]:
         toolchain.ensure()
-        for name in SELFTESTS:
-            shutil.copytree(source / name, folder / name, symlinks=True)
-        shutil.copy2(source / "kselftest.h", folder)
-        compile_programs(step, sorted((folder / "damon").glob("*.c")), folder / "damon", folder)
+        build = folder / "build"
+        make = ["make", "-C", source, f"O={build}", f"KSFT_INSTALL_PATH={folder / 'installed'}", "TARGETS=damon", "FORCE_TARGETS=1"]
+        toolchain.run(step, [*make, "install"], what="make install")
+        shutil.rmtree(build)
         return {}
 
     entry.ensure(digest(kernel.packages(series)[1], "1"), build_selftests)
-    return entry.path
+    return entry.path / "installed"
 
 
 def compile_programs(step: Step, sources: list[Path], target: Path, include: Path) -> None:
@@ -154,8 +154,12 @@ def compile_packages(step: Step, packages: list[Path], target: Path) -> None:
 
 
 def stage_tests(step: Step, stage: Path, series: str) -> None:
-    """Puts the tests and their programs into an overlay: /damon-rs/tests/guest and /damon-rs/selftests."""
+    """Puts the tests, their programs and what they look at into an overlay: /damon-rs/{tests/guest,selftests,scripts,Documentation}."""
     shutil.copytree(selftests(series), stage / "damon-rs/selftests", symlinks=True)
+    shutil.copytree(REPO / "Documentation", stage / "damon-rs/Documentation")
+    (stage / "damon-rs/scripts").mkdir()
+    for script in SCRIPTS:
+        shutil.copy2(REPO / "scripts" / script, stage / "damon-rs/scripts")
     if TESTS.is_dir():
         target = stage / "damon-rs/tests/guest"
         shutil.copytree(TESTS, target, symlinks=True, ignore=shutil.ignore_patterns("__pycache__", ".pytest_cache", "target"))

@@ -6,7 +6,7 @@ The command's output is passed on as it comes, its exit status becomes this scri
 back with --out. The kernel's console goes to a log. What the kernel complains about there (warnings, lockdep reports,
 leaks …) is a failure, whatever the command says.
 
-In the guest: /damon-rs/modules (what --module gives), /damon-rs/tests/guest, /damon-rs/selftests (the kernel's own of DAMON),
+In the guest: /damon-rs/modules (what --module gives), /damon-rs/tests/guest, /damon-rs/{selftests (the kernel's own of DAMON),scripts,Documentation},
 /damon-rs/tests/guest/NAME for each tests/guest/NAME.c, and NAME/NAME for each Rust package NAME there.
 
 exit status: the command's; 124 if it took too long; 125 if the kernel complained or the guest died.

@@ -16,7 +16,8 @@
 //! Other modules use it as a crate: they make a [`Kdamond`](kdamond::Kdamond) ([`kdamond::new`]),
 //! start it on [`Params`](kdamond::Params), ask it, and drop it. A module that is no more than such
 //! a kdamond and some parameters is a [`Service`](sysfs::parameters::Service) behind a
-//! [`Switch`](sysfs::parameters::Switch). `samples/` has whole ones.
+//! [`Switch`](sysfs::parameters::Switch). One can bring along what is to be monitored: an
+//! [`AddressSpace`](ops::AddressSpace). `samples/` has whole ones.
 
 pub mod debugfs;
 pub mod engine;

@@ -54,6 +54,24 @@ pub type Params = engine::Params<AnyOps>;
 /// in the status file.
 ///
 /// Fails with `ENOMEM`, and with `ENODEV` while this module is being loaded or unloaded.
+///
+/// ```
+/// # use damon::{
+/// #     engine::AttrsParams,
+/// #     kdamond::{self, Params},
+/// #     ops::OpsId,
+/// # };
+/// let kdamond = kdamond::new()?;
+/// kdamond.start(Params::new(OpsId::Paddr, AttrsParams::default())?.system_ram()?)?;
+///
+/// // The thread owns the context. What is wanted of it is asked for.
+/// kdamond.call(|context| context.set_paused(true))?;
+/// assert!(kdamond.call(|context| context.paused())?);
+///
+/// kdamond.stop()?;
+/// assert!(kdamond.call(|_| ()).is_err());
+/// # Ok::<(), Error>(())
+/// ```
 pub fn new() -> Result<Arc<Kdamond>> {
     Kdamond::new(&thread::global::registry()?)
 }

@@ -4,7 +4,7 @@
 //!
 //! A process is named by a [`Pid`]. While it has memory, [`Pid::mm`] gives its address space as the
 //! kernel crate's `MmWithUser`, whose existence proves that the page tables are there. A [`Cursor`]
-//! reads accessed bits in them, and [`areas`] lists what is mapped.
+//! reads accessed bits in them, and `areas` lists what is mapped.
 //!
 //! Physical memory is a matter of [`Folio`]s, to each of which one holds a reference, and of the
 //! [`ReverseMap`], which finds the accessed bits of all that maps a folio.

@@ -6,7 +6,10 @@
 //! they are, behind one enum so that the choice that a user makes while the kernel runs costs a
 //! match and no indirect call.
 
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
 
 use crate::{
     engine::{
@@ -27,12 +30,15 @@ use crate::{
     }, //
 };
 
+mod own;
 mod paddr;
 mod page_filters;
 mod remembered;
 mod three_regions;
 mod vaddr;
 
+pub use own::AddressSpace;
+use own::Own;
 use paddr::Paddr;
 use vaddr::{
     Ranges,
@@ -48,6 +54,8 @@ pub enum OpsId {
     Fvaddr,
     /// The physical address space.
     Paddr,
+    /// What a module brings along. Not for users: they cannot name it.
+    Own,
 }
 
 impl OpsId {
@@ -64,6 +72,7 @@ impl OpsId {
             OpsId::Vaddr => "vaddr",
             OpsId::Fvaddr => "fvaddr",
             OpsId::Paddr => "paddr",
+            OpsId::Own => "own",
         }
     }
 }
@@ -75,6 +84,8 @@ pub enum Space {
     Process(Pid),
     /// The memory of the machine.
     Physical,
+    /// What a module has brought along.
+    Own(Arc<dyn AddressSpace>),
 }
 
 /// Operations of the kind that the user chose.
@@ -83,11 +94,13 @@ pub enum AnyOps {
     Vaddr(Vaddr),
     /// For [`OpsId::Paddr`].
     Paddr(Paddr),
+    /// For [`OpsId::Own`].
+    Own(Own),
 }
 
 impl AnyOps {
-    /// Makes operations ready for use. Physical addresses are counted in `addr_unit`; virtual ones
-    /// always in bytes.
+    /// Makes operations ready for use. Physical addresses, and those of modules, are counted in
+    /// `addr_unit`; virtual ones always in bytes.
     ///
     /// Fails with `EINVAL` if they are not [available](OpsId::available).
     pub fn new(id: OpsId, addr_unit: u64) -> Result<Self> {
@@ -95,6 +108,7 @@ impl AnyOps {
             OpsId::Vaddr => Ok(Self::Vaddr(Vaddr::new(Ranges::Mapped))),
             OpsId::Fvaddr => Ok(Self::Vaddr(Vaddr::new(Ranges::Fixed))),
             OpsId::Paddr => Ok(Self::Paddr(Paddr::new(addr_unit)?)),
+            OpsId::Own => Ok(Self::Own(Own::new(addr_unit)?)),
         }
     }
 
@@ -103,6 +117,7 @@ impl AnyOps {
         match self {
             Self::Vaddr(vaddr) => vaddr.id(),
             Self::Paddr(_) => OpsId::Paddr,
+            Self::Own(_) => OpsId::Own,
         }
     }
 }
@@ -126,6 +141,7 @@ impl Operations for AnyOps {
         match self {
             Self::Vaddr(vaddr) => vaddr.min_region_sz(),
             Self::Paddr(paddr) => paddr.min_region_sz(),
+            Self::Own(own) => own.min_region_sz(),
         }
     }
 
@@ -133,6 +149,7 @@ impl Operations for AnyOps {
         match (self, space) {
             (Self::Vaddr(vaddr), Space::Process(pid)) => vaddr.ranges(pid),
             (Self::Paddr(paddr), Space::Physical) => paddr.ranges(&()),
+            (Self::Own(own), Space::Own(space)) => own.ranges(space),
             _ => Err(EINVAL),
         }
     }
@@ -141,6 +158,7 @@ impl Operations for AnyOps {
         match (self, space) {
             (Self::Vaddr(vaddr), Space::Process(pid)) => vaddr.sample(pid, regions, pass),
             (Self::Paddr(paddr), Space::Physical) => paddr.sample(&(), regions, pass),
+            (Self::Own(own), Space::Own(space)) => own.sample(space, regions, pass),
             _ => {}
         }
     }
@@ -149,6 +167,7 @@ impl Operations for AnyOps {
         match (self, space) {
             (Self::Vaddr(vaddr), Space::Process(pid)) => vaddr.is_valid(pid),
             (Self::Paddr(paddr), Space::Physical) => paddr.is_valid(&()),
+            (Self::Own(own), Space::Own(space)) => own.is_valid(space),
             _ => false,
         }
     }
@@ -157,6 +176,7 @@ impl Operations for AnyOps {
         match self {
             Self::Vaddr(vaddr) => vaddr.outlives_targets(),
             Self::Paddr(paddr) => paddr.outlives_targets(),
+            Self::Own(own) => own.outlives_targets(),
         }
     }
 
@@ -176,6 +196,7 @@ impl Operations for AnyOps {
         match self {
             Self::Vaddr(vaddr) => vaddr.supports(action),
             Self::Paddr(paddr) => paddr.supports(action),
+            Self::Own(own) => own.supports(action),
         }
     }
 
@@ -183,6 +204,7 @@ impl Operations for AnyOps {
         match self {
             Self::Vaddr(vaddr) => vaddr.knows_nodes(),
             Self::Paddr(paddr) => paddr.knows_nodes(),
+            Self::Own(own) => own.knows_nodes(),
         }
     }
 
@@ -198,6 +220,7 @@ impl Operations for AnyOps {
         match (self, space) {
             (Self::Vaddr(vaddr), Space::Process(pid)) => vaddr.apply(pid, region, attempt),
             (Self::Paddr(paddr), Space::Physical) => paddr.apply(&(), region, attempt),
+            (Self::Own(own), Space::Own(space)) => own.apply(space, region, attempt),
             _ => Applied::default(),
         }
     }

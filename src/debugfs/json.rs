@@ -88,7 +88,7 @@ pub(super) fn context(text: &mut Text, context: &Context) -> fmt::Result {
     list(text, context.targets().iter(), |text, target| {
         match target.space() {
             Space::Process(pid) => write!(text, "{{\"pid\":{},\"regions\":", pid.nr())?,
-            Space::Physical => text.write_str("{\"regions\":")?,
+            Space::Physical | Space::Own(_) => text.write_str("{\"regions\":")?,
         }
         list(text, target.regions().iter(), |text, its| {
             region(text, its, nr_probes)
@@ -101,15 +101,21 @@ pub(super) fn context(text: &mut Text, context: &Context) -> fmt::Result {
 }
 
 fn attrs(text: &mut Text, attrs: &Attrs) -> fmt::Result {
+    let goal = &attrs.params().goal;
     write!(
         text,
         "{{\"sample_us\":{},\"aggr_us\":{},\"update_us\":{},\
-         \"min_nr_regions\":{},\"max_nr_regions\":{}}}",
+         \"min_nr_regions\":{},\"max_nr_regions\":{},\"intervals_goal\":\
+         {{\"access_bp\":{},\"aggrs\":{},\"min_sample_us\":{},\"max_sample_us\":{}}}}}",
         attrs.sample().0,
         attrs.aggr().0,
         attrs.ops_update().0,
         attrs.params().min_nr_regions,
         attrs.params().max_nr_regions,
+        goal.access_bp,
+        goal.aggrs,
+        goal.min_sample_us.0,
+        goal.max_sample_us.0,
     )
 }
 

@@ -47,7 +47,10 @@ use super::{
 };
 use crate::{
     debug,
-    engine::Walker,
+    engine::{
+        Operations,
+        Walker, //
+    },
     trace::TraceEvents, //
 };
 use kernel::{
@@ -101,8 +104,8 @@ impl Kdamond {
     /// Sleeps until the thread of an earlier run, if any, has returned.
     ///
     /// Fails with `EBUSY` if it or one that is to be alone runs or is being started, with `EINVAL` if a parameter is not
-    /// acceptable or there is no target, with `ENOMEM` and what making a thread fails with. What
-    /// was asked of a run that did not come about is cancelled.
+    /// acceptable or there is no target and the operations need one, with `ENOMEM` and what making
+    /// a thread fails with. What was asked of a run that did not come about is cancelled.
     pub fn start(&self, params: Params) -> Result {
         self.start_beside(params, false)
     }
@@ -115,7 +118,7 @@ impl Kdamond {
     }
 
     fn start_beside(&self, params: Params, alone: bool) -> Result {
-        if params.targets.is_empty() {
+        if params.targets.is_empty() && !params.ops.outlives_targets() {
             debug!("kdamond {}: there is no target to monitor", self.number);
             return Err(EINVAL);
         }

@@ -54,8 +54,8 @@ impl Params {
         Self::in_units(ops, 1, attrs)
     }
 
-    /// As [`Self::new`], with physical addresses in units of `addr_unit` bytes. Fails with `EINVAL`
-    /// if that is zero, too.
+    /// As [`Self::new`], with physical addresses, or those of a module's own space, in units of
+    /// `addr_unit` bytes. Fails with `EINVAL` if that is zero, too.
     pub fn in_units(ops: OpsId, addr_unit: u64, attrs: AttrsParams) -> Result<Self> {
         Ok(Self {
             ops: AnyOps::new(ops, addr_unit)?,
@@ -100,6 +100,28 @@ impl Params {
 impl Kdamond {
     /// Replaces the parameters of the running context and keeps what was learned, at once. See
     /// [`Context::commit`](crate::engine::Context::commit) and [`Self::call`].
+    ///
+    /// ```
+    /// # use damon::{
+    /// #     engine::{AttrsParams, Micros},
+    /// #     kdamond::{self, Params},
+    /// #     ops::OpsId,
+    /// # };
+    /// fn params(sample: Micros) -> Result<Params> {
+    ///     let attrs = AttrsParams {
+    ///         sample,
+    ///         ..AttrsParams::default()
+    ///     };
+    ///     Params::new(OpsId::Paddr, attrs)?.system_ram()
+    /// }
+    ///
+    /// let kdamond = kdamond::new()?;
+    /// kdamond.start(params(Micros::from_millis(5))?)?;
+    /// kdamond.commit(params(Micros::from_millis(10))?)?;
+    /// assert_eq!(kdamond.call(|context| context.attrs().sample())?, Micros(10_000));
+    /// # kdamond.stop()?;
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn commit(&self, params: Params) -> Result {
         self.call(move |context| context.commit(params).map(|_| ()))?
     }

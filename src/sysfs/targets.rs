@@ -97,6 +97,7 @@ impl Target {
                 Space::Process(Pid::find(self.pid.get()).ok_or(EINVAL)?)
             }
             OpsId::Paddr => Space::Physical,
+            OpsId::Own => return Err(EINVAL),
         };
         Ok(TargetParams {
             space,

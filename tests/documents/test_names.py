@@ -14,6 +14,8 @@ HOST = REPO / "tests/host/damon/src"
 
 RUST_TEST = re.compile(r"#\[test\]\s+(?:#\[[^\]]*\]\s+)*fn (\w+)")
 SUITE = re.compile(r"#\[kunit_tests\((\w+)\)\]")
+# A test or a suite of them, but for words that stand for one.
+NAME = re.compile(r"``(test_[a-z_]+\.py(?:::\w+)?|damon_rs_(?!(?:sample|stat|reclaim|lru_sort)\b)[a-z_]+(?:::\w+)?|[a-z/]+\.rs::\w+)``")
 LITERAL = re.compile(r"``([^`]+)``")
 
 
@@ -81,6 +83,14 @@ class Names(unittest.TestCase):
             for suite, cases in named:
                 for case in cases.split(", "):
                     self.assertIn(f"{suite}::{case}", known, theirs)
+
+    def test_all_documents(self) -> None:
+        """What looks like a test's name is one, in whichever document."""
+        known = guest_tests() | unit_tests() | host_tests() | {path.name for path in (REPO / "tests/guest").glob("test_*.py")}
+        named = [(path, name) for path in (REPO / "Documentation").rglob("*.rst") for name in NAME.findall(path.read_text(encoding="utf-8"))]
+        self.assertGreater(len(named), 200)
+        for path, name in named:
+            self.assertIn(name, known, path.name)
 
     def test_the_check_itself(self) -> None:
         """What is looked for is found at all, and in no smaller number than there was once."""

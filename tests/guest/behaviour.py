@@ -43,17 +43,25 @@ def write(kdamond: damon_tree.Dir, name: str, text: str) -> Callable[[], object]
 # ---- the tree ----
 
 
+PARTS = (
+    "monitoring_attrs/probes/nr_probes", "monitoring_attrs/probes/0/filters/nr_filters", "targets/nr_targets", "targets/0/regions/nr_regions",
+    "schemes/nr_schemes", "schemes/0/quotas/goals/nr_goals", "schemes/0/core_filters/nr_filters", "schemes/0/ops_filters/nr_filters",
+    "schemes/0/filters/nr_filters", "schemes/0/dests/nr_dests",
+)  # fmt: skip
+
+
 def full_kdamond(damon: Damon) -> Kdamond:
     """A kdamond with one of everything."""
     kdamond = damon.kdamond()
-    for name in (
-        "monitoring_attrs/probes/nr_probes", "monitoring_attrs/probes/0/filters/nr_filters", "targets/nr_targets", "targets/0/regions/nr_regions",
-        "schemes/nr_schemes", "schemes/0/quotas/goals/nr_goals", "schemes/0/core_filters/nr_filters", "schemes/0/ops_filters/nr_filters",
-        "schemes/0/filters/nr_filters", "schemes/0/dests/nr_dests",
-    ):  # fmt: skip
-        if kdamond.context.exists(name):
-            kdamond.context.write(name, 1)
+    fill(kdamond)
     return kdamond
+
+
+def fill(kdamond: Kdamond) -> None:
+    """Makes one of everything that there is none of."""
+    for name in PARTS:
+        if kdamond.context.exists(name) and not kdamond.context.exists(str(Path(name).with_name("0"))):
+            kdamond.context.write(name, 1)
 
 
 def tree(damon: Damon) -> dict[str, list[str]]:

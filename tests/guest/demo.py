@@ -16,7 +16,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import as_damon
 import damon_tree
 import ground_truth
 import status
@@ -35,6 +34,9 @@ OFFSETS = [30 * MIB, 210 * MIB, 90 * MIB]
 PAUSE = 4.0
 
 RECORD = Path("/tmp/damon.data")
+
+# damo knows only the names of the in-tree DAMON.
+DAMO = ["/damon-rs/scripts/as-damon", "damo"]
 
 
 class Report:
@@ -67,7 +69,7 @@ class Report:
 
 
 def damo(*arguments: str) -> str:
-    result = subprocess.run(["damo", *arguments], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    result = subprocess.run([*DAMO, *arguments], capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if result.returncode:
         raise SystemExit(f"damo {' '.join(arguments)}: status {result.returncode}\n{result.stdout}{result.stderr}")
     return result.stdout
@@ -108,7 +110,6 @@ def load(report: Report) -> Damon:
     report.say(f"{damon.root} is there")
     if damon.name != "damon":
         report.say("and for damo, in a mount namespace of its own, in the place of /sys/kernel/mm/damon")
-    as_damon.enter()
     return damon
 
 
@@ -141,7 +142,7 @@ def record(report: Report, damon: Damon, workload: Workload) -> list[ground_trut
     report.command("damo record ongoing")
     (TRACEFS / "trace_clock").write_text("mono\n")
     recorder = subprocess.Popen(
-        ["damo", "record", "ongoing", "--do_record", "access", "--damon_tracer", "trace-cmd", "--exclude_child_tasks", "--out", str(RECORD)],
+        [*DAMO, "record", "ongoing", "--do_record", "access", "--damon_tracer", "trace-cmd", "--exclude_child_tasks", "--out", str(RECORD)],
         stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
     )  # fmt: skip
     enable = damon.events / "damon_aggregated/enable"

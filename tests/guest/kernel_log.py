@@ -23,6 +23,8 @@ HARMLESS = (
     # CONFIG_DEBUG_KOBJECT_RELEASE tells of every release that it puts off.
     "kobject: '",
     # Each module that was not built with the kernel.
+    # The kernel's own runner of selftests tells that it starts.
+    "kselftest: Running tests in",
     "damon: loading out-of-tree module taints kernel",
     "damon_rs: loading out-of-tree module taints kernel",
     "damon: module verification failed",

@@ -58,6 +58,16 @@ def on_without_targets(damon: Damon) -> list[str]:
     return [outcome(damon.kdamond().on)]
 
 
+@scenario
+def on_physical_without_targets(damon: Damon) -> list[str]:
+    """Physical memory does not end: it goes on until it is stopped."""
+    kdamond = damon.kdamond()
+    kdamond.set(ops="paddr")
+    kdamond.add_stat_schemes()
+    answers = turn_on(kdamond) + [outcome(lambda: kdamond.state(command)) for command in ("commit", "update_schemes_stats")]
+    return answers + [outcome(kdamond.off), kdamond.read("state")]
+
+
 def dead_pid() -> int:
     process = sleeper()
     process.kill()

@@ -312,3 +312,22 @@ def test_sample_modes(make: Make, damon: Damon) -> None:
         wait_until(lambda: contexts()[0] != paused, "the first one goes on")
     with make("sample_modes") as modes:
         assert modes.refuses("foreground", "N") == errno.EINVAL
+
+
+def test_sample_own(make: Make, damon: Damon) -> None:
+    """An address space that only the module knows is monitored as any other; users cannot name its operations."""
+    with make("sample_own", "hot=128", "enabled=Y") as own:
+        for hot in (128, 300, 0, 64):
+            own.write("hot", hot)
+            # Within the smallest regions on both sides of the border.
+            wait_until(lambda: abs(int(own.read("found")) - hot) <= 24, lambda: f"{hot} MiB are found: {own.read('found')}")
+        its = context(damon)
+        assert its["ops"] == "own"
+        (target,) = its["targets"]  # type: ignore[misc]
+        assert (target["regions"][0]["start"], target["regions"][-1]["end"]) == (0, 1024 * MIB)
+        with pytest.raises(OSError):
+            own.write("found", 1)
+    kdamond = damon.kdamond()
+    assert "own" not in kdamond.context.read("avail_operations").split()
+    with pytest.raises(OSError):
+        kdamond.set(ops="own")

@@ -46,6 +46,8 @@ def test_states(damon: Damon, kdamond: Kdamond, shared_workload: Workload) -> No
 def test_parameters(damon: Damon, kdamond: Kdamond, shared_workload: Workload) -> None:
     kdamond.add_targets(shared_workload.pid)
     kdamond.set(sample_us=7000, aggr_us=140000, update_us=2000000, min_regions=12, max_regions=345)
+    for name, value in {"access_bp": 400, "aggrs": 3, "min_sample_us": 5000, "max_sample_us": 9000}.items():
+        kdamond.attrs.write(f"intervals/intervals_goal/{name}", value)
     kdamond.add_stat_schemes()
     set_pattern(kdamond.schemes[0], size=(1, 2), nr_accesses=(3, 4), age=(5, 6))
     kdamond.schemes[0].write("apply_interval_us", 777000)
@@ -54,6 +56,7 @@ def test_parameters(damon: Damon, kdamond: Kdamond, shared_workload: Workload) -
     assert context["ops"] == "vaddr" and context["pause"] is False
     assert context["attrs"] == {
         "sample_us": 7000, "aggr_us": 140000, "update_us": 2000000, "min_nr_regions": 12, "max_nr_regions": 345,
+        "intervals_goal": {"access_bp": 400, "aggrs": 3, "min_sample_us": 5000, "max_sample_us": 9000},
     }  # fmt: skip
     (target,) = context["targets"]
     assert target["pid"] == shared_workload.pid

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! An address space of one's own: a device that is made up, with a gigabyte of memory of which the
+//! first part is in use.
+//!
+//! `echo 100 > hot` moves the border of that part to 100 MiB; `found` is what DAMON has found out of
+//! it by looking at some addresses. A real device would be asked what it has accessed since it was
+//! asked before.
+
+use damon::{
+    engine::{
+        AddrRange,
+        AttrsParams,
+        Pass,
+        Region, //
+    },
+    kdamond::{
+        self,
+        Kdamond,
+        Params, //
+    },
+    ops::{
+        AddressSpace,
+        OpsId,
+        Space, //
+    },
+    sysfs::parameters::{
+        Enabled,
+        Held,
+        Number,
+        Page,
+        Parameter,
+        Service, //
+    },
+};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+
+damon::service_module! {
+    SWITCH: Own,
+    name: "damon_sample_own",
+    beside: "damon_rs_sample_own",
+    description: "DAMON sample: an address space of one's own",
+}
+
+const MIB: u64 = 1 << 20;
+const MEMORY: AddrRange = AddrRange {
+    start: 0,
+    end: 1024 * MIB,
+};
+
+static HOT: Number<u32> = Number::new(64);
+
+damon::parameters! {
+    0o600 hot: Number<u32> = &HOT, "how many MiB the device uses";
+    0o600 enabled: Enabled<Own> = &Enabled(&SWITCH), "whether it is monitored";
+    0o400 found: Found = &Found, "how many MiB were found to be used";
+}
+
+/// The device.
+struct Device;
+
+impl AddressSpace for Device {
+    fn sample(&self, regions: &mut [Region], pass: &mut Pass<'_>) {
+        let hot = u64::from(HOT.get()).saturating_mul(MIB);
+        for region in regions {
+            if pass.checks() {
+                if let Some(addr) = region.sample() {
+                    pass.record(region, addr < hot);
+                }
+            }
+            if pass.prepares() {
+                // Here a real device would forget what it knows of this address.
+                pass.pick(region);
+            }
+        }
+    }
+}
+
+/// Runs as long as it is not dropped.
+struct Own(Arc<Kdamond>);
+
+impl Service for Own {
+    fn start() -> Result<Self> {
+        let device = Arc::new(Device, GFP_KERNEL)?;
+        let params = Params::new(OpsId::Own, AttrsParams::default())?
+            .target(Space::Own(device), &[MEMORY])?;
+        let kdamond = kdamond::new()?;
+        kdamond.start(params)?;
+        Ok(Self(kdamond))
+    }
+
+    fn kdamond(&self) -> &Kdamond {
+        &self.0
+    }
+}
+
+/// How much of the device's memory was accessed in most samples of the last aggregation interval.
+struct Found;
+
+impl Parameter for Found {
+    fn store(&self, _: &CStr, _: &mut Held) -> Result {
+        Err(EPERM)
+    }
+
+    fn show(&self, page: &mut Page<'_>, held: &mut Held) -> Result {
+        let own = SWITCH.service(held).ok_or(EINVAL)?;
+        let found = own.0.call(|context| {
+            let regions = context.targets().iter().flat_map(|target| target.regions());
+            regions
+                .filter(|region| region.last_nr_accesses() > 10)
+                .fold(0u64, |sum, region| sum.saturating_add(region.size()))
+        })?;
+        page.number(found / MIB)
+    }
+}
