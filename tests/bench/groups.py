@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol, cast
 
 import accuracy
+import sampling
 from damon_tree import Damon
 from figures import Figure
 
@@ -52,7 +53,7 @@ class Group(Protocol):
         """Why the record may be worthless."""
 
 
-GROUPS: dict[str, Group] = {module.NAME: cast(Group, module) for module in (accuracy,)}
+GROUPS: dict[str, Group] = {module.NAME: cast(Group, module) for module in (accuracy, sampling)}
 
 
 def find(name: str) -> tuple[Group, Any]:
