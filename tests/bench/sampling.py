@@ -11,7 +11,7 @@ from typing import Any
 
 import accuracy
 import cost
-from damon_tree import Damon
+from damon_tree import Damon, Kdamond
 from processes import Process, processes, system_ram
 from workload import MIB
 
@@ -77,14 +77,18 @@ class Session:
         if case.ops == "paddr":
             self.targets = {0: [area for area in system_ram() if area[1] - area[0] >= MIB]}
 
+        self.size = sum(end - start for ranges in self.targets.values() for start, end in ranges)
+
+    def start(self, damon: Damon) -> Kdamond:
+        return cost.start(damon, self.targets, self.case.regions, self.case.ops)
+
     def measure(self, damon: Damon) -> dict[str, Any]:
-        kdamond = cost.start(damon, self.targets, self.case.regions, self.case.ops)
+        kdamond = self.start(damon)
         # As many samples as make the sum of a rare thing small.
         seconds = 2.0 if self.case.regions < 1000 else 0.5
         time.sleep(SETTLE)
         used = cost.over(kdamond.pid, seconds)
-        size = sum(end - start for ranges in self.targets.values() for start, end in ranges)
-        regions = cost.count_regions(kdamond, size)
+        regions = cost.count_regions(kdamond, self.size)
         return {"instructions": used.instructions, "samples": used.sleeps, "regions": regions}
 
 
