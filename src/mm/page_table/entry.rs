@@ -122,7 +122,7 @@ impl<'cursor> Entry<'cursor> {
     ) -> Option<Self> {
         // SAFETY: The caller promises that the entry is valid and its lock held.
         let word = unsafe { EntryWord::read(leaf.entry) };
-        if !word.is_present() || word.is_special() {
+        if !word.maps_folio() {
             return None;
         }
         // INVARIANT: The caller promises that the lock is held, and the entry was just looked at.
@@ -203,7 +203,7 @@ impl<'cursor> Entry<'cursor> {
         self.forget(folio, flags)
     }
 
-    #[inline]
+    #[inline(always)]
     fn forget(&self, folio: *mut c::folio, flags: FolioFlags) -> Forgotten {
         let accessed = self.word.test_and_clear_accessed();
         let accessed = self

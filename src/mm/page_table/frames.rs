@@ -23,10 +23,11 @@ use crate::bindings;
 ///
 /// # Invariants
 ///
-/// `mask` is what entries that the processor follows have the address of a page in, and `pages` is
-/// the start of an array of the pages of all addresses; or `mask` is zero.
+/// `pages` is the start of an array of the pages of all addresses, and `mask` is what has the
+/// address of a page in entries that have any of the bits of `known`.
 #[derive(Clone, Copy)]
 pub(super) struct Frames {
+    known: usize,
     mask: usize,
     pages: *mut c::page,
 }
@@ -34,13 +35,19 @@ pub(super) struct Frames {
 impl Frames {
     /// Those of this kernel, on this machine.
     pub(super) fn get() -> Self {
-        // INVARIANT: This is what they say.
         // SAFETY: These are constants of a kernel that runs.
-        unsafe {
-            Self {
-                mask: bindings::damon_rs_helper_frame_mask(),
-                pages: bindings::damon_rs_helper_first_page(),
-            }
+        let (mask, pages) = unsafe {
+            (
+                bindings::damon_rs_helper_frame_mask(),
+                bindings::damon_rs_helper_first_page(),
+            )
+        };
+        // INVARIANT: Entries that the processor does not follow have the number inverted. Without a
+        // mask nothing is known of any.
+        Self {
+            known: if mask == 0 { 0 } else { PRESENT },
+            mask,
+            pages,
         }
     }
 
@@ -51,9 +58,7 @@ impl Frames {
     /// The entry must be present, and map memory that has a `struct page`.
     #[inline]
     pub(super) unsafe fn folio(&self, word: &EntryWord, shift: u32) -> *mut c::folio {
-        // Entries that the processor does not follow have the number inverted, and those of a guest
-        // of Xen have another one. Both are left to the kernel.
-        if self.mask != 0 && word.value() & PRESENT != 0 {
+        if word.value() & self.known != 0 {
             let start = word.value() & self.mask & usize::MAX.wrapping_shl(shift);
             let page = self.pages.wrapping_add(start >> c::PAGE_SHIFT);
             // SAFETY: By the type invariants this is the `struct page` of what the entry maps, which
