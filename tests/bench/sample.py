@@ -29,7 +29,7 @@ def main() -> None:
         kdamond = session.start(damon)  # type: ignore[attr-defined]
         time.sleep(0.2)
         print("damon-rs: sampling", flush=True)
-        time.sleep(max(2.0, 40_000 / case.regions))
+        time.sleep(max(2.0, 4_000 / case.regions))
         (out / "regions").write_text(str(cost.count_regions(kdamond, session.size)))  # type: ignore[attr-defined]
 
 
