@@ -106,7 +106,12 @@ def evaluate(folder: Path, name: str, cases: list[str]) -> figures.Results:
                 if doubt := group.doubts(case, record):
                     say(f"  … doubtful, {side}: {doubt}")
         results.compared[case.name] = [
-            figures.Comparison(figure, *([one[figure.name] for one in values[side]] for side in (figures.IN_TREE, figures.OURS)))
+            figures.Comparison(
+                figure,
+                [one[figure.name] for one in values[figures.IN_TREE]],
+                [one[figure.name] for one in values[figures.OURS]],
+                case.goals.get(figure.name),
+            )
             for figure in group.FIGURES
         ]
     return results

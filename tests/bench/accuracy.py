@@ -17,7 +17,7 @@ from typing import Any
 import trace_events
 import truth
 from damon_tree import Damon, Kdamond, wait_until
-from figures import Figure
+from figures import Figure, Goal
 from processes import system_ram
 from truth import Range
 from workload import MIB, Program
@@ -79,6 +79,7 @@ class Case:
     hunts: bool = False  # whether it has to be found again in each phase
     ops: str = "vaddr"
     options: list[str] = field(init=False)
+    goals: dict[str, Goal] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         options = ["--size", f"{self.size}M", "--pace-us", str(PACE_US)]

@@ -16,6 +16,8 @@ from processes import Range
 
 # So long that what is due at their end never is.
 NEVER_US = 10_000_000_000
+# More regions than there ever are.
+MANY = 10**9
 
 
 class Reading(NamedTuple):
@@ -50,10 +52,11 @@ def start(
     sample_us: int = 5000,
     aggr_us: int = NEVER_US,
     schemes: int = 0,
+    most_regions: int = MANY,
 ) -> Kdamond:
     """A kdamond that monitors ranges of processes, or of physical memory: as many regions in all, of about the same size."""
     kdamond = damon.kdamond()
-    kdamond.set(ops=ops, max_regions=10**9, min_regions=regions, sample_us=sample_us, aggr_us=aggr_us, update_us=NEVER_US)
+    kdamond.set(ops=ops, max_regions=most_regions, min_regions=regions, sample_us=sample_us, aggr_us=aggr_us, update_us=NEVER_US)
     if ops == "paddr":
         kdamond.context.write("targets/nr_targets", 1)
     else:

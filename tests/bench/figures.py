@@ -47,12 +47,27 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Goal:
+    """What ours is meant to reach: at most some value, or at most some share of the in-tree one's."""
+
+    most: float
+    of_in_tree: bool = True
+
+    def met(self, in_tree: float, ours: float) -> bool:
+        return ours <= self.most * (in_tree if self.of_in_tree else 1)
+
+    def text(self, in_tree: float, ours: float) -> str:
+        return f"{self.most:.3g}{' of in-tree' if self.of_in_tree else ''}: {'met' if self.met(in_tree, ours) else 'missed'}"
+
+
+@dataclass(frozen=True)
 class Comparison:
     """What the repetitions of one case say of one figure."""
 
     figure: Figure
     in_tree: Sequence[float]
     ours: Sequence[float]
+    goal: Goal | None = None
 
     @property
     def medians(self) -> tuple[float, float]:
@@ -83,7 +98,8 @@ class Comparison:
     def cells(self) -> list[str]:
         text = self.figure.text
         sides = [f"{text(median(values))} [{text(min(values))} {text(max(values))}]" for values in (self.in_tree, self.ours)]
-        return [*sides, self.change(), text(self.noise), self.verdict]
+        goal = [self.goal.text(*self.medians)] if self.goal else []
+        return [*sides, self.change(), text(self.noise), self.verdict, *goal]
 
     def json(self) -> dict[str, object]:
         return {
@@ -92,6 +108,7 @@ class Comparison:
             "medians": dict(zip((IN_TREE, OURS), self.medians)),
             "noise": self.noise,
             "verdict": self.verdict,
+            **({"goal": self.goal.text(*self.medians)} if self.goal else {}),
         }
 
 
@@ -119,8 +136,10 @@ class Results:
         for verdict in ("better", "worse"):
             found = [f"{case} ({its.figure.name})" for case, its in all_of_them if its.verdict == verdict]
             lines.append(f"{verdict} beyond noise: {', '.join(found) or 'none'}")
+        if missed := [f"{case} ({its.figure.name})" for case, its in all_of_them if its.goal and not its.goal.met(*its.medians)]:
+            lines.append(f"goal missed: {', '.join(missed)}")
         if any(its.verdict == "too few repetitions" for _, its in all_of_them):
-            lines[-2:] = [f"no verdict: it takes {FEWEST_REPETITIONS} repetitions"]
+            lines = [line for line in lines if "beyond noise" not in line] + [f"no verdict: it takes {FEWEST_REPETITIONS} repetitions"]
         return lines
 
     def json(self) -> dict[str, object]:
@@ -138,7 +157,11 @@ def rows(results: Results, figure: Figure) -> list[list[str]]:
     head = [*HEAD]
     if figure.ratio:
         head[3] = "ours / in-tree"
-    return [head, *([case, *its.cells()] for case, its in results.of(figure))]
+    body = [[case, *its.cells()] for case, its in results.of(figure)]
+    if any(its.goal for _, its in results.of(figure)):
+        head.append("goal")
+        body = [[*row, *["-"] * (len(head) - len(row))] for row in body]
+    return [head, *body]
 
 
 def aligned(table: list[list[str]]) -> list[str]:

@@ -3,19 +3,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, cast
 
 import accuracy
+import aggregation
+import growth
+import memory
+import paused
+import request_times
 import sampling
 from damon_tree import Damon
-from figures import Figure
+from figures import Figure, Goal
 
 
 class Case(Protocol):
     @property
     def name(self) -> str: ...
+
+    @property
+    def goals(self) -> Mapping[str, Goal]:
+        """By figure, where there is one."""
 
     def about(self) -> str:
         """A sentence or two for the reader of its figures."""
@@ -53,7 +62,7 @@ class Group(Protocol):
         """Why the record may be worthless."""
 
 
-GROUPS: dict[str, Group] = {module.NAME: cast(Group, module) for module in (accuracy, sampling)}
+GROUPS: dict[str, Group] = {module.NAME: cast(Group, module) for module in (accuracy, sampling, growth, aggregation, paused, request_times, memory)}
 
 
 def find(name: str) -> tuple[Group, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 import accuracy
 import cost
 from damon_tree import Damon, Kdamond
+from figures import Goal
 from processes import Process, processes, system_ram
 from workload import MIB
 
@@ -33,11 +34,15 @@ class Case:
 
     name: str
     regions: int
-    goal: float  # ours / in-tree, at most
+    goal: float = 0  # ours / in-tree, at most, where there is one
     kind: str = "anon"
     size: int = 256
     count: int = 1
     ops: str = "fvaddr"
+
+    @property
+    def goals(self) -> dict[str, Goal]:
+        return {cost.INSTRUCTIONS.name: Goal(self.goal)} if self.goal else {}
 
     def about(self) -> str:
         what = {
