@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""Shows where the instructions of a sample go: `scripts/profile.py "vaddr 1000"`.
+"""Shows where the instructions of a sample go: `scripts/profile.py "sampling/vaddr 1000"`.
 
-Runs a case of the bench's group "sampling" and has QEMU write down the address of each instruction for a moment. Prints instructions per
+Runs a case of one of the bench's groups "sampling", "growth" and "aggregation", and has QEMU write down the address of each instruction for a moment. Prints instructions per
 region and sample by function, and with --lines by source line of the module.
 """
 
@@ -150,7 +150,7 @@ def listing(module: Path, function: str, found: dict[tuple[str, int], int]) -> l
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("case", help="of the bench's group sampling; scripts/bench.py --list shows them")
+    parser.add_argument("case", metavar="GROUP/CASE", help="scripts/bench.py --list shows them")
     parser.add_argument("--in-tree", action="store_true", help="of the in-tree DAMON")
     parser.add_argument("--lines", action="store_true", help="by source line, too")
     parser.add_argument("--code", metavar="TEXT", help="the instructions of the module's functions with this in their name")

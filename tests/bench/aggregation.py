@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import cost
-from damon_tree import Damon
+from damon_tree import Damon, Kdamond
 from figures import Figure, Goal
 from processes import Process, processes
 from workload import MIB
@@ -64,22 +64,24 @@ def unsupported(case: Case, damon: Damon) -> str | None:
 
 class Session:
     def __init__(self, case: Case, its: Process) -> None:
-        self.case, self.targets = case, {its.pid: [its.area]}
+        self.case, self.targets, self.size = case, {its.pid: [its.area]}, SIZE
 
-    def use(self, damon: Damon, aggr_us: int, schemes: int, most: int) -> tuple[float, int]:
+    def start(self, damon: Damon) -> Kdamond:
+        case = self.case
+        # Half of the highest number of regions is no more than there are at least: then none is split.
+        most = case.regions * case.most + case.most // 2
+        return cost.start(damon, self.targets, case.regions, sample_us=SAMPLE_US, aggr_us=SAMPLE_US, schemes=case.schemes, most_regions=most)
+
+    def use(self, damon: Damon, kdamond: Kdamond) -> tuple[float, int]:
         """Instructions of a sample, and how many samples were looked at."""
-        most_regions = self.case.regions * most + most // 2
-        kdamond = cost.start(
-            damon, self.targets, self.case.regions, sample_us=SAMPLE_US, aggr_us=aggr_us, schemes=schemes, most_regions=most_regions
-        )
         time.sleep(0.2)
         used = cost.over(kdamond.pid, SECONDS)
         damon.reset()
         return used.instructions / used.sleeps, used.sleeps
 
     def measure(self, damon: Damon) -> dict[str, Any]:
-        without, _ = self.use(damon, cost.NEVER_US, 0, 1)
-        its, samples = self.use(damon, SAMPLE_US, self.case.schemes, self.case.most)
+        without, _ = self.use(damon, cost.start(damon, self.targets, self.case.regions, sample_us=SAMPLE_US))
+        its, samples = self.use(damon, self.start(damon))
         return {"without": without, "with": its, "samples": samples}
 
 

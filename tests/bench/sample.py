@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""Has a DAMON go through a case of the group "sampling" for a while. Runs in the guest of scripts/profile.py.
+"""Has a DAMON go through a case of the bench for a while. Runs in the guest of scripts/profile.py.
 
-    sample.py in-tree|ours CASE
+    sample.py in-tree|ours GROUP/CASE
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from run import both  # noqa: E402
 
 def main() -> None:
     side, name = sys.argv[1:]
-    group, case = groups.find(f"sampling/{name}")
+    group, case = groups.find(name)
     damon = both(against_itself=False)[side]
     out = Path("/out")
     (out / "kallsyms").write_text(Path("/proc/kallsyms").read_text())
