@@ -108,7 +108,9 @@ def evaluate(folder: Path, name: str, cases: list[str]) -> figures.Results:
         results.compared[case.name] = [
             figures.Comparison(
                 figure,
-                *([one[figure.name] for one in values[side]] for side in (figures.IN_TREE, figures.OURS)),
+                [one[figure.name] for one in values[figures.IN_TREE]],
+                [one[figure.name] for one in values[figures.OURS]],
+                getattr(case, "goals", {}).get(figure.name),
                 explained=figure.name in getattr(case, "known", ()),
             )
             for figure in group.FIGURES

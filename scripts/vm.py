@@ -69,6 +69,7 @@ class Machine:
     interactive: bool = False
     log: Path | None = None
     out: Path | None = None
+    monitor: Path | None = None
 
 
 def accelerator(machine: Machine) -> list[str]:
@@ -187,6 +188,8 @@ def qemu_command(machine: Machine, folder: Path, options: list[str]) -> list[str
     ]  # fmt: skip
     for port in ("status", "files", "leaks"):
         argv += ["-chardev", f"file,id={port},path={folder}/{port}", "-device", f"virtserialport,chardev={port},name={port}"]
+    if machine.monitor:
+        argv += ["-monitor", f"unix:{machine.monitor},server=on,wait=off"]
     if machine.interactive:
         return [*argv, "-chardev", "stdio,id=output,signal=off", "-device", "virtconsole,chardev=output"]
     return [*argv, "-chardev", "stdio,id=output,signal=off", "-device", "virtserialport,chardev=output,name=output"]
@@ -297,6 +300,7 @@ def main() -> int:
         each.add_argument("--append", default="", help="more for the kernel's command line")
         each.add_argument("--log", type=Path, help="keep the kernel's log here")
         each.add_argument("--out", type=Path, metavar="DIR", help="gets what the command leaves in /out")
+        each.add_argument("--monitor", type=Path, metavar="PATH", help="make a socket of QEMU's monitor there")
     run_parser.add_argument("--timeout", type=float, default=600, help="seconds (default: %(default)s)")
     run_parser.add_argument("argv", nargs=argparse.REMAINDER, metavar="[--] CMD …")
     arguments = parser.parse_args()
@@ -322,6 +326,7 @@ def main() -> int:
         interactive=arguments.command == "shell",
         log=arguments.log,
         out=arguments.out,
+        monitor=arguments.monitor,
     )
     return run(machine, argv)
 

@@ -135,6 +135,10 @@ struct Chop {
 
 impl Cut for Chop {
     fn next(&mut self, rest: &Region) -> Option<u64> {
+        // Most regions are small enough, which a division need not tell.
+        if rest.size() <= self.limit {
+            return None;
+        }
         // As many full pieces as leave something for the last one.
         let pieces = rest.size().saturating_sub(1).checked_div(self.limit)?;
         Some(pieces.saturating_mul(self.limit)).filter(|size| *size != 0)

@@ -151,6 +151,10 @@ impl Region {
             return;
         }
         self.sampling_addr = NO_SAMPLE;
+        // Most memory is not accessed, and its zeros need no computing.
+        if !accessed && self.nr_accesses_bp == 0 {
+            return;
+        }
         self.nr_accesses_bp =
             window.slide(self.nr_accesses_bp, to_bp(self.last_nr_accesses), accessed);
         if accessed && self.nr_accesses < window.samples() {

@@ -152,8 +152,12 @@ impl Regions {
                 break;
             };
             let absorbed = list.get_mut(kept).is_some_and(|left| absorb(left, &region));
-            if !absorbed {
-                kept = kept.saturating_add(1);
+            if absorbed {
+                continue;
+            }
+            kept = kept.saturating_add(1);
+            // Up to the first that is absorbed, all are in their places.
+            if kept != from {
                 if let Some(place) = list.get_mut(kept) {
                     *place = region;
                 }
@@ -179,6 +183,9 @@ impl Regions {
             }
         }
 
+        if pieces == 0 {
+            return Ok(());
+        }
         let before = self.len();
         self.reserve(pieces)?;
         let Some(filler) = self.as_slice().last().copied() else {

@@ -166,7 +166,8 @@ impl Folio {
         if page.is_null() {
             return None;
         }
-        let candidate = head(page);
+        // SAFETY: The page is there: it was found online.
+        let candidate = unsafe { head(page) };
         // SAFETY: The head of a page that is there is there too.
         if !unsafe { is_user_memory(candidate) } {
             return None;
@@ -180,8 +181,8 @@ impl Folio {
         let folio = Self(NonNull::new(candidate)?);
         // Before we had the reference, the page may have been freed and become part of another
         // folio. Now it cannot any more.
-        // SAFETY: The reference keeps the folio.
-        if head(page) != candidate || !unsafe { is_user_memory(candidate) } {
+        // SAFETY: The page is still there, and the reference keeps the folio.
+        if unsafe { head(page) != candidate || !is_user_memory(candidate) } {
             return None;
         }
         Some(folio)
@@ -299,11 +300,26 @@ impl Drop for LockedFolio<'_> {
 }
 
 /// The first page of what a page is part of.
+///
+/// # Safety
+///
+/// There must be a struct page at this address.
 #[inline]
-fn head(page: *mut c::page) -> *mut c::folio {
-    // SAFETY: This reads one word of the struct page, which is there: it was found online.
+pub(super) unsafe fn head(page: *mut c::page) -> *mut c::folio {
+    // SAFETY: The caller promises that there is a struct page. A word of it is read at once.
+    let info = unsafe {
+        (&raw const (*page).__bindgen_anon_1.__bindgen_anon_3.compound_info).read_volatile()
+    };
+    // Most pages are part of nothing, and a call would be most of what asking them costs.
+    if info & TAIL == 0 {
+        return page.cast();
+    }
+    // SAFETY: As above.
     unsafe { bindings::damon_rs_helper_page_folio(page) }
 }
+
+/// What `compound_info` has set in all pages of a folio but the first.
+const TAIL: usize = 1;
 
 /// Whether this looks like a folio of user memory.
 ///

@@ -200,14 +200,20 @@ spinlock_t *damon_rs_helper_pmd_lockptr(struct mm_struct *mm, pmd_t *pmd)
 	return pmd_lockptr(mm, pmd);
 }
 
+/* Zero where the address has to be translated, and where there is no array of all pages. */
+unsigned long damon_rs_helper_frame_mask(void)
+{
+	return IS_ENABLED(CONFIG_SPARSEMEM_VMEMMAP) && !boot_cpu_has(X86_FEATURE_XENPV) ? PTE_PFN_MASK : 0;
+}
+
+struct page *damon_rs_helper_first_page(void)
+{
+	return pfn_to_page(0);
+}
+
 struct folio *damon_rs_helper_pte_folio(pte_t pte)
 {
 	return pfn_folio(pte_pfn(pte));
-}
-
-spinlock_t *damon_rs_helper_pte_lockptr(struct mm_struct *mm, pmd_t pmd)
-{
-	return pte_lockptr(mm, &pmd);
 }
 
 bool damon_rs_helper_mmap_lock_is_contended(struct mm_struct *mm)
@@ -297,9 +303,9 @@ pmd_t *damon_rs_helper_pmd_table(pud_t pud)
 	return pmd_offset(&pud, 0);
 }
 
-pte_t *damon_rs_helper_pte_table(pmd_t pmd)
+struct damon_rs_pte_table damon_rs_helper_pte_table(struct mm_struct *mm, pmd_t pmd)
 {
-	return pte_offset_kernel(&pmd, 0);
+	return (struct damon_rs_pte_table){ .ptes = pte_offset_kernel(&pmd, 0), .lock = pte_lockptr(mm, &pmd) };
 }
 
 bool damon_rs_helper_pud_is_table(pud_t pud)

@@ -60,8 +60,9 @@ void damon_rs_helper_vma_iter_init(struct vma_iterator *vmi, struct mm_struct *m
 struct vm_area_struct *damon_rs_helper_vma_next(struct vma_iterator *vmi);
 struct folio *damon_rs_helper_pmd_folio(pmd_t pmd);
 spinlock_t *damon_rs_helper_pmd_lockptr(struct mm_struct *mm, pmd_t *pmd);
+unsigned long damon_rs_helper_frame_mask(void);
+struct page *damon_rs_helper_first_page(void);
 struct folio *damon_rs_helper_pte_folio(pte_t pte);
-spinlock_t *damon_rs_helper_pte_lockptr(struct mm_struct *mm, pmd_t pmd);
 
 /* linux/mmap_lock.h */
 bool damon_rs_helper_mmap_lock_is_contended(struct mm_struct *mm);
@@ -91,7 +92,11 @@ p4d_t *damon_rs_helper_p4d_offset(pgd_t *pgd, unsigned long addr);
 bool damon_rs_helper_pgd_none(pgd_t pgd);
 pgd_t *damon_rs_helper_pgd_offset(struct mm_struct *mm, unsigned long addr);
 pmd_t *damon_rs_helper_pmd_table(pud_t pud);
-pte_t *damon_rs_helper_pte_table(pmd_t pmd);
+struct damon_rs_pte_table {
+	pte_t *ptes;
+	spinlock_t *lock;
+};
+struct damon_rs_pte_table damon_rs_helper_pte_table(struct mm_struct *mm, pmd_t pmd);
 bool damon_rs_helper_pud_is_table(pud_t pud);
 pud_t *damon_rs_helper_pud_offset(p4d_t *p4d, unsigned long addr);
 bool damon_rs_helper_test_and_clear_young(unsigned long *entry);

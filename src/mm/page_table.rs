@@ -31,6 +31,7 @@ use crate::bindings;
 mod area;
 mod directory;
 mod entry;
+mod frames;
 mod hugetlb;
 mod leaf;
 mod span;
@@ -43,6 +44,7 @@ use area::{
 };
 use directory::Directory;
 use entry::Leaf;
+use frames::Frames;
 use leaf::LeafTable;
 use span::Span;
 
@@ -81,6 +83,7 @@ pub(crate) struct Cursor<'mm> {
     /// Declared before the area because it is dropped in this order.
     table: LeafTable,
     directory: Directory,
+    frames: Frames,
     notifiers: Notifiers,
     area: Option<Area<'mm>>,
 }
@@ -94,6 +97,7 @@ impl<'mm> Cursor<'mm> {
             span: Span::EMPTY,
             table: LeafTable::Absent,
             directory: Directory::UNKNOWN,
+            frames: Frames::get(),
             notifiers: Notifiers::none(),
             area: None,
         }
@@ -117,7 +121,7 @@ impl<'mm> Cursor<'mm> {
         };
         // SAFETY: `addr` is in `span`, so this is its entry in a table that is locked as long as
         // `table` stays as it is, and that is as long as the cursor is borrowed.
-        unsafe { Entry::new(leaf, &self.notifiers) }
+        unsafe { Entry::new(leaf, &self.frames, &self.notifiers) }
     }
 
     /// The first address from `addr` on where [`at`](Self::at) may find something, and where the

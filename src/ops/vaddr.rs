@@ -131,18 +131,16 @@ fn look_at<const PROBES: bool>(mm: &MmWithUser, regions: &mut [Region], pass: &m
     let mut remembered = Remembered::nothing();
     for batch in regions.chunks_mut(BATCH) {
         for region in batch {
-            if PROBES || pass.checks() {
-                if let Some(addr) = region.sample() {
-                    // CAST: Both have 64 bits.
-                    let entry = cursor.at(addr as usize);
-                    if PROBES {
-                        pass.probe(region, entry.as_ref().map(Entry::attributes).as_ref());
-                    }
-                    if pass.checks() {
-                        let accessed = entry.is_some_and(|entry| accessed(&entry, &remembered));
-                        pass.record(region, accessed);
-                    }
-                }
+            if let (true, Some(addr)) = (PROBES, region.sample()) {
+                // CAST: Both have 64 bits.
+                let entry = cursor.at(addr as usize);
+                pass.probe(region, entry.as_ref().map(Entry::attributes).as_ref());
+            }
+            if let (true, Some(addr)) = (pass.checks(), region.sample()) {
+                // CAST: Both have 64 bits.
+                let entry = cursor.at(addr as usize);
+                let accessed = entry.is_some_and(|entry| accessed(&entry, &remembered));
+                pass.record(region, accessed);
             }
             if pass.prepares() {
                 // CAST: Both have 64 bits.
@@ -178,7 +176,7 @@ fn accessed(entry: &Entry<'_>, remembered: &Remembered) -> bool {
 }
 
 /// Forgets past accesses, except for the regions that are still to be checked in this pass.
-#[inline]
+#[inline(always)]
 fn prepare(entry: &Entry<'_>, remembered: &mut Remembered) {
     let forgotten = entry.mkold();
     remembered.prepared(entry.start(), || entry.folio_id(), forgotten);

@@ -18,6 +18,7 @@ import trace_events
 import truth
 from damon_tree import Damon, Kdamond, wait_until
 from figures import Figure
+from processes import system_ram
 from truth import Range
 from workload import MIB, Program
 
@@ -168,16 +169,6 @@ def unsupported(case: Case, damon: Damon) -> str | None:
     known = kdamond.context.read("avail_operations").split()
     damon.reset()
     return None if case.ops in known else f"no {case.ops}"
-
-
-def system_ram(address: int) -> tuple[int, int]:
-    """The physical memory that the address is in."""
-    for line in Path("/proc/iomem").read_text().splitlines():
-        if line.endswith(": System RAM") and not line.startswith(" "):
-            start, end = (int(text, 16) for text in line.split()[0].split("-"))
-            if start <= address <= end:
-                return start, end + 1
-    raise LookupError(f"{address:#x} is no System RAM")
 
 
 def lost_events(trace: trace_events.Trace) -> int:

@@ -49,12 +49,27 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Goal:
+    """What ours is meant to reach: at most some value, or at most some share of the in-tree one's."""
+
+    most: float
+    of_in_tree: bool = True
+
+    def met(self, in_tree: float, ours: float) -> bool:
+        return ours <= self.most * (in_tree if self.of_in_tree else 1)
+
+    def text(self, in_tree: float, ours: float) -> str:
+        return f"{self.most:.3g}{' of in-tree' if self.of_in_tree else ''}: {'met' if self.met(in_tree, ours) else 'missed'}"
+
+
+@dataclass(frozen=True)
 class Comparison:
     """What the repetitions of one case say of one figure."""
 
     figure: Figure
     in_tree: Sequence[float]
     ours: Sequence[float]
+    goal: Goal | None = None
     explained: bool = False  # a difference has a reason that the case tells
 
     @property
@@ -88,7 +103,8 @@ class Comparison:
     def cells(self) -> list[str]:
         text = self.figure.text
         sides = [f"{text(median(values))} [{text(min(values))} {text(max(values))}]" for values in (self.in_tree, self.ours)]
-        return [*sides, self.change(), text(self.noise), self.verdict]
+        goal = [self.goal.text(*self.medians)] if self.goal else []
+        return [*sides, self.change(), text(self.noise), self.verdict, *goal]
 
     def json(self) -> dict[str, object]:
         return {
@@ -97,6 +113,7 @@ class Comparison:
             "medians": dict(zip((IN_TREE, OURS), self.medians)),
             "noise": self.noise,
             "verdict": self.verdict,
+            **({"goal": self.goal.text(*self.medians)} if self.goal else {}),
         }
 
 
@@ -126,6 +143,8 @@ class Results:
         if len(rated) < len(all_of_them):
             lines.append(f"{len(all_of_them) - len(rated)} medians have to be the same.")
             verdicts += ["differs", "differs, as told"]
+        if missed := [f"{case} ({its.figure.name})" for case, its in all_of_them if its.goal and not its.goal.met(*its.medians)]:
+            lines.append(f"goal missed: {', '.join(missed)}")
         if any(its.verdict == "too few repetitions" for _, its in all_of_them):
             return [*lines, f"no verdict: it takes {FEWEST_REPETITIONS} repetitions"]
         for verdict in verdicts:
@@ -148,7 +167,11 @@ def rows(results: Results, figure: Figure) -> list[list[str]]:
     head = [*HEAD]
     if figure.ratio:
         head[3] = "ours / in-tree"
-    return [head, *([case, *its.cells()] for case, its in results.of(figure))]
+    body = [[case, *its.cells()] for case, its in results.of(figure)]
+    if any(its.goal for _, its in results.of(figure)):
+        head.append("goal")
+        body = [[*row, *["-"] * (len(head) - len(row))] for row in body]
+    return [head, *body]
 
 
 def aligned(table: list[list[str]]) -> list[str]:

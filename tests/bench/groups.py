@@ -8,6 +8,12 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol, cast
 
 import accuracy
+import aggregation
+import growth
+import memory
+import paused
+import request_times
+import sampling
 import schemes
 from damon_tree import Damon
 from figures import Figure
@@ -53,7 +59,8 @@ class Group(Protocol):
         """Why the record may be worthless."""
 
 
-GROUPS: dict[str, Group] = {module.NAME: cast(Group, module) for module in (accuracy, schemes)}
+MODULES = (accuracy, schemes, sampling, growth, aggregation, paused, request_times, memory)
+GROUPS: dict[str, Group] = {module.NAME: cast(Group, module) for module in MODULES}
 
 
 def find(name: str) -> tuple[Group, Any]:

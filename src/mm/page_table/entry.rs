@@ -20,9 +20,9 @@ use super::{
         migrate::MigrationList,
         notifiers::Notifiers,
     },
+    frames::Frames,
     word::EntryWord, //
 };
-use crate::bindings;
 
 /// An entry that maps a folio.
 ///
@@ -36,6 +36,7 @@ use crate::bindings;
 pub(crate) struct Entry<'cursor> {
     word: EntryWord,
     leaf: Leaf,
+    frames: &'cursor Frames,
     notifiers: &'cursor Notifiers,
     /// The table stays locked as long as the cursor is borrowed.
     _cursor: PhantomData<&'cursor mut ()>,
@@ -114,16 +115,21 @@ impl<'cursor> Entry<'cursor> {
     /// The leaf must be one of the page table of an address space, whose notifiers these are. Its
     /// lock must be held as long as the result lives.
     #[inline]
-    pub(super) unsafe fn new(leaf: Leaf, notifiers: &'cursor Notifiers) -> Option<Self> {
+    pub(super) unsafe fn new(
+        leaf: Leaf,
+        frames: &'cursor Frames,
+        notifiers: &'cursor Notifiers,
+    ) -> Option<Self> {
         // SAFETY: The caller promises that the entry is valid and its lock held.
         let word = unsafe { EntryWord::read(leaf.entry) };
-        if !word.is_present() || word.is_special() {
+        if !word.maps_folio() {
             return None;
         }
         // INVARIANT: The caller promises that the lock is held, and the entry was just looked at.
         Some(Self {
             word,
             leaf,
+            frames,
             notifiers,
             _cursor: PhantomData,
         })
@@ -182,7 +188,8 @@ impl<'cursor> Entry<'cursor> {
     /// The TLB is not flushed: a processor that has the translation in it does not set the bit
     /// again before that is gone. This makes a region look a bit colder than it is, and costs the
     /// process nothing.
-    #[inline]
+    // Always: handing over what the entry consists of would cost as much as what is done here.
+    #[inline(always)]
     pub(crate) fn mkold(&self) -> Forgotten {
         let folio = self.folio();
         let flags = self.flags(folio);
@@ -196,7 +203,7 @@ impl<'cursor> Entry<'cursor> {
         self.forget(folio, flags)
     }
 
-    #[inline]
+    #[inline(always)]
     fn forget(&self, folio: *mut c::folio, flags: FolioFlags) -> Forgotten {
         let accessed = self.word.test_and_clear_accessed();
         let accessed = self
@@ -219,21 +226,9 @@ impl<'cursor> Entry<'cursor> {
 
     #[inline]
     fn folio(&self) -> *mut c::folio {
-        // SAFETY: By the type invariants, the value maps a page that has a `struct page`. Where the
-        // number of the page is in the value is left to the kernel: it is inverted in entries that
-        // the processor does not follow, and another one in guests of Xen. It is in the same place
-        // in entries of all levels above the lowest.
-        unsafe {
-            if self.leaf.shift == c::PAGE_SHIFT {
-                bindings::damon_rs_helper_pte_folio(c::pte_t {
-                    pte: self.word.value(),
-                })
-            } else {
-                bindings::damon_rs_helper_pmd_folio(c::pmd_t {
-                    pmd: self.word.value(),
-                })
-            }
-        }
+        // SAFETY: By the type invariants, the entry is present and maps a page that has a
+        // `struct page`.
+        unsafe { self.frames.folio(&self.word, self.leaf.shift) }
     }
 
     #[inline]

@@ -76,13 +76,8 @@ impl LeafTable {
                     // SAFETY: The entry pointed to a table when it was read, and RCU keeps that one
                     // and its lock from being freed.
                     let (ptes, lock) = unsafe {
-                        (
-                            bindings::damon_rs_helper_pte_table(value),
-                            Lock::new(
-                                bindings::damon_rs_helper_pte_lockptr(mm.as_raw(), value),
-                                rcu,
-                            ),
-                        )
+                        let table = bindings::damon_rs_helper_pte_table(mm.as_raw(), value);
+                        (table.ptes, Lock::new(table.lock, rcu))
                     };
                     // Whoever takes a leaf table away changes the PMD entry under the lock of the
                     // leaf table, or with the area locked for writing, which is excluded. If the

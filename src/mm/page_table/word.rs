@@ -58,10 +58,12 @@ impl EntryWord {
         self.value & (PRESENT | PROTNONE) != 0
     }
 
-    /// Whether the memory is not the process's own.
+    /// Whether it maps memory that is the process's own.
     #[inline]
-    pub(super) fn is_special(&self) -> bool {
-        self.value & SPECIAL != 0
+    pub(super) fn maps_folio(&self) -> bool {
+        // What most entries are is asked first, at once.
+        self.value & (PRESENT | SPECIAL) == PRESENT
+            || (self.is_present() && self.value & SPECIAL == 0)
     }
 
     /// Whether the processor had followed it.
