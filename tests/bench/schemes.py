@@ -28,7 +28,7 @@ TITLE = "Schemes, beside those of the in-tree DAMON"
 
 SAMPLE_US, AGGR_US, UPDATE_US = 5000, 100000, 1000000
 MIN_REGIONS, MAX_REGIONS = 10, 1000
-SIZE, HOT = 32 * MIB, 8 * MIB
+SIZE, HOT = 32 * MIB, 4 * MIB
 APPLICATIONS = 40
 WINDOW_MS = 200
 WINDOWS = APPLICATIONS * AGGR_US // 1000 // WINDOW_MS
@@ -88,16 +88,12 @@ def both(name: str, text: str, action: str, **more: Any) -> list[Case]:
 
 
 SPLIT_COUNTS = "the in-tree DAMON counts, and charges, the size that a region had before filters cut it."
-TICKS = "the in-tree DAMON measures the time that an action takes in ticks of 4 ms, which most actions fit in between."
 
 CASES = [
-    *both("count", "All memory is counted.", "stat"),
     *both("count old", "What was not accessed is counted.", "stat", filters=[{"type": "young", "matching": "Y", "allow": "N"}]),
-    *both("count private", "Private memory is counted.", "stat", filters=[{"type": "anon", **ALLOW}]),
     *both("pageout", "Reclaims what is cold for 2 aggregations.", "pageout", pattern=COLD),
-    *both("pageout, size", "The same, 1 MiB in each window.", "pageout", pattern=COLD, quotas={"bytes": MIB}),
-    *both("pageout, time", "The same, for 4 ms in each window.", "pageout", pattern=COLD, quotas={"ms": 4},
-          known={its.name: TICKS for its in FIGURES}),
+    *both("pageout, size", "Reclaims what is cold for 2 aggregations, 1 MiB in each window.", "pageout", pattern=COLD, quotas={"bytes": MIB}),
+    Case("pageout, time", "Reclaims what is cold for 2 aggregations, for 4 ms in each window.", "pageout", pattern=COLD, quotas={"ms": 4}),
     *both(
         "pageout, coldest first",
         "Reclaims whatever it is, the coldest first, 1 MiB in each window.",
@@ -112,7 +108,7 @@ CASES = [
         quotas={"bytes": 4 * MIB},
         goal={"target_metric": "user_input", "target_value": 1000, "current_value": 100},
     ),
-    *both(
+    Case(
         "pageout, more than a goal",
         "More than the goal is reached: as little is done as can be.",
         "pageout",
@@ -120,20 +116,10 @@ CASES = [
         quotas={"bytes": 4 * MIB},
         goal={"target_metric": "user_input", "target_value": 1000, "current_value": 1500},
     ),
-    *both(
-        "pageout, temporal",
-        "The goal is not reached: all that the quota allows is done.",
-        "pageout",
-        pattern=COLD,
-        quotas={"bytes": MIB, "goal_tuner": "temporal"},
-        goal={"target_metric": "user_input", "target_value": 1000, "current_value": 999},
-    ),
     *both("pageout of locked memory", "Half of the memory is locked. 1 MiB in each window; failures count for a tenth.", "pageout", kind="locked",
           quotas={"bytes": MIB, "fail_charge_num": 1, "fail_charge_denom": 10}),
     *both("pageout of a part", "Only a quarter of the memory, by a filter for addresses.", "pageout", filters=[{"type": "part", **ALLOW}],
           known={its.name: SPLIT_COUNTS for its in (TRIED, APPLIED, PASSED)}),
-    Case("cold", "Marks what is cold for 2 aggregations as such.", "cold", pattern=COLD),
-    Case("lru_deprio", "The same.", "lru_deprio", ops="paddr", pattern=COLD),
     Case("lru_prio", "Makes what is hot active.", "lru_prio", ops="paddr", pattern={"nr_accesses": (5, 2**32 - 1)}),
 ]  # fmt: skip
 
@@ -161,7 +147,7 @@ class Session:
         self.case = case
 
     def rules(self, holder: Holder) -> list[dict[str, object]]:
-        """The filters. The part is a quarter of the area, a half of which is hot."""
+        """The filters. The part is a quarter of the area, of which the first 2 MiB are hot."""
         found = []
         for rule in self.case.filters:
             if rule["type"] == "part":

@@ -360,7 +360,7 @@ mod tests {
             start: 0x10_2000,
             page: 0x302,
         };
-        for addr in [0x30_0000, 0x30_1000, 0x4f_f000] {
+        for addr in [0x20_0000, 0x2f_f000, 0x3f_f000] {
             assert_eq!(number(addr, 512 * PAGE_SIZE, middle), 2);
         }
         // What reaches in from before.
