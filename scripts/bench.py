@@ -160,7 +160,7 @@ def write_document(name: str, results: figures.Results, release: str, repetition
     return path
 
 
-def report(folder: Path, cases: list[str], repetitions: int, its: kernel.Kernel, docs: bool, out: Path) -> int:
+def report(folder: Path, cases: list[str], repetitions: int, its: kernel.Kernel, docs: bool, out: Path, goals: bool) -> int:
     names = list(dict.fromkeys(case.partition("/")[0] for case in cases))
     all_results = {name: evaluate(folder, name, cases) for name in names}
     text = head(its.release, repetitions) + "\n"
@@ -177,6 +177,10 @@ def report(folder: Path, cases: list[str], repetitions: int, its: kernel.Kernel,
         for name, results in all_results.items():
             say(f"written: {write_document(name, results, its.release, repetitions).relative_to(REPO)}")
     compared = [its for results in all_results.values() for all_its in results.compared.values() for its in all_its]
+    if goals:
+        missed = [its for its in compared if its.goal and not its.goal.met(*its.medians)]
+        say(f"{sum(its.goal is not None for its in compared) - len(missed)} goals met, {len(missed)} missed")
+        return STATUS_WORSE if missed else 0
     return STATUS_WORSE if any(its.verdict in ("worse", "differs") for its in compared) else 0
 
 
@@ -185,6 +189,7 @@ def main() -> int:
     parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"of {', '.join(groups.GROUPS)} (default: all)")
     parser.add_argument("--case", action="append", default=[], metavar="PATTERN", help="only cases of this name, as in the shell: 'st*'")
     parser.add_argument("--repetitions", type=int, default=REPETITIONS, help="of each case with each DAMON (default: %(default)s)")
+    parser.add_argument("--quick", action="store_true", help="a few cases, once; a goal that is missed makes it fail")
     parser.add_argument("--list", action="store_true", help="print the cases and end")
     parser.add_argument("--series", default=kernel.SERIES)
     parser.add_argument("--timeout", type=float, default=3600, help="seconds that the guest may take (default: %(default)s)")
@@ -215,12 +220,14 @@ def main() -> int:
             raise Failure("what goes into Documentation/ has all cases")
     else:
         cases, repetitions = wanted(arguments.groups, arguments.case), arguments.repetitions
+        if arguments.quick:
+            cases, repetitions = list(groups.QUICK), 1
         plan.unlink(missing_ok=True)
         options = ["--against-itself"] if arguments.against_itself else []
         measure(cases, [*options, "/out", str(repetitions)], its, records, arguments.timeout)
         if not arguments.against_itself:
             plan.write_text(json.dumps([cases, repetitions]), encoding="utf-8")
-    return report(records, cases, repetitions, its, arguments.write_docs, arguments.out)
+    return report(records, cases, repetitions, its, arguments.write_docs, arguments.out, arguments.quick)
 
 
 if __name__ == "__main__":

@@ -62,6 +62,9 @@ class Group(Protocol):
 MODULES = (accuracy, schemes, sampling, growth, aggregation, paused, request_times, memory)
 GROUPS: dict[str, Group] = {module.NAME: cast(Group, module) for module in MODULES}
 
+# Those that tell in a minute whether what is cheap still is, and by far enough from their goals that one repetition does.
+QUICK = ("sampling/vaddr 1000", "sampling/vaddr 4000", "sampling/thp 1000", "paused/1000 regions", "requests/500 ms")
+
 
 def find(name: str) -> tuple[Group, Any]:
     """Of "GROUP/CASE"."""
