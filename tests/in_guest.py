@@ -125,14 +125,14 @@ def some_tests(name: str, kind: str, *arguments: str) -> Program:
     return Program(name, kind, command, ("--timeout=2400", "--append=kunit.enable=0"))
 
 
-def lane() -> list[Program]:
+def lane(seed: int | None = None) -> list[Program]:
     """Those that are cheap enough for `make test`: of each what it is for, none for as long as it could go on."""
     return [
         day(1200),
         fuzz("stock", 100_000, 1800, "--self-test"),
         fuzz("test", 1_000, 600),
         faults(12, 5, 1800),
-        stress("test", 60),
+        stress("test", 60, seed),
     ]
 
 
@@ -140,10 +140,10 @@ def lane() -> list[Program]:
 KASAN_TESTS = ("test_unload.py", "test_page_flags.py", "test_reclaim.py", "test_monitoring.py")
 
 
-def kasan_lane() -> list[Program]:
+def kasan_lane(seed: int | None = None) -> list[Program]:
     """What the KASAN kernel is for: use after free, releases that come late, and pages without an idle flag."""
     return [
-        stress("kasan", 60),
+        stress("kasan", 60, seed),
         some_tests("unloading and monitoring", "kasan", "-k 'not over_and_over'", *KASAN_TESTS),
     ]
 
