@@ -107,8 +107,9 @@ def day(timeout: int, *options: str) -> Program:
 # late, thousands a minute. A zone for memory that can move is what memory blocks can be taken off line from.
 STRESS_KERNEL = "kunit.enable=0 loglevel=5 movablecore=1G"
 
-# An operation may take this long. An instrumented kernel on an emulated machine is slow.
-STRESS_PATIENCE_SECONDS = 30
+# An operation may take this long, and one of the machine's, as taking memory offline, four times as long. An instrumented kernel on an
+# emulated machine that is busy is slow; who is stuck is so for ever.
+STRESS_PATIENCE_SECONDS = 90
 
 
 def stress(kind: str, seconds: int, seed: int | None = None) -> Program:
