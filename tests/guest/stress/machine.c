@@ -244,7 +244,8 @@ void turn_targets(struct worker *w)
 		/* 0: it had lived long enough */
 		if (!WIFEXITED(status) || WEXITSTATUS(status))
 			broken("target %u ended with status %x%s", slot, status,
-			       status == 3 << 8 ? ": its memory changed" : "");
+			       status == 3 << 8 ? ": its memory changed" :
+			       status == 6 << 8 ? ": its memory is missing" : "");
 		pid = 0;
 	}
 	if (!pid) {

@@ -35,6 +35,7 @@ struct area {
 	uint64_t id;
 	bool alike;		/* all its pages are the same, for KSM */
 	bool shared;		/* what a child writes is seen here too */
+	bool huge;		/* of the pool of huge pages */
 };
 
 static struct area areas[MAX_AREAS];
@@ -72,6 +73,20 @@ static void touch(const struct area *area, bool write)
 	}
 }
 
+/*
+ * What was given back of the pool of huge pages (MADV_DONTNEED), or is shared with
+ * a child, may find the pool empty. No other memory may be missing.
+ */
+static void on_bus_error(int signal, siginfo_t *info, void *unused)
+{
+	char *at = info->si_addr;
+
+	for (unsigned int i = 0; i < nr_areas; i++)
+		if (areas[i].huge && at >= areas[i].start && at < areas[i].start + areas[i].size)
+			_exit(0);
+	_exit(6);
+}
+
 static void map_area(void)
 {
 	static const int hints[] = { MADV_NORMAL, MADV_HUGEPAGE, MADV_NOHUGEPAGE, MADV_MERGEABLE };
@@ -83,9 +98,11 @@ static void map_area(void)
 
 	if (nr_areas == MAX_AREAS)
 		return;
+	area->huge = false;
 	area->shared = !roll(&self, 4);
 	flags |= area->shared ? MAP_SHARED : MAP_PRIVATE;
 	if (!roll(&self, 12)) {
+		area->huge = true;
 		size = HUGE_SZ;
 		flags |= MAP_HUGETLB;
 		flags &= ~MAP_NORESERVE;
@@ -175,7 +192,6 @@ static void fork_child(void)
 	}
 	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
 		;
-	/* a signal may be one for lack of huge pages */
 	if (WIFEXITED(status) && WEXITSTATUS(status))
 		_exit(WEXITSTATUS(status));
 }
@@ -207,10 +223,12 @@ static void *keep_busy(void *unused)
 
 void run_target(uint64_t seed, unsigned int slot)
 {
+	struct sigaction action = { .sa_sigaction = on_bus_error, .sa_flags = SA_SIGINFO };
 	bool watched = slot < NR_TARGETS;
 	pthread_t thread;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	sigaction(SIGBUS, &action, NULL);
 	self.random = seed;
 	base = watched ? TARGET_BASE + slot * TARGET_SPAN : BYSTANDER_BASE;
 	span = watched ? 256 * MIB : BYSTANDER_SZ;
