@@ -110,6 +110,18 @@ def host_tests(step: Step) -> Counts:
     return counts
 
 
+def rustdoc(step: Step) -> Counts:
+    step.run([sys.executable, REPO / "scripts/rustdoc.py"])
+    return Counts(1, 0)
+
+
+def cost(step: Step) -> Counts:
+    """The bench's quick form: what it costs, in instructions, which what else the machine does has no part in."""
+    step.run(["nice", "-n", str(in_guest.POLITE), sys.executable, REPO / "scripts/bench.py", "--quick"])
+    found = re.findall(r"(\d+) goals met, (\d+) missed", step.log.read_text(encoding="utf-8"))
+    return Counts(*map(int, found[-1])) if found else Counts(0, 1, "nothing was measured")
+
+
 def module(kind: str) -> Test:
     def run(step: Step) -> Counts:
         its = kernel.ensure(kind)
@@ -155,7 +167,7 @@ def guest_tests(kind: str) -> Test:
             path.unlink(missing_ok=True)
         pytest = "python3 -m pytest -o cache_dir=/tmp/pytest -q -ra"
         command = f"{{ {pytest} --junitxml=/out/junit.xml || {{ [ $? = 1 ] && {pytest} --lf --junitxml=/out/again.xml; }}; }}"
-        problem, complaints = in_guest.in_guest(step, kind, command, "--timeout=3000", out=out)
+        problem, complaints = in_guest.in_guest(step, kind, command, "--timeout=4500", out=out)
         counts = read_junit(results[0])
         if counts.failed and results[1].exists():
             first, again = counts.failed, read_junit(results[1]).failed
@@ -280,12 +292,13 @@ def plan(kasan: bool) -> list[list[list[Test]]]:
                 Test("documents", python_tests("tests/documents")),
                 Test("host tests", host_tests),
             ],
-            [module("stock"), module(own), Test("panics", panic_entries), Test("clippy", clippy)],
+            [module("stock"), module(own), Test("panics", panic_entries), Test("clippy", clippy), Test("rustdoc", rustdoc)],
         ],
         # One machine at a time for what looks at times. What does not gives way to it.
         [
             [guest_tests("stock"), guest_tests(own), kunit(own)],
             [
+                Test("cost", cost),
                 *map(alone, in_guest.lane()),
                 *([] if kasan else [prepared("KASAN kernel", kasan_kernel), module("kasan")]),
                 *map(alone, in_guest.kasan_lane()),

@@ -35,7 +35,8 @@ def main() -> int:
     if unknown := set(arguments.kinds) - set(kernel.KINDS):
         raise Failure(f"no such kernel: {', '.join(sorted(unknown))}")
     if arguments.short:
-        plan = [*in_guest.lane(arguments.seed), *in_guest.kasan_lane(arguments.seed)]
+        seed = in_guest.SEED if arguments.seed is None else arguments.seed
+        plan = [*in_guest.lane(seed), *in_guest.kasan_lane(seed)]
     else:
         plan = in_guest.long_lane(arguments.kinds, arguments.seconds, arguments.seed)
     plan = [program for program in plan if arguments.only in program.title]
