@@ -95,7 +95,8 @@ def unsafe_audit(step: Step) -> Counts:
 
 
 def host_tests(step: Step) -> Counts:
-    env = {"CARGO_TARGET_DIR": str(OWN / "host")}
+    # Other cases than these are for `make stress`.
+    env = {"CARGO_TARGET_DIR": str(OWN / "host"), "PROPTEST_RNG_SEED": str(in_guest.SEED), "PROPTEST_CASES": "1000"}
     failure: Failure | None = None
     try:
         toolchain.run(step, ["cargo", "test", "--locked", "--workspace", "--no-fail-fast"], cwd=HOST, env=env)

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """Load for hours, to be run by hand: `make stress`.
 
-Stress (tests/guest/stress) on one or several kernels, then fuzz, faults, unloading and a day at the default intervals. Each prints its seed
+The engine's properties, stress (tests/guest/stress) on one or several kernels, then fuzz, faults, unloading and a day at the default
+intervals. Each prints its seed
 first and what it did last; a failed one prints all that it found. The same seed of the stress gives the same load, not the same timing.
 """
 
@@ -14,14 +15,31 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 
 import kernel  # noqa: E402
-from cache import LOGS  # noqa: E402
-from progress import Failure, run_main, step  # noqa: E402
+import toolchain  # noqa: E402
+from cache import LOGS, OWN, REPO  # noqa: E402
+from progress import Failure, Step, run_main, step  # noqa: E402
 
 import in_guest  # noqa: E402
 
 # How long the long form takes on each kernel, in guest time.
 SECONDS = int(os.environ.get("DAMON_RS_STRESS_SECONDS") or 1800)
 KINDS = ("test", "kasan")
+
+
+class Properties:
+    """The properties of the engine, on the host, with cases that were never tried."""
+
+    title = "properties on the host"
+
+    def run(self, current: Step) -> in_guest.Result:
+        env = {"CARGO_TARGET_DIR": str(OWN / "host"), "PROPTEST_CASES": "20000"}
+        problem = ""
+        try:
+            toolchain.run(current, ["cargo", "test", "--locked", "-p", "damon", "properties"], cwd=REPO / "tests/host", env=env)
+        except Failure as failure:
+            problem = str(failure)
+        output = current.log.read_text(encoding="utf-8", errors="replace").splitlines()
+        return in_guest.Result(not problem, next((line for line in reversed(output) if "test result" in line), problem), output)
 
 
 def main() -> int:
@@ -34,11 +52,12 @@ def main() -> int:
     arguments = parser.parse_args()
     if unknown := set(arguments.kinds) - set(kernel.KINDS):
         raise Failure(f"no such kernel: {', '.join(sorted(unknown))}")
+    plan: list[Properties | in_guest.Program]
     if arguments.short:
         seed = in_guest.SEED if arguments.seed is None else arguments.seed
         plan = [*in_guest.lane(seed), *in_guest.kasan_lane(seed)]
     else:
-        plan = in_guest.long_lane(arguments.kinds, arguments.seconds, arguments.seed)
+        plan = [Properties(), *in_guest.long_lane(arguments.kinds, arguments.seconds, arguments.seed)]
     plan = [program for program in plan if arguments.only in program.title]
     failed = 0
     for program in plan:

@@ -65,6 +65,8 @@ mod files {
             },
         };
 
+        // No scenario has one that is to be alone.
+        #[allow(dead_code)]
         pub(crate) mod handle;
         #[path = "../../tests/host/model/src/handles.rs"]
         pub(crate) mod handles;

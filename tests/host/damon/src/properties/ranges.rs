@@ -23,7 +23,7 @@ type Ranges = Vec<(u64, u64)>;
 
 /// One list of regions, looked through for each range anew.
 fn model(mut regions: Ranges, ranges: &[(u64, u64)], grain: u64) -> Result<Ranges> {
-    let mut widened = Vec::new();
+    let mut widened: Ranges = Vec::new();
     for &(start, end) in ranges {
         let start = start & !(grain - 1);
         let end = end.checked_next_multiple_of(grain).ok_or(EINVAL)?;
@@ -31,7 +31,11 @@ fn model(mut regions: Ranges, ranges: &[(u64, u64)], grain: u64) -> Result<Range
         if start >= end || overlaps {
             return Err(EINVAL);
         }
-        widened.push((start, end));
+        match widened.last_mut() {
+            // What touches is one range, also if it does only since it was widened.
+            Some(last) if last.1 == start => last.1 = end,
+            _ => widened.push((start, end)),
+        }
     }
     let meet = |a: (u64, u64), b: (u64, u64)| a.0 < b.1 && b.0 < a.1;
     regions.retain(|&region| widened.iter().any(|&range| meet(region, range)));
