@@ -32,7 +32,7 @@ class Properties:
     title = "properties on the host"
 
     def run(self, current: Step) -> in_guest.Result:
-        env = {"CARGO_TARGET_DIR": str(OWN / "host"), "PROPTEST_CASES": "20000"}
+        env = {"CARGO_TARGET_DIR": str(OWN / "host"), "PROPTEST_CASES": "3000"}
         problem = ""
         try:
             toolchain.run(current, ["cargo", "test", "--locked", "-p", "damon", "properties"], cwd=REPO / "tests/host", env=env)

@@ -297,6 +297,7 @@ def test_all_at_once(damon: Damon, learned: Kdamond, shared_workload: Workload, 
     assert (now["ops"], now["pause"], len(now["schemes"])) == ("fvaddr", not paused, 3)
     assert now["attrs"] == {
         "sample_us": 10000, "aggr_us": 300000, "update_us": 2000000, "min_nr_regions": 20, "max_nr_regions": 90,
+        "intervals_goal": {"access_bp": 0, "aggrs": 0, "min_sample_us": 0, "max_sample_us": 0},
     }  # fmt: skip
     assert [ranges(target["regions"]) for target in now["targets"]] == [[shared_workload.area], [others[0].area]]
     assert all(len(region["probe_hits"]) == 1 for region in status.regions(damon))
