@@ -10,7 +10,6 @@ from typing import Any, Protocol, cast
 import accuracy
 import aggregation
 import growth
-import memory
 import paused
 import request_times
 import sampling
@@ -59,11 +58,11 @@ class Group(Protocol):
         """Why the record may be worthless."""
 
 
-MODULES = (accuracy, schemes, sampling, growth, aggregation, paused, request_times, memory)
+MODULES = (accuracy, schemes, sampling, growth, aggregation, paused, request_times)
 GROUPS: dict[str, Group] = {module.NAME: cast(Group, module) for module in MODULES}
 
 # Those that tell in a minute whether what is cheap still is, and by far enough from their goals that one repetition does.
-QUICK = ("sampling/vaddr 1000", "sampling/vaddr 4000", "sampling/thp 1000", "paused/1000 regions", "requests/500 ms")
+QUICK = ("sampling/vaddr 1000", "sampling/vaddr 4000", "sampling/thp 1000", "paused/1000 regions", "request_times/500 ms")
 
 
 def find(name: str) -> tuple[Group, Any]:

@@ -16,7 +16,7 @@ from figures import Figure, Goal
 from processes import Process, processes
 from workload import MIB
 
-NAME = "requests"
+NAME = "request_times"
 TITLE = "Time of requests"
 SETTINGS = "64 MiB, 10 regions, an aggregation interval of 20 samples, one scheme that counts regions."
 NOTES = """\

@@ -50,9 +50,11 @@ class Case:
             "free": "free memory", "reserved": "address space without memory",
         }[self.kind]  # fmt: skip
         size = f"{self.size} MiB" if self.size < 1024 else f"{self.size / 1024:g} GiB"
-        who = f" of each of {self.count} processes" if self.count > 1 and self.kind != "file" else ""
-        who = f" of {self.count} processes" if self.count > 1 and self.kind == "file" else who
-        return f"{self.regions:,} regions in {size} of {what}{who}, {'vaddr' if self.ops != 'paddr' else 'paddr'}."
+        if self.ops == "paddr":
+            who = "nothing else" if self.kind == "free" else f"{size} of {what} of {self.count} process{'es' if self.count > 1 else ''}"
+            return f"{self.regions:,} regions in all memory of the machine, 3 GiB, with {who} in it, paddr."
+        who = f" of each of {self.count} processes" if self.count > 1 else ""
+        return f"{self.regions:,} regions in {size} of {what}{who}, vaddr."
 
 
 CASES = [
