@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import cost
 import trace_events
 import truth
 from damon_tree import Damon, Kdamond, wait_until
@@ -164,11 +165,7 @@ CASES = [Case(**its) for its in PATTERNS] + [
 
 
 def unsupported(case: Case, damon: Damon) -> str | None:
-    """Why a DAMON can't do a case."""
-    kdamond = damon.kdamond()
-    known = kdamond.context.read("avail_operations").split()
-    damon.reset()
-    return None if case.ops in known else f"no {case.ops}"
+    return cost.unsupported(case.ops, damon)
 
 
 def lost_events(trace: trace_events.Trace) -> int:

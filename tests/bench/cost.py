@@ -69,6 +69,13 @@ def start(
     return kdamond
 
 
+def unsupported(ops: str, damon: Damon) -> str | None:
+    """Why a DAMON can't do a case with these operations."""
+    known = damon.kdamond().context.read("avail_operations").split()
+    damon.reset()
+    return None if ops in known else f"no {ops}"
+
+
 def count_regions(kdamond: Kdamond, size: int) -> float:
     """How many regions there are in `size` bytes. Ends the measurement: schemes are committed."""
     kdamond.add_stat_schemes()
