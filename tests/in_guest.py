@@ -112,10 +112,11 @@ STRESS_KERNEL = "kunit.enable=0 loglevel=5 movablecore=1G"
 STRESS_PATIENCE_SECONDS = 90
 
 
-def stress(kind: str, seconds: int, seed: int | None = None) -> Program:
+def stress(kind: str, seconds: int, seed: int | None = None, *options: str) -> Program:
     """Everything at once for `seconds` of guest time, or ten minutes more until all has been tried."""
     seed = random.randrange(10**6) if seed is None else seed
     command = f'stress/stress --module "$DAMON_RS_MODULE" --seconds {seconds} --seed {seed} --patience {STRESS_PATIENCE_SECONDS}'
+    command = " ".join((command, *options))
     # A boot, the unpacking of the guest and the search for leaks come on top, on a busy machine.
     return Program("stress", kind, command, (f"--timeout={seconds + 1200}", f"--append={STRESS_KERNEL}"), load=False)
 
@@ -145,7 +146,8 @@ def lane(seed: int = SEED) -> list[Program]:
         fuzz("stock", 100_000, 1800, "--self-test", f"--seed {seed}"),
         fuzz("test", 1_000, 600, f"--seed {seed}"),
         faults(12, 5, 1800),
-        stress("test", 60, seed),
+        # In what time the rest leaves. What was not come to is told.
+        stress("test", 60, seed, "--in-time"),
     ]
 
 
@@ -158,7 +160,7 @@ KASAN_TESTS = ("test_unload.py", "test_page_flags.py", "test_reclaim.py", "test_
 def kasan_lane(seed: int = SEED) -> list[Program]:
     """What the KASAN kernel is for: use after free, releases that come late, and pages without an idle flag."""
     return [
-        stress("kasan", 60, seed),
+        stress("kasan", 60, seed, "--in-time"),
         some_tests("unloading and monitoring", "kasan", f"-k '{KASAN_CHOICE}'", *KASAN_TESTS),
     ]
 

@@ -93,6 +93,7 @@ extern struct options {
 	unsigned long patience_s;	/* for one operation */
 	unsigned int kdamonds;
 	uint64_t seed;
+	bool in_time;			/* ends in time, whatever was not done by then */
 	bool stuck;			/* only one worker, which waits for ever */
 	const char *self;		/* this program's file */
 } opt;
