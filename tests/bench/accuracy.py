@@ -201,7 +201,8 @@ class Session:
         kdamond.context.write("targets/nr_targets", 1)
         # All memory that is contiguous in the way most of the process's is.
         assert self.runs
-        ram = system_ram(max(self.runs, key=lambda run: run[2])[1])
+        longest = max(self.runs, key=lambda run: run[2])[1]
+        ram = next(its for its in system_ram() if its[0] <= longest < its[1])
         kdamond.set_init_regions([ram])
         return kdamond, ram[0]
 
