@@ -27,7 +27,9 @@ from progress import Failure, run_main
 
 READY = "damon-rs: sampling"
 # Of what QEMU writes. A line is an instruction and has some 90 bytes.
-LOG_BYTES = 400 << 20
+LOG_BYTES = 800 << 20
+# What both DAMONs sleep in between two samples.
+SLEEP = "schedule_hrtimeout_range_clock"
 
 
 class Monitor:
@@ -64,6 +66,10 @@ class Symbols:
         )
         self.starts = [start for start, _, _ in found]
         self.names = [(name, module) for _, name, module in found]
+
+    def start(self, function: str) -> int:
+        """Where the kernel's function of this name begins."""
+        return self.starts[self.names.index((function, ""))]
 
     def find(self, address: int) -> tuple[str, str, int] | None:
         """The function that an address is in, its module and the offset in it."""
@@ -106,15 +112,28 @@ def record(case: str, side: str, folder: Path) -> Path:
     return log
 
 
-def addresses(log: Path) -> collections.Counter[int]:
+def whole_samples(log: Path, sleep: int) -> tuple[collections.Counter[int], int]:
+    """How often the instruction at each address ran from the first sleep in the log to the last, and how many samples that is. `sleep` is
+    where the function begins that a kdamond sleeps in. What is before the first and behind the last sleep is a part of a sample."""
     counts: collections.Counter[int] = collections.Counter()
+    current: collections.Counter[int] = collections.Counter()
+    sleeps = 0
     with open(log, encoding="ascii", errors="replace") as lines:
         for line in lines:
             # Trace 0: 0x7f… [cs_base/pc/flags/cflags] symbol
             parts = line.split("/", 2)
-            if len(parts) == 3 and line.startswith("Trace"):
-                counts[int(parts[1], 16)] += 1
-    return counts
+            if len(parts) != 3 or not line.startswith("Trace"):
+                continue
+            address = int(parts[1], 16)
+            if address == sleep:
+                if sleeps:
+                    counts.update(current)
+                current.clear()
+                sleeps += 1
+            current[address] += 1
+    if sleeps < 2:
+        raise Failure("no whole sample was recorded: take a case with fewer regions")
+    return counts, sleeps - 1
 
 
 def source_lines(module: Path, found: dict[tuple[str, int], int]) -> collections.Counter[str]:
@@ -160,33 +179,31 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         log = record(arguments.case, "in-tree" if arguments.in_tree else "ours", folder)
-        counts = addresses(log)
         symbols = Symbols((folder / "kallsyms").read_text(encoding="ascii"))
+        counts, samples = whole_samples(log, symbols.start(SLEEP))
         regions = float((folder / "regions").read_text())
     functions: collections.Counter[tuple[str, str]] = collections.Counter()
     offsets: dict[tuple[str, int], int] = {}
-    samples = 0
     for address, count in counts.items():
         symbol = symbols.find(address)
         if symbol and address >= 1 << 63:
             functions[symbol[:2]] += count
             if symbol[1].startswith("damon"):
                 offsets[symbol[0], symbol[2]] = count
-            if symbol[0] == "schedule_hrtimeout_range_clock" and not symbol[2]:
-                samples = count
-    print(f"{samples} sleeps, {regions:.0f} regions; instructions per region and sample:")
-    scale = 1 / max(samples, 1) / regions
+    print(f"{samples} samples, {regions:.0f} regions; instructions per region and sample:")
+    scale = 1 / samples / regions
+    module_file = build.module("stock", kernel.SERIES)[0] if arguments.lines or arguments.code is not None else Path()
     for (function, module), count in functions.most_common():
         if count * scale >= arguments.least:
             print(f"{count * scale:8.1f}  {function} {module}")
     if arguments.lines:
         print("by line:")
-        for line, count in source_lines(build.module("stock", kernel.SERIES)[0], offsets).most_common():
+        for line, count in source_lines(module_file, offsets).most_common():
             if count * scale >= arguments.least:
                 print(f"{count * scale:8.1f}  {line}")
     if arguments.code is not None:
         for function in sorted({name for name, _ in offsets if arguments.code in name}):
-            print(f"{function}:", *listing(build.module("stock", kernel.SERIES)[0], function, offsets), sep="\n")
+            print(f"{function}:", *listing(module_file, function, offsets), sep="\n")
     return 0
 
 
