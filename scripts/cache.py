@@ -171,3 +171,10 @@ def copy(source: Path, target: Path) -> None:
     """Copies a file or a symbolic link, making the folders it needs."""
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy2(source, target, follow_symlinks=False)
+
+
+def tree_files(*patterns: str) -> list[Path]:
+    """The files of the tree, committed or about to be; not what a build has left there."""
+    git = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *patterns]
+    names = subprocess.run(git, cwd=REPO, capture_output=True, text=True, check=True).stdout.split("\0")
+    return [path for path in (REPO / name for name in sorted(set(names)) if name) if path.is_file()]

@@ -13,7 +13,7 @@ import subprocess
 from pathlib import Path
 
 import toolchain
-from cache import LOGS, OWN, REPO
+from cache import LOGS, OWN, REPO, tree_files
 from progress import Failure, Step, run_main, step
 
 DEBIAN = REPO / "scripts/debian"
@@ -33,13 +33,6 @@ def default_version() -> str:
     return f"0.{result.stdout.strip()}"
 
 
-def tracked(name: str) -> list[Path]:
-    """The files of the tree below a path; not what a build has left there."""
-    git = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", name]
-    found = subprocess.run(git, cwd=REPO, capture_output=True, text=True, check=True).stdout.split("\0")
-    return [path for path in map(Path, sorted(set(found))) if path.name and (REPO / path).is_file()]
-
-
 def place(source: Path, target: Path, version: str | None = None) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     if version is None:
@@ -53,14 +46,14 @@ def place(source: Path, target: Path, version: str | None = None) -> None:
 def stage(root: Path, version: str) -> None:
     """The package's tree."""
     source = root / f"usr/src/damon-rs-{version}"
-    for path in (path for name in SOURCE for path in tracked(name)):
-        place(REPO / path, source / path)
+    for path in tree_files(*SOURCE):
+        place(path, source / path.relative_to(REPO))
     place(DEBIAN / "dkms.conf", source / "dkms.conf", version)
     for script, program in PROGRAMS.items():
         place(REPO / script, root / "usr/sbin" / program)
     documents = root / "usr/share/doc/damon-rs-dkms"
-    for path in (path for name in DOCUMENTS for path in tracked(name)):
-        place(REPO / path, documents / path)
+    for path in tree_files(*DOCUMENTS):
+        place(path, documents / path.relative_to(REPO))
     place(REPO / "COPYING", documents / "copyright")
     for name in SCRIPTS:
         place(DEBIAN / name, root / "DEBIAN" / name, version)

@@ -10,7 +10,6 @@ import argparse
 import contextlib
 import os
 import re
-import subprocess
 import sys
 import threading
 import xml.etree.ElementTree
@@ -27,7 +26,7 @@ import kernel  # noqa: E402
 import panics  # noqa: E402
 import toolchain  # noqa: E402
 import unsafe  # noqa: E402
-from cache import CACHE, LOGS, OWN, REPO  # noqa: E402
+from cache import CACHE, LOGS, OWN, REPO, tree_files  # noqa: E402
 from progress import Failure, Step, run_main, say  # noqa: E402
 
 import in_guest  # noqa: E402
@@ -64,13 +63,6 @@ def passed_if_quiet(name: str, complaints: list[str]) -> Counts:
 
 def tail(log: Path, lines: int = 30) -> list[str]:
     return log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]
-
-
-def tree_files(*patterns: str) -> list[Path]:
-    """The files of the tree, committed or about to be."""
-    git = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *patterns]
-    names = subprocess.run(git, cwd=REPO, capture_output=True, text=True, check=True).stdout.split("\0")
-    return [path for path in (REPO / name for name in sorted(set(names)) if name) if path.is_file()]
 
 
 def rustfmt(fix: bool) -> Callable[[Step], Counts]:
@@ -166,8 +158,7 @@ def guest_tests(kind: str) -> Test:
         results = [out / name for name in ("junit.xml", "again.xml")]
         for path in results:
             path.unlink(missing_ok=True)
-        pytest = "python3 -m pytest -o cache_dir=/tmp/pytest -q -ra"
-        command = f"{{ {pytest} --junitxml=/out/junit.xml || {{ [ $? = 1 ] && {pytest} --lf --junitxml=/out/again.xml; }}; }}"
+        command = in_guest.pytest(first="--junitxml=/out/junit.xml", again="--junitxml=/out/again.xml")
         problem, complaints = in_guest.in_guest(step, kind, command, "--timeout=4500", out=out)
         counts = read_junit(results[0])
         if counts.failed and results[1].exists():
