@@ -121,10 +121,11 @@ def stress(kind: str, seconds: int, seed: int | None = None, *options: str) -> P
     return Program("stress", kind, command, (f"--timeout={seconds + 1200}", f"--append={STRESS_KERNEL}"), load=False)
 
 
-def pytest(*arguments: str) -> str:
-    """A command that runs guest tests. What fails is tried once more: an emulated machine can be too slow once."""
+def pytest(*arguments: str, first: str = "", again: str = "") -> str:
+    """A command that runs guest tests. What fails is tried once more, with options of each attempt's own: many tests look at what a process
+    does within some milliseconds, for which an emulated machine can be too slow once."""
     once = " ".join(("python3 -m pytest -o cache_dir=/tmp/pytest -q -ra", *arguments))
-    return f"{{ {once} || {{ [ $? = 1 ] && {once} --lf; }}; }}"
+    return f"{{ {once} {first} || {{ [ $? = 1 ] && {once} --lf {again}; }}; }}"
 
 
 def some_tests(name: str, kind: str, *arguments: str) -> Program:
