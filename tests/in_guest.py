@@ -2,6 +2,7 @@
 """Runs a command of the tests in the guest, with the module at hand."""
 
 import random
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -133,6 +134,20 @@ def some_tests(name: str, kind: str, *arguments: str) -> Program:
     return Program(name, kind, pytest(*arguments), ("--timeout=2400", "--append=kunit.enable=0"))
 
 
+# Guest tests that look at no time, and take long on the test kernel. There they are a run of their own, beside the others.
+UNHURRIED = (
+    "test_bad_input.py",
+    "test_clients.py::test_selftest[sysfs.sh]",
+    "test_commit_parameters.py",
+    "test_limits.py",
+    "test_unload.py",
+)
+
+
+def unhurried(kind: str) -> Program:
+    return some_tests("unhurried guest tests", kind, *map(shlex.quote, UNHURRIED))
+
+
 def nodes(kind: str) -> Program:
     """The guest tests of what takes several nodes. Debian's kernel measures pressure only if it is told to."""
     command = pytest("test_actions_nodes.py", "test_goals.py::test_pressure")
@@ -147,6 +162,7 @@ def lane(seed: int = SEED) -> list[Program]:
     """Those that are cheap enough for `make test`: of each what it is for, none for as long as it could go on."""
     return [
         day(1200),
+        unhurried("test"),
         nodes("stock"),
         nodes("test"),
         fuzz("stock", 100_000, 1800, "--self-test", f"--seed {seed}"),
