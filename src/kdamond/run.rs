@@ -51,6 +51,8 @@ pub(crate) struct Kdamond<O: Operations, E: Events, M: Machine> {
     schedule: Schedule,
     /// When the outstanding sample was prepared. `None` at the start and while paused.
     prepared: Option<Moment>,
+    /// A moment that has passed. The clock is not asked for more than is needed to know what is due.
+    passed: Moment,
     inbox: Inbox<Context<O>, dyn Walker>,
 }
 
@@ -70,6 +72,7 @@ impl<O: Operations + 'static, E: Events, M: Machine> Kdamond<O, E, M> {
             events,
             machine,
             prepared: None,
+            passed: Moment::from_nanos(0),
             inbox,
         }
     }
@@ -143,19 +146,22 @@ impl<O: Operations + 'static, E: Events, M: Machine> Kdamond<O, E, M> {
         if self.context.schemes().is_empty() {
             self.cancel_walk();
         }
-        let Some(prepared) = self.prepared else {
-            self.context.prepare();
-            self.prepared = Some(bell::now());
-            return;
-        };
-        // At least a microsecond, so that an interval of zero leaves the CPU to others.
-        let due = prepared.after_micros(self.context.attrs().sample().0.max(1));
-        if bell::now() < due {
-            self.inbox.bell().sleep_until(due);
-        } else {
-            self.tick();
-            self.prepared = Some(bell::now());
+        match self.prepared {
+            None => self.context.prepare(),
+            Some(prepared) => {
+                // At least a microsecond, so that an interval of zero leaves the CPU to others.
+                let due = prepared.after_micros(self.context.attrs().sample().0.max(1));
+                if self.passed < due {
+                    if self.inbox.bell().sleep_until(due) {
+                        self.passed = due;
+                    }
+                    return;
+                }
+                self.tick();
+            }
         }
+        self.passed = bell::now();
+        self.prepared = Some(self.passed);
     }
 
     /// One sampling tick, in the order of the C DAMON.

@@ -20,6 +20,7 @@
 #include <linux/pgtable.h>
 #include <linux/pid.h>
 #include <linux/psi_types.h>
+#include <linux/rcuwait.h>
 #include <linux/rmap.h>
 #include <linux/sched.h>
 #include <linux/sched/mm.h>
@@ -207,9 +208,9 @@ struct folio *damon_rs_helper_pmd_folio(pmd_t pmd)
 	return pfn_folio(pmd_pfn(pmd));
 }
 
-spinlock_t *damon_rs_helper_pmd_lockptr(struct mm_struct *mm, pmd_t *pmd)
+spinlock_t *damon_rs_helper_pmd_lock(struct mm_struct *mm, pmd_t *pmd)
 {
-	return pmd_lockptr(mm, pmd);
+	return pmd_lock(mm, pmd);
 }
 
 /* Zero where the address has to be translated, and where there is no array of all pages. */
@@ -290,19 +291,9 @@ bool damon_rs_helper_folio_test_anon(struct folio *folio)
 	return folio_test_anon(folio);
 }
 
-bool damon_rs_helper_p4d_none(p4d_t p4d)
-{
-	return p4d_none(p4d);
-}
-
 p4d_t *damon_rs_helper_p4d_offset(pgd_t *pgd, unsigned long addr)
 {
 	return p4d_offset(pgd, addr);
-}
-
-bool damon_rs_helper_pgd_none(pgd_t pgd)
-{
-	return pgd_none(pgd);
 }
 
 pgd_t *damon_rs_helper_pgd_offset(struct mm_struct *mm, unsigned long addr)
@@ -315,14 +306,13 @@ pmd_t *damon_rs_helper_pmd_table(pud_t pud)
 	return pmd_offset(&pud, 0);
 }
 
-struct damon_rs_pte_table damon_rs_helper_pte_table(struct mm_struct *mm, pmd_t pmd)
+/* What is left of pte_offset_map_lock() where the caller looks at the entry, before and after. */
+struct damon_rs_pte_table damon_rs_helper_pte_table_lock(struct mm_struct *mm, pmd_t pmd)
 {
-	return (struct damon_rs_pte_table){ .ptes = pte_offset_kernel(&pmd, 0), .lock = pte_lockptr(mm, &pmd) };
-}
+	struct damon_rs_pte_table table = { .ptes = pte_offset_kernel(&pmd, 0), .lock = pte_lockptr(mm, &pmd) };
 
-bool damon_rs_helper_pud_is_table(pud_t pud)
-{
-	return pud_present(pud) && !pud_leaf(pud);
+	spin_lock(table.lock);
+	return table;
 }
 
 pud_t *damon_rs_helper_pud_offset(p4d_t *p4d, unsigned long addr)
@@ -340,12 +330,24 @@ struct pid *damon_rs_helper_get_pid(struct pid *pid)
 	return get_pid(pid);
 }
 
+bool damon_rs_helper_pid_has_task(struct pid *pid)
+{
+	return pid_has_task(pid, PIDTYPE_PID);
+}
+
 #ifdef CONFIG_PSI
 u64 damon_rs_helper_psi_some_mem(struct psi_group *group)
 {
 	return READ_ONCE(group->total[PSI_AVGS][PSI_MEM_SOME]);
 }
 #endif
+
+/* How rcuwait_wait_event() begins. */
+void damon_rs_helper_prepare_to_rcuwait(struct rcuwait *w, unsigned int state)
+{
+	prepare_to_rcuwait(w);
+	set_current_state(state);
+}
 
 /* What DEFINE_FOLIO_VMA_WALK() makes. */
 void damon_rs_helper_folio_vma_walk(struct page_vma_mapped_walk *walk, struct folio *folio, struct vm_area_struct *vma,

@@ -12,6 +12,7 @@
 #include <linux/mm.h>
 #include <linux/pid.h>
 #include <linux/psi_types.h>
+#include <linux/rcuwait.h>
 #include <linux/rmap.h>
 
 /* linux/gfp.h */
@@ -62,7 +63,7 @@ bool damon_rs_helper_folio_try_get(struct folio *folio);
 void damon_rs_helper_vma_iter_init(struct vma_iterator *vmi, struct mm_struct *mm, unsigned long addr);
 struct vm_area_struct *damon_rs_helper_vma_next(struct vma_iterator *vmi);
 struct folio *damon_rs_helper_pmd_folio(pmd_t pmd);
-spinlock_t *damon_rs_helper_pmd_lockptr(struct mm_struct *mm, pmd_t *pmd);
+spinlock_t *damon_rs_helper_pmd_lock(struct mm_struct *mm, pmd_t *pmd);
 unsigned long damon_rs_helper_frame_mask(void);
 struct page *damon_rs_helper_first_page(void);
 struct folio *damon_rs_helper_pte_folio(pte_t pte);
@@ -90,27 +91,28 @@ bool damon_rs_helper_folio_test_anon(struct folio *folio);
 bool damon_rs_helper_folio_trylock(struct folio *folio);
 
 /* linux/pgtable.h */
-bool damon_rs_helper_p4d_none(p4d_t p4d);
 p4d_t *damon_rs_helper_p4d_offset(pgd_t *pgd, unsigned long addr);
-bool damon_rs_helper_pgd_none(pgd_t pgd);
 pgd_t *damon_rs_helper_pgd_offset(struct mm_struct *mm, unsigned long addr);
 pmd_t *damon_rs_helper_pmd_table(pud_t pud);
 struct damon_rs_pte_table {
 	pte_t *ptes;
 	spinlock_t *lock;
 };
-struct damon_rs_pte_table damon_rs_helper_pte_table(struct mm_struct *mm, pmd_t pmd);
-bool damon_rs_helper_pud_is_table(pud_t pud);
+struct damon_rs_pte_table damon_rs_helper_pte_table_lock(struct mm_struct *mm, pmd_t pmd);
 pud_t *damon_rs_helper_pud_offset(p4d_t *p4d, unsigned long addr);
 bool damon_rs_helper_test_and_clear_young(unsigned long *entry);
 
 /* linux/pid.h */
 struct pid *damon_rs_helper_get_pid(struct pid *pid);
+bool damon_rs_helper_pid_has_task(struct pid *pid);
 
 /* linux/psi.h */
 #ifdef CONFIG_PSI
 u64 damon_rs_helper_psi_some_mem(struct psi_group *group);
 #endif
+
+/* linux/rcuwait.h */
+void damon_rs_helper_prepare_to_rcuwait(struct rcuwait *w, unsigned int state);
 
 /* linux/rmap.h */
 void damon_rs_helper_folio_vma_walk(struct page_vma_mapped_walk *walk, struct folio *folio, struct vm_area_struct *vma,

@@ -22,8 +22,10 @@
 //! [`include/linux/mmap_lock.h`](srctree/include/linux/mmap_lock.h)
 
 use kernel::{
+    bindings as c,
     mm::MmWithUser,
-    page::PAGE_SIZE, //
+    page::PAGE_SIZE,
+    sync::rcu, //
 };
 
 use crate::bindings;
@@ -43,7 +45,6 @@ use area::{
     AreaKind, //
 };
 use directory::Directory;
-use entry::Leaf;
 use frames::Frames;
 use leaf::LeafTable;
 use span::Span;
@@ -69,19 +70,23 @@ pub(super) use word::EntryWord;
 /// they are empty: under the lock of the leaf table, and freed by RCU.
 ///
 /// The cursor walks only inside of an area that it has locked, of an address space that has users.
-/// This leaves the third way, for which [`LeafTable`] looks again after locking.
+/// This leaves the third way: for that, tables are looked for under RCU, and [`LeafTable`] looks
+/// again after locking. A table that is locked stays in place without RCU.
 ///
 /// # Invariants
 ///
 /// - `directory` and `notifiers` were found while `area` was locked, and belong to it. Empty spans
 ///   stand for nothing known.
-/// - `table` belongs to every address of `span`, all of which are in `area` unless it is `Absent`.
+/// - `table` was locked for every address of `span`, all of which are in `area`. Where it is `None`,
+///   nothing is mapped at these addresses.
 pub(crate) struct Cursor<'mm> {
     mm: &'mm MmWithUser,
     /// Where `table` is all that needs to be known.
     span: Span,
     /// Declared before the area because it is dropped in this order.
-    table: LeafTable,
+    table: Option<LeafTable>,
+    /// Taken to look for a table, and kept for the next ones.
+    rcu: Option<rcu::Guard>,
     directory: Directory,
     frames: Frames,
     notifiers: Notifiers,
@@ -95,7 +100,8 @@ impl<'mm> Cursor<'mm> {
         Self {
             mm,
             span: Span::EMPTY,
-            table: LeafTable::Absent,
+            table: None,
+            rcu: None,
             directory: Directory::UNKNOWN,
             frames: Frames::get(),
             notifiers: Notifiers::none(),
@@ -113,12 +119,7 @@ impl<'mm> Cursor<'mm> {
         if !self.span.contains(addr) {
             self.seek(addr);
         }
-        let leaf = match &self.table {
-            LeafTable::Absent => return None,
-            LeafTable::Ptes { ptes, .. } => Leaf::pte(*ptes, addr),
-            LeafTable::Pmd { pmd, .. } => Leaf::pmd(*pmd, addr),
-            LeafTable::HugeTlb { entry, shift, .. } => Leaf::hugetlb(*entry, addr, *shift),
-        };
+        let leaf = self.table.as_ref()?.leaf(addr);
         // SAFETY: `addr` is in `span`, so this is its entry in a table that is locked as long as
         // `table` stays as it is, and that is as long as the cursor is borrowed.
         unsafe { Entry::new(leaf, &self.frames, &self.notifiers) }
@@ -133,9 +134,8 @@ impl<'mm> Cursor<'mm> {
             if !self.span.contains(addr) {
                 self.seek(addr);
             }
-            match (&self.table, &self.area) {
-                (LeafTable::Absent, _) | (_, None) => {}
-                (_, Some(area)) => return Some((addr, area.origin())),
+            if let (Some(_), Some(area)) = (&self.table, &self.area) {
+                return Some((addr, area.origin()));
             }
             let next = self.span.end()?;
             // Also where it is not known for how long there is nothing.
@@ -172,9 +172,10 @@ impl<'mm> Cursor<'mm> {
             AreaKind::Usual => {}
             AreaKind::HugeTlb { shift } => {
                 // SAFETY: The area is one of this mm, and the table is left before the area is.
-                self.table = unsafe { LeafTable::lock_hugetlb(self.mm, area, addr, shift) };
-                // INVARIANT: The entry is that of all these addresses.
-                self.span = Span::block(addr, shift).intersection(area.span());
+                let (table, span) = unsafe { LeafTable::lock_hugetlb(self.mm, area, addr, shift) };
+                // INVARIANT: That is the table, or there is none, for all these addresses.
+                self.table = table;
+                self.span = span.intersection(area.span());
                 return;
             }
             AreaKind::Foreign => {
@@ -193,22 +194,24 @@ impl<'mm> Cursor<'mm> {
                 }
             }
         }
-        let (pmd, span) = self.directory.entry(addr);
-        // SAFETY: The address is in the area, and the table is left before the area is.
-        self.table = unsafe { LeafTable::lock(self.mm, pmd) };
-        // INVARIANT: The PMD entry is that of all these addresses.
-        self.span = span.intersection(area.span());
+        let rcu = self.rcu.get_or_insert_with(rcu::read_lock);
+        // SAFETY: The address is in the area and the directory, and the table is left before the
+        // area is.
+        self.table = unsafe { LeafTable::lock(self.mm, &self.directory, addr, rcu) };
+        // INVARIANT: These addresses have the same PMD entry.
+        self.span = Span::block(addr, c::PMD_SHIFT).intersection(area.span());
     }
 
     /// Unlocks the current table.
     fn leave_table(&mut self) {
         self.span = Span::EMPTY;
-        self.table = LeafTable::Absent;
+        self.table = None;
     }
 
     /// Unlocks the current area.
     fn leave_area(&mut self) {
         self.leave_table();
+        self.rcu = None;
         self.directory = Directory::UNKNOWN;
         self.area = None;
     }
@@ -227,9 +230,14 @@ impl<'mm> Cursor<'mm> {
             self.leave_area();
             // SAFETY: No lock is held any longer.
             unsafe { bindings::damon_rs_helper_cond_resched() };
-        } else if self.table.is_brief() || self.table.is_contended() {
-            self.leave_table();
+            return;
         }
+        match &self.table {
+            Some(table) if !table.is_brief() && !table.is_contended() => {}
+            _ => self.leave_table(),
+        }
+        // What waits for RCU does not tell.
+        self.rcu = None;
     }
 }
 

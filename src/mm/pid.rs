@@ -49,10 +49,8 @@ impl Pid {
 
     /// Whether there still is a process: true until its parent has waited for it.
     pub fn is_alive(&self) -> bool {
-        let _rcu = rcu::read_lock();
-        // SAFETY: The pid is valid by the type invariants, and we are inside of an RCU read-side
-        // critical section.
-        !unsafe { c::pid_task(self.0.as_ptr(), c::pid_type_PIDTYPE_PID) }.is_null()
+        // SAFETY: The pid is valid by the type invariants. Its task is not looked at.
+        unsafe { bindings::damon_rs_helper_pid_has_task(self.0.as_ptr()) }
     }
 
     /// The address space of this process, `None` once it has ended. Kernel threads have none

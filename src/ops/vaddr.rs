@@ -130,6 +130,7 @@ fn look_at<const PROBES: bool>(mm: &MmWithUser, regions: &mut [Region], pass: &m
     let mut cursor = Cursor::new(mm);
     let mut remembered = Remembered::nothing();
     for batch in regions.chunks_mut(BATCH) {
+        cursor.relax();
         for region in batch {
             if let (true, Some(addr)) = (PROBES, region.sample()) {
                 // CAST: Both have 64 bits.
@@ -150,7 +151,6 @@ fn look_at<const PROBES: bool>(mm: &MmWithUser, regions: &mut [Region], pass: &m
                 }
             }
         }
-        cursor.relax();
     }
 }
 

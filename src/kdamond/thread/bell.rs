@@ -2,16 +2,20 @@
 
 //! What a kdamond sleeps on: a bell that anyone can ring, and an hrtimer.
 //!
+//! One thread sleeps, so what wakes it is an `rcuwait`: the place where it leaves word that it does.
+//! There is no queue to enter and to leave, and no lock.
+//!
 //! `CondVar` of the kernel crate counts its time limits in jiffies (4 ms at HZ=250), which is too
 //! coarse for a sampling interval of 5 ms.
 
 use crate::{
+    bindings,
     engine::Micros,
     kdamond::moment::Moment, //
 };
 use kernel::{
-    bindings,
-    ffi::c_int,
+    bindings as c,
+    ffi::c_uint,
     prelude::*,
     sync::{
         atomic::{
@@ -27,7 +31,7 @@ use kernel::{
 };
 
 /// The state of a sleeper: not to be woken by signals, and no load.
-const TASK_IDLE: c_int = bindings::TASK_IDLE as c_int;
+const TASK_IDLE: c_uint = c::TASK_IDLE as c_uint;
 
 /// By how much a sleep may be longer, so that it can share an interrupt with others: the
 /// microsecond that the C DAMON allows.
@@ -37,7 +41,7 @@ const SLACK_NANOS: u64 = 1000;
 pub(crate) fn now() -> Moment {
     // SAFETY: May be called in any context once timekeeping runs, which it does when modules are
     // loaded.
-    let nanos = unsafe { bindings::ktime_get() };
+    let nanos = unsafe { c::ktime_get() };
     Moment::from_nanos(nanos.unsigned_abs())
 }
 
@@ -58,12 +62,15 @@ impl Moment {
 pub(crate) struct Bell {
     rung: Atomic<bool>,
     #[pin]
-    sleeper: Opaque<bindings::wait_queue_head>,
+    sleeper: Opaque<c::rcuwait>,
 }
 
-// SAFETY: A wait queue may be used and dropped by any thread, it has a lock of its own.
+// SAFETY: What is in an `rcuwait` is a thread that sleeps, and that is in `sleep_until` meanwhile and
+// has a reference to the bell.
 unsafe impl Send for Bell {}
-// SAFETY: As above, and `rung` is atomic.
+// SAFETY: An `rcuwait` is made to be woken by any thread. If two should sleep at the same time, one
+// may sleep to its deadline; the other puts itself in, and what is taken out is nobody. `rung` is
+// atomic.
 unsafe impl Sync for Bell {}
 
 impl Bell {
@@ -72,16 +79,9 @@ impl Bell {
         Arc::pin_init(
             pin_init!(Self {
                 rung: Atomic::new(false),
-                sleeper <- Opaque::ffi_init(|slot| {
-                    // SAFETY: `slot` is valid memory for a wait queue head that will not move, name
-                    // and key are static.
-                    unsafe {
-                        bindings::__init_waitqueue_head(
-                            slot,
-                            c"damon_bell".as_char_ptr(),
-                            kernel::static_lock_class!().as_ptr(),
-                        )
-                    }
+                // As `rcuwait_init` does it.
+                sleeper: Opaque::new(c::rcuwait {
+                    task: core::ptr::null_mut(),
                 }),
             }),
             GFP_KERNEL,
@@ -91,17 +91,10 @@ impl Bell {
     /// Rings. May be called in any context.
     pub(crate) fn ring(&self) {
         self.rung.store(true, Release);
-        // SAFETY: The wait queue head was initialised by `new` and lives as long as `self`.
-        // `__wake_up` takes its lock, which orders it against `prepare_to_wait` below: either the
-        // sleeper is in the queue and is woken, or it enters later and sees `rung`.
-        unsafe {
-            bindings::__wake_up(
-                self.sleeper.get(),
-                bindings::TASK_NORMAL,
-                1,
-                core::ptr::null_mut(),
-            )
-        };
+        // SAFETY: The `rcuwait` was initialised by `new` and lives as long as `self`. The full barrier
+        // that this begins with pairs with the one in `sleep_until`: either the sleeper is found and
+        // woken, or it comes later and sees `rung`.
+        unsafe { c::rcuwait_wake_up(self.sleeper.get()) };
     }
 
     /// Takes note of the rings so far. To be called before looking at what they were for.
@@ -111,28 +104,30 @@ impl Bell {
         self.rung.load(Acquire) && self.rung.xchg(false, Full)
     }
 
-    /// Sleeps until the bell rings, or until `deadline`.
+    /// Sleeps until the bell rings, or until `deadline`. Whether that has passed: if not, it may have
+    /// all the same.
     ///
     /// Process context, no locks held. Counts as idle, not as load. May return early.
-    pub(crate) fn sleep_until(&self, deadline: Moment) {
-        let wait = Opaque::<bindings::wait_queue_entry>::uninit();
-        // SAFETY: `wait` is valid memory for a wait queue entry.
-        unsafe { bindings::init_wait(wait.get()) };
-        // SAFETY: The head was initialised by `new`, the entry just now. The entry leaves the queue
-        // by `finish_wait` below, before it goes out of scope.
-        unsafe { bindings::prepare_to_wait(self.sleeper.get(), wait.get(), TASK_IDLE) };
+    pub(crate) fn sleep_until(&self, deadline: Moment) -> bool {
+        let mut passed = false;
+        // SAFETY: The `rcuwait` was initialised by `new`. The current thread is taken out of it by
+        // `finish_rcuwait` below. There is a full barrier behind.
+        unsafe { bindings::damon_rs_helper_prepare_to_rcuwait(self.sleeper.get(), TASK_IDLE) };
         if !self.rung.load(Relaxed) {
-            let mut expires: bindings::ktime_t = deadline.as_ktime();
-            // SAFETY: `expires` is valid for the call, the task state was set by `prepare_to_wait`.
-            unsafe {
-                bindings::schedule_hrtimeout_range(
+            let mut expires: c::ktime_t = deadline.as_ktime();
+            // SAFETY: `expires` is valid for the call, the task state was set just now.
+            let left = unsafe {
+                c::schedule_hrtimeout_range(
                     &mut expires,
                     SLACK_NANOS,
-                    bindings::hrtimer_mode_HRTIMER_MODE_ABS,
+                    c::hrtimer_mode_HRTIMER_MODE_ABS,
                 )
             };
+            // Zero where the timer has expired, and it does so no earlier.
+            passed = left == 0;
         }
-        // SAFETY: Both are valid and `wait` was given to `prepare_to_wait`.
-        unsafe { bindings::finish_wait(self.sleeper.get(), wait.get()) };
+        // SAFETY: As above.
+        unsafe { c::finish_rcuwait(self.sleeper.get()) };
+        passed
     }
 }

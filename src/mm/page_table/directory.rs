@@ -7,7 +7,10 @@ use kernel::{
     mm::MmWithUser, //
 };
 
-use super::Span;
+use super::{
+    word::Upper,
+    Span, //
+};
 use crate::bindings;
 
 /// How much a table of PMD entries maps.
@@ -51,24 +54,22 @@ impl Directory {
     pub(super) unsafe fn find(mm: &MmWithUser, addr: usize) -> Result<Self, Span> {
         // SAFETY: The top-level table exists as long as the mm, and has an entry for any address.
         let pgd = unsafe { bindings::damon_rs_helper_pgd_offset(mm.as_raw(), addr) };
-        // SAFETY: The entry is valid; it may become non-empty under our eyes.
-        if unsafe { bindings::damon_rs_helper_pgd_none(pgd.read_volatile()) } {
+        // SAFETY: The entry is valid, and a word; it may become non-empty under our eyes.
+        if !unsafe { is_table(pgd.cast()) } {
             // The entry is for more, but only on machines with five levels.
             return Err(Span::block(addr, c::P4D_SHIFT));
         }
-        // SAFETY: The entry is not empty, so there is a table, which the caller promises is not
-        // freed.
+        // SAFETY: The entry points to a table, which the caller promises is not freed.
         let p4d = unsafe { bindings::damon_rs_helper_p4d_offset(pgd, addr) };
-        // SAFETY: As for the level above.
-        if unsafe { bindings::damon_rs_helper_p4d_none(p4d.read_volatile()) } {
+        // SAFETY: As for the level above. Where there are four, it is the same entry.
+        if !unsafe { is_table(p4d.cast()) } {
             return Err(Span::block(addr, c::P4D_SHIFT));
         }
         // SAFETY: As for the level above.
         let pud = unsafe { bindings::damon_rs_helper_pud_offset(p4d, addr) };
         // SAFETY: The entry is valid; it may change under our eyes.
         let pud = unsafe { pud.read_volatile() };
-        // SAFETY: This looks at bits of the value.
-        if !unsafe { bindings::damon_rs_helper_pud_is_table(pud) } {
+        if !matches!(Upper::of(pud.pud), Upper::Table) {
             return Err(Span::block(addr, DIRECTORY_SHIFT));
         }
         // INVARIANT: This is the table that the PUD entry of these addresses points to.
@@ -79,16 +80,30 @@ impl Directory {
         })
     }
 
-    /// The PMD entry of an address of this directory, and the addresses that share it.
-    pub(super) fn entry(&self, addr: usize) -> (*mut c::pmd_t, Span) {
-        let index = (addr >> c::PMD_SHIFT) & (PTRS_PER_PMD - 1);
+    /// The first PMD entry.
+    #[inline]
+    pub(super) fn first(&self) -> *mut c::pmd_t {
+        self.pmds
+    }
+
+    /// The PMD entry of an address of this directory.
+    #[inline]
+    pub(super) fn entry(&self, addr: usize) -> *mut c::pmd_t {
         // A table has this many entries, whatever the address is.
-        (
-            self.pmds.wrapping_add(index),
-            Span::block(addr, c::PMD_SHIFT),
-        )
+        let index = (addr >> c::PMD_SHIFT) & (PTRS_PER_PMD - 1);
+        self.pmds.wrapping_add(index)
     }
 }
 
 /// Entries in a table of PMD entries.
 const PTRS_PER_PMD: usize = 1 << (DIRECTORY_SHIFT - c::PMD_SHIFT);
+
+/// Whether an entry of an upper level points to a table.
+///
+/// # Safety
+///
+/// The pointer must be to an entry of a table that is not freed meanwhile.
+unsafe fn is_table(entry: *const usize) -> bool {
+    // SAFETY: The caller promises that it is there. It is read once, as others may change it.
+    matches!(Upper::of(unsafe { entry.read_volatile() }), Upper::Table)
+}

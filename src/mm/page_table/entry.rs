@@ -54,58 +54,22 @@ pub(crate) struct Forgotten {
 
 /// An entry of a leaf table.
 pub(super) struct Leaf {
-    entry: *mut usize,
+    pub(super) entry: *mut usize,
     /// The first address that it maps.
-    start: usize,
-    shift: u32,
+    pub(super) start: usize,
+    /// It maps `1 << shift` bytes.
+    pub(super) shift: u32,
     /// Whether the area is one of hugetlbfs.
-    hugetlb: bool,
+    pub(super) hugetlb: bool,
 }
 
 impl Leaf {
-    /// The entry of an address in a table of PTE entries.
-    #[inline]
-    pub(super) fn pte(ptes: *mut c::pte_t, addr: usize) -> Self {
-        let index = (addr >> c::PAGE_SHIFT) & (PTRS_PER_PTE - 1);
-        Self {
-            entry: ptes.wrapping_add(index).cast(),
-            start: addr & !((1 << c::PAGE_SHIFT) - 1),
-            shift: c::PAGE_SHIFT,
-            hugetlb: false,
-        }
-    }
-
-    /// A PMD entry that maps memory itself.
-    #[inline]
-    pub(super) fn pmd(pmd: *mut c::pmd_t, addr: usize) -> Self {
-        Self {
-            entry: pmd.cast(),
-            start: addr & !((1 << c::PMD_SHIFT) - 1),
-            shift: c::PMD_SHIFT,
-            hugetlb: false,
-        }
-    }
-
-    /// An entry of an area of hugetlbfs whose pages have `1 << shift` bytes.
-    #[inline]
-    pub(super) fn hugetlb(entry: *mut usize, addr: usize, shift: u32) -> Self {
-        Self {
-            entry,
-            start: addr & usize::MAX.wrapping_shl(shift),
-            shift,
-            hugetlb: true,
-        }
-    }
-
     /// How much it maps.
     #[inline]
     fn size(&self) -> usize {
         1_usize.wrapping_shl(self.shift)
     }
 }
-
-/// Entries in a table of PTE entries.
-const PTRS_PER_PTE: usize = 1 << (c::PMD_SHIFT - c::PAGE_SHIFT);
 
 impl<'cursor> Entry<'cursor> {
     /// What a leaf table has for an address; `None` if it maps no folio.

@@ -5,6 +5,8 @@
 //! This is what `pte_offset_map_lock()` and `pmd_trans_huge_lock()` do for the kernel's own code;
 //! neither is to be had for a module.
 
+use core::ptr::NonNull;
+
 use kernel::{
     bindings as c,
     mm::MmWithUser,
@@ -12,73 +14,65 @@ use kernel::{
 };
 
 use super::{
+    directory::Directory,
+    entry::Leaf,
     hugetlb::TablesLock,
-    word::{
-        PRESENT,
-        PSE, //
-    },
-    Area, //
+    word::Upper,
+    Area,
+    Span, //
 };
 use crate::bindings;
 
-/// What a PMD entry leads to.
-///
-/// # Invariants
-///
-/// As long as a value other than `Absent` exists, the table of PTE entries or the PMD entry that it
-/// points to is part of the page table, and is changed by nobody but this value's owner and the
-/// processor.
-pub(super) enum LeafTable {
-    /// Nothing that is mapped: an empty entry, or one that says where the memory has gone.
-    Absent,
-    /// A table of PTE entries, of which this is the first.
-    Ptes { ptes: *mut c::pte_t, lock: Lock },
-    /// The PMD entry itself maps memory: a transparent huge page.
-    Pmd { pmd: *mut c::pmd_t, lock: Lock },
-    /// An entry for a page of hugetlbfs, of `1 << shift` bytes.
-    HugeTlb {
-        entry: *mut usize,
-        shift: u32,
-        /// Declared before that of the tables because it is dropped in this order.
-        lock: Lock,
-        _tables: TablesLock,
-    },
-}
+/// A table has `1 << ENTRIES_SHIFT` entries, on each level.
+const ENTRIES_SHIFT: u32 = c::PMD_SHIFT - c::PAGE_SHIFT;
 
-/// A locked spinlock of the page table.
+/// A locked table with entries that map memory.
 ///
 /// # Invariants
 ///
-/// The spinlock is valid, and this value owns it.
-pub(super) struct Lock {
-    spinlock: *mut c::spinlock_t,
-    /// Held as by `pte_offset_map_lock()`: a leaf table that is taken away is freed no earlier than
-    /// this.
-    _rcu: rcu::Guard,
+/// - `entries` is the first entry of a table that is part of the page table. The entry there of an
+///   address that the table was locked for maps `1 << shift` bytes, or none.
+/// - As long as this value exists that stays so, and such an entry is changed by nobody but this
+///   value's owner and the processor.
+pub(super) struct LeafTable {
+    entries: NonNull<usize>,
+    shift: u32,
+    /// Declared before that of the tables because it is dropped in this order.
+    lock: Lock,
+    /// Of an area of hugetlbfs.
+    tables: Option<TablesLock>,
 }
 
 impl LeafTable {
-    /// Locks what a PMD entry leads to.
+    /// Locks the table with the entry that maps an address, and thus with those of all addresses
+    /// that have the same PMD entry. `None` if there is nothing that is mapped: the PMD entry is
+    /// empty, or says where the memory has gone.
     ///
     /// # Safety
     ///
-    /// The PMD entry must be in a directory that is part of `mm`'s page table, for an address in an
-    /// area that is locked, and the result must not outlive this lock.
-    pub(super) unsafe fn lock(mm: &MmWithUser, pmd: *mut c::pmd_t) -> Self {
+    /// The address must be one of the directory's, and in an area of `mm` that is locked. The result
+    /// must not outlive this lock.
+    pub(super) unsafe fn lock(
+        mm: &MmWithUser,
+        directory: &Directory,
+        addr: usize,
+        _rcu: &rcu::Guard,
+    ) -> Option<Self> {
+        let pmd = directory.entry(addr);
         loop {
-            // A leaf table that we find is not freed before this guard is dropped.
-            let rcu = rcu::read_lock();
-            // SAFETY: The caller promises that the entry is valid. Others may be changing it.
+            // SAFETY: The caller promises that the directory is in place. Others may be changing the
+            // entry.
             let value = unsafe { pmd.read_volatile() };
-            match Kind::of(value) {
-                Kind::Absent => return Self::Absent,
-                Kind::Table => {
-                    // SAFETY: The entry pointed to a table when it was read, and RCU keeps that one
-                    // and its lock from being freed.
-                    let (ptes, lock) = unsafe {
-                        let table = bindings::damon_rs_helper_pte_table(mm.as_raw(), value);
-                        (table.ptes, Lock::new(table.lock, rcu))
-                    };
+            match Upper::of(value.pmd) {
+                Upper::Absent => return None,
+                Upper::Table => {
+                    // SAFETY: The entry pointed to a table when it was read. Whoever takes that away
+                    // has RCU free it, and its lock, thus no earlier than our guard is dropped. We
+                    // hold no lock of the page table yet.
+                    let table =
+                        unsafe { bindings::damon_rs_helper_pte_table_lock(mm.as_raw(), value) };
+                    // INVARIANT: The helper has taken the lock.
+                    let lock = Lock(table.lock);
                     // Whoever takes a leaf table away changes the PMD entry under the lock of the
                     // leaf table, or with the area locked for writing, which is excluded. If the
                     // entry is what it was, the table is still in place, and stays there until it
@@ -86,25 +80,40 @@ impl LeafTable {
                     // SAFETY: As above.
                     if unsafe { pmd.read_volatile() }.pmd == value.pmd {
                         // INVARIANT: See above.
-                        return Self::Ptes { ptes, lock };
+                        return Some(Self {
+                            entries: NonNull::new(table.ptes.cast())?,
+                            shift: c::PAGE_SHIFT,
+                            lock,
+                            tables: None,
+                        });
                     }
                 }
-                Kind::Huge => {
-                    // SAFETY: The entry is valid, so its table is, and with it the lock.
-                    let lock = unsafe {
-                        Lock::new(bindings::damon_rs_helper_pmd_lockptr(mm.as_raw(), pmd), rcu)
-                    };
+                // Transparent, for areas of hugetlbfs are not walked this way.
+                Upper::Huge if cfg!(not(CONFIG_TRANSPARENT_HUGEPAGE)) => return None,
+                Upper::Huge => {
+                    // SAFETY: The entry is valid, so its table is, and with it the lock. We hold no
+                    // lock of the page table yet.
+                    let lock = unsafe { bindings::damon_rs_helper_pmd_lock(mm.as_raw(), pmd) };
+                    // INVARIANT: The helper has taken the lock.
+                    let lock = Lock(lock);
                     // SAFETY: As above.
-                    if matches!(Kind::of(unsafe { pmd.read_volatile() }), Kind::Huge) {
+                    if matches!(Upper::of(unsafe { pmd.read_volatile() }.pmd), Upper::Huge) {
                         // INVARIANT: Huge entries are split, moved and removed under this lock.
-                        return Self::Pmd { pmd, lock };
+                        return Some(Self {
+                            entries: NonNull::new(directory.first().cast())?,
+                            shift: c::PMD_SHIFT,
+                            lock,
+                            tables: None,
+                        });
                     }
                 }
             }
         }
     }
 
-    /// Locks the entry of an address in an area of hugetlbfs whose pages have `1 << shift` bytes.
+    /// Locks the table with the entry of an address in an area of hugetlbfs whose pages have
+    /// `1 << shift` bytes. `None` if there is no table. Says for which addresses that is so, the
+    /// area's provided.
     ///
     /// Sleeps until whoever changes the area's tables is done.
     ///
@@ -116,86 +125,67 @@ impl LeafTable {
         area: &Area<'_>,
         addr: usize,
         shift: u32,
-    ) -> Self {
+    ) -> (Option<Self>, Span) {
+        let span = Span::block(addr, shift.wrapping_add(ENTRIES_SHIFT));
         // SAFETY: The caller promises that the area stays locked. That it is one of hugetlbfs shows
         // in its having a size of pages.
-        let Some(tables) = (unsafe { TablesLock::new(area.as_ptr()) }) else {
-            return Self::Absent;
-        };
-        let Some((entry, spinlock)) = tables.entry(mm, addr, shift) else {
-            return Self::Absent;
-        };
-        // INVARIANT: With the area and its tables locked the entry stays in place, and it is changed
-        // under the spinlock.
-        Self::HugeTlb {
-            entry,
-            shift,
-            // SAFETY: The spinlock is that of a table that stays in place.
-            lock: unsafe { Lock::new(spinlock, rcu::read_lock()) },
-            _tables: tables,
+        let tables = unsafe { TablesLock::new(area.as_ptr()) };
+        let found = tables.and_then(|tables| {
+            let (entry, spinlock) = tables.entry(mm, addr, shift)?;
+            // SAFETY: With the area and its tables locked the table stays in place, and with it its
+            // lock. We hold no other lock of the page table.
+            unsafe { c::spin_lock(spinlock) };
+            // INVARIANT: As above for the table, which is changed under the spinlock. Just taken.
+            Some(Self {
+                entries: NonNull::new(entry.wrapping_sub(index(addr, shift)))?,
+                shift,
+                lock: Lock(spinlock),
+                tables: Some(tables),
+            })
+        });
+        (found, span)
+    }
+
+    /// The entry of an address that the table was locked for.
+    #[inline]
+    pub(super) fn leaf(&self, addr: usize) -> Leaf {
+        Leaf {
+            entry: self.entries.as_ptr().wrapping_add(index(addr, self.shift)),
+            start: addr & usize::MAX.wrapping_shl(self.shift),
+            shift: self.shift,
+            hugetlb: self.tables.is_some(),
         }
     }
 
-    /// Whether it is of a kind that is not worth keeping for addresses that are not at hand: there
-    /// is nothing, or what keeps it may be wanted by somebody and does not tell.
+    /// Whether somebody may want what keeps it, and does not tell.
     pub(super) fn is_brief(&self) -> bool {
-        matches!(self, Self::Absent | Self::HugeTlb { .. })
+        self.tables.is_some()
     }
 
     /// Whether another thread waits for the lock.
     pub(super) fn is_contended(&self) -> bool {
-        match self {
-            Self::Absent => false,
-            // SAFETY: The spinlock is valid by the type invariants.
-            Self::Ptes { lock, .. } | Self::Pmd { lock, .. } | Self::HugeTlb { lock, .. } => unsafe {
-                bindings::damon_rs_helper_spin_is_contended(lock.spinlock)
-            },
-        }
+        // SAFETY: The spinlock is valid by the type invariants.
+        unsafe { bindings::damon_rs_helper_spin_is_contended(self.lock.0) }
     }
 }
 
-impl Lock {
-    /// # Safety
-    ///
-    /// The spinlock must be valid as long as the result lives. The caller must not hold it.
-    unsafe fn new(spinlock: *mut c::spinlock_t, rcu: rcu::Guard) -> Self {
-        // SAFETY: The caller promises that the spinlock is valid.
-        unsafe { c::spin_lock(spinlock) };
-        // INVARIANT: We have just taken it.
-        Self {
-            spinlock,
-            _rcu: rcu,
-        }
-    }
+/// The number that the entry of an address has in its table, where each maps `1 << shift` bytes.
+#[inline]
+fn index(addr: usize, shift: u32) -> usize {
+    addr.wrapping_shr(shift) & ((1 << ENTRIES_SHIFT) - 1)
 }
+
+/// A locked spinlock of the page table.
+///
+/// # Invariants
+///
+/// The spinlock is valid, and this value owns it.
+struct Lock(*mut c::spinlock_t);
 
 impl Drop for Lock {
+    #[inline]
     fn drop(&mut self) {
         // SAFETY: By the type invariants we own the spinlock, and this value is gone afterwards.
-        unsafe { c::spin_unlock(self.spinlock) };
-    }
-}
-
-/// What the value of a PMD entry means, on x86.
-enum Kind {
-    Absent,
-    Table,
-    Huge,
-}
-
-impl Kind {
-    fn of(value: c::pmd_t) -> Self {
-        if value.pmd & PSE != 0 {
-            // Transparent, for areas of hugetlbfs are not walked this way.
-            if cfg!(CONFIG_TRANSPARENT_HUGEPAGE) {
-                Self::Huge
-            } else {
-                Self::Absent
-            }
-        } else if value.pmd & PRESENT != 0 {
-            Self::Table
-        } else {
-            Self::Absent
-        }
+        unsafe { c::spin_unlock(self.0) };
     }
 }

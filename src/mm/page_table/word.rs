@@ -11,7 +11,7 @@ use crate::bindings;
 /// The processor follows the entry.
 pub(super) const PRESENT: usize = 1 << c::_PAGE_BIT_PRESENT;
 /// The entry of an upper level maps memory.
-pub(super) const PSE: usize = 1 << c::_PAGE_BIT_PSE;
+const PSE: usize = 1 << c::_PAGE_BIT_PSE;
 /// The memory is there, but the processor must not follow the entry: `PROT_NONE`, or to notice an
 /// access for NUMA balancing.
 const PROTNONE: usize = 1 << c::_PAGE_BIT_PROTNONE;
@@ -80,5 +80,28 @@ impl EntryWord {
         // SAFETY: By the type invariants the entry is valid. The operation is atomic, as setting
         // the bit is in the processor. Clearing it changes nothing for who uses the entry.
         self.accessed() && unsafe { bindings::damon_rs_helper_test_and_clear_young(self.entry) }
+    }
+}
+
+/// What the value of an entry of an upper level means.
+pub(super) enum Upper {
+    /// There is nothing: it is empty, or says where the memory has gone.
+    Absent,
+    /// It points to a table of the next level.
+    Table,
+    /// It maps memory itself, or says where that is going to.
+    Huge,
+}
+
+impl Upper {
+    #[inline]
+    pub(super) fn of(value: usize) -> Self {
+        if value & PSE != 0 {
+            Self::Huge
+        } else if value & PRESENT != 0 {
+            Self::Table
+        } else {
+            Self::Absent
+        }
     }
 }

@@ -74,14 +74,16 @@ impl Bell {
         core::mem::take(&mut self.state().rung)
     }
 
-    /// Sleeps until the bell rings, or until `deadline`.
-    pub(crate) fn sleep_until(&self, deadline: Moment) {
+    /// Sleeps until the bell rings, or until `deadline`. Whether that has passed.
+    pub(crate) fn sleep_until(&self, deadline: Moment) -> bool {
         self.change(|state| state.asleep = Some(deadline.as_ktime()));
         let mut state = self.wait_until(|state| state.rung || state.elapsed);
-        if core::mem::take(&mut state.elapsed) {
+        let elapsed = core::mem::take(&mut state.elapsed);
+        if elapsed {
             NOW.set(deadline.as_ktime());
         }
         state.asleep = None;
+        elapsed
     }
 
     /// For the test: waits until somebody sleeps with nothing to do. Returns until when, `None` if

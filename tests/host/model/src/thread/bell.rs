@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Stand-in for `src/kdamond/thread/bell.rs`: the same flag with the same orderings, and the wait
-//! queue as its locked sections.
+//! Stand-in for `src/kdamond/thread/bell.rs`: the same flag with the same orderings and fences, and
+//! the state of the sleeping task as its locked sections.
 //!
 //! Time passes for a kdamond only when it sleeps, and only as often as it was [`wind`]ed up:
 //! otherwise it would never come to an end. So nobody is served because a timer happened to fire.
@@ -16,6 +16,7 @@ use crate::{
 };
 use kernel::prelude::*;
 use loom::sync::atomic::{
+    fence,
     AtomicBool,
     Ordering, //
 };
@@ -39,9 +40,11 @@ pub(crate) fn now() -> Moment {
 /// A bell for one sleeper.
 pub(crate) struct Bell {
     rung: AtomicBool,
-    /// The sleeper's entry in the wait queue: whether it was woken.
-    queue: Mutex<Option<bool>>,
-    woken: Condvar,
+    /// The `rcuwait`: whether the sleeper is in it.
+    sleeper: AtomicBool,
+    /// The state of the sleeper's task: whether it was woken since it was going to sleep.
+    woken: Mutex<bool>,
+    woke: Condvar,
 }
 
 impl Bell {
@@ -50,8 +53,9 @@ impl Bell {
         Ok(Arc::new(
             Self {
                 rung: AtomicBool::new(false),
-                queue: Mutex::new(None),
-                woken: Condvar::new(),
+                sleeper: AtomicBool::new(false),
+                woken: Mutex::new(true),
+                woke: Condvar::new(),
             },
             GFP_KERNEL,
         )?)
@@ -60,10 +64,12 @@ impl Bell {
     /// Rings.
     pub(crate) fn ring(&self) {
         self.rung.store(true, Ordering::Release);
-        // `__wake_up()`
-        if let Some(woken) = self.queue.lock().expect("no thread has panicked").as_mut() {
-            *woken = true;
-            self.woken.notify_all();
+        // `rcuwait_wake_up()`
+        fence(Ordering::SeqCst);
+        if self.sleeper.load(Ordering::Relaxed) {
+            // `wake_up_process()`
+            *self.woken.lock().expect("no thread has panicked") = true;
+            self.woke.notify_all();
         }
     }
 
@@ -72,22 +78,28 @@ impl Bell {
         self.rung.load(Ordering::Acquire) && self.rung.swap(false, Ordering::AcqRel)
     }
 
-    /// Sleeps until the bell rings, or until `deadline`.
-    pub(crate) fn sleep_until(&self, deadline: Moment) {
-        // `prepare_to_wait()`
-        *self.queue.lock().expect("no thread has panicked") = Some(false);
+    /// Sleeps until the bell rings, or until `deadline`. Whether that has passed.
+    pub(crate) fn sleep_until(&self, deadline: Moment) -> bool {
+        let mut passed = false;
+        // `prepare_to_rcuwait()`
+        self.sleeper.store(true, Ordering::Release);
+        // `set_current_state()`
+        *self.woken.lock().expect("no thread has panicked") = false;
+        fence(Ordering::SeqCst);
         if !self.rung.load(Ordering::Relaxed) {
             if TIMERS.with(Cell::get) > 0 {
                 TIMERS.with(|timers| timers.set(timers.get() - 1));
                 NOW.with(|now| now.set(deadline.as_ktime().max(now.get())));
+                passed = true;
             } else {
-                let mut queue = self.queue.lock().expect("no thread has panicked");
-                while *queue == Some(false) {
-                    queue = self.woken.wait(queue).expect("no thread has panicked");
+                let mut woken = self.woken.lock().expect("no thread has panicked");
+                while !*woken {
+                    woken = self.woke.wait(woken).expect("no thread has panicked");
                 }
             }
         }
-        // `finish_wait()`
-        *self.queue.lock().expect("no thread has panicked") = None;
+        // `finish_rcuwait()`
+        self.sleeper.store(false, Ordering::Release);
+        passed
     }
 }
