@@ -7,6 +7,7 @@
  */
 #include <linux/hugetlb.h>
 #include <linux/kprobes.h>
+#include <linux/memory.h>
 #include <linux/migrate.h>
 #include <linux/mman.h>
 #include <linux/psi.h>

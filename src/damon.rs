@@ -133,11 +133,13 @@ struct DamonModule {
     _shared: kdamond::Shared,
     _status: debugfs::Status,
     _tree: sysfs::Tree,
+    _memory: mm::Watch,
 }
 
 impl kernel::Module for DamonModule {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         mm::symbols::resolve()?;
+        let memory = mm::Watch::new()?;
         ops::announce();
         let registry = kdamond::Registry::new()?;
         let tree = sysfs::Tree::new(&registry)?;
@@ -146,6 +148,7 @@ impl kernel::Module for DamonModule {
             _shared: kdamond::Shared::new(&registry)?,
             _status: status,
             _tree: tree,
+            _memory: memory,
         })
     }
 }

@@ -6,8 +6,9 @@
 //! kernel crate's `MmWithUser`, whose existence proves that the page tables are there. A [`Cursor`]
 //! reads accessed bits in them, and `areas` lists what is mapped.
 //!
-//! Physical memory is a matter of [`Folio`]s, to each of which one holds a reference, and of the
-//! [`ReverseMap`], which finds the accessed bits of all that maps a folio.
+//! Physical memory is a matter of [`Folio`]s, to each of which one holds a reference. [`Folios`] looks
+//! them up by the numbers of pages, and the [`ReverseMap`] finds the accessed bits of all that maps
+//! one.
 //!
 //! Nearly all unsafe code of the module lives below this file.
 
@@ -16,6 +17,8 @@ mod areas;
 mod attributes;
 pub(crate) mod debugfs;
 mod folio;
+mod folios;
+mod hotplug;
 mod isolated;
 pub(crate) mod log;
 mod memcg;
@@ -31,6 +34,7 @@ mod page_table;
 mod pid;
 mod reclaim;
 mod rmap;
+mod sections;
 pub(crate) mod symbols;
 mod system_ram;
 pub(crate) mod tracepoints;
@@ -47,6 +51,8 @@ pub(crate) use folio::{
     FolioId,
     HAS_IDLE_FLAG, //
 };
+pub(crate) use folios::Folios;
+pub use hotplug::Watch;
 pub(crate) use memcg::memcg_id;
 pub(crate) use migrate::{
     can_migrate,
@@ -55,7 +61,6 @@ pub(crate) use migrate::{
 pub use node::node_addresses;
 pub(crate) use node::{
     end_of_memory,
-    offline_until,
     Node, //
 };
 pub(crate) use page_table::{

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Folios: what memory is made of, found by its physical address.
+//! Folios: what memory is made of.
 //!
 //! A folio is one or more pages in a row that are allocated, mapped, reclaimed and migrated
 //! together. Two of its flags are about accesses. The accessed bit of a page table entry has more
@@ -13,15 +13,11 @@
 //! Kernels without these flags (`CONFIG_PAGE_IDLE_FLAG`) leave the accessed bit alone to tell.
 //!
 //! C headers: [`include/linux/page-flags.h`](srctree/include/linux/page-flags.h),
-//! [`include/linux/page_idle.h`](srctree/include/linux/page_idle.h),
-//! [`include/linux/memory_hotplug.h`](srctree/include/linux/memory_hotplug.h)
+//! [`include/linux/page_idle.h`](srctree/include/linux/page_idle.h)
 
 use core::ptr::NonNull;
 
-use kernel::{
-    bindings as c,
-    sync::rcu, //
-};
+use kernel::bindings as c;
 
 use super::attributes::{
     self,
@@ -148,41 +144,46 @@ pub(super) unsafe fn set_young(folio: *mut c::folio) {
 pub(crate) struct Folio(NonNull<c::folio>);
 
 impl Folio {
-    /// The folio of a page of physical memory. `None` if the page is not user memory: free, the
-    /// kernel's, a device's, offline or not memory at all; and while somebody has it isolated.
+    /// Whether a page looks like one of user memory: then a reference to this folio is worth a try.
+    /// `None` if it is free, the kernel's or a device's; and while somebody has it isolated.
     ///
-    /// Everything but user memory is told by a look at the page's flags, without a change to it.
-    #[inline]
-    pub(crate) fn at(pfn: usize) -> Option<Self> {
-        // Nothing keeps memory from going offline between this look at its section and the
-        // reference below: the kernel has no lock for it that could be taken so often, and its
-        // other walkers of physical memory (idle page tracking, /proc/kpageflags, compaction) do
-        // without as well. Memory that goes offline keeps its struct pages until it is removed,
-        // which is a step of its own. What they read as meanwhile is a page without references.
-        // RCU keeps what `pfn_to_online_page` itself looks at, and this short.
-        let _rcu = rcu::read_lock();
-        // SAFETY: Any number may be asked for.
-        let page = unsafe { bindings::damon_rs_helper_pfn_to_online_page(pfn) };
-        if page.is_null() {
-            return None;
-        }
-        // SAFETY: The page is there: it was found online.
+    /// This is a look at the page's flags, without a change to it.
+    ///
+    /// # Safety
+    ///
+    /// There must be a struct page at this address, as long as this takes.
+    #[inline(always)]
+    pub(super) unsafe fn candidate(page: *mut c::page) -> Option<NonNull<c::folio>> {
+        // SAFETY: The caller promises that the page is there.
         let candidate = unsafe { head(page) };
         // SAFETY: The head of a page that is there is there too.
-        if !unsafe { is_user_memory(candidate) } {
-            return None;
+        if unsafe { is_user_memory(candidate) } {
+            NonNull::new(candidate)
+        } else {
+            None
         }
-        // SAFETY: As above. If this is a folio that nobody has a reference to, it does nothing; and
-        // if it is the page of something else by now, a reference does no harm to it.
-        if !unsafe { bindings::damon_rs_helper_folio_try_get(candidate) } {
+    }
+
+    /// A reference to the folio that a page looks to be part of, if that is still so.
+    ///
+    /// # Safety
+    ///
+    /// There must be a struct page at this address, as long as this takes, for which
+    /// [`Self::candidate`] was the answer meanwhile.
+    pub(super) unsafe fn take(page: *mut c::page, candidate: NonNull<c::folio>) -> Option<Self> {
+        let head_of = candidate.as_ptr();
+        // SAFETY: The caller promises that it is there. If this is a folio that nobody has a
+        // reference to, this does nothing; and if it is the page of something else by now, a
+        // reference does no harm to it.
+        if !unsafe { bindings::damon_rs_helper_folio_try_get(head_of) } {
             return None;
         }
         // INVARIANT: We have just taken the reference, and nothing without one is a tail page.
-        let folio = Self(NonNull::new(candidate)?);
+        let folio = Self(candidate);
         // Before we had the reference, the page may have been freed and become part of another
         // folio. Now it cannot any more.
         // SAFETY: The page is still there, and the reference keeps the folio.
-        if unsafe { head(page) != candidate || !is_user_memory(candidate) } {
+        if unsafe { head(page) != head_of || !is_user_memory(head_of) } {
             return None;
         }
         Some(folio)

@@ -3,6 +3,7 @@
  * The functions that helpers.h declares. Each is a single expression: whatever decides something is in Rust.
  */
 
+#include <linux/bitmap.h>
 #include <linux/cgroup.h>
 #include <linux/gfp.h>
 #include <linux/hugetlb.h>
@@ -107,6 +108,17 @@ bool damon_rs_helper_section_is_online(unsigned long pfn)
 {
 	return pfn_to_section_nr(pfn) < NR_MEM_SECTIONS && online_section_nr(pfn_to_section_nr(pfn));
 }
+
+#ifdef CONFIG_SPARSEMEM_VMEMMAP
+/* The section of a page, NULL if not all parts of it are there. To be called under RCU, which keeps `usage`. */
+struct mem_section *damon_rs_helper_whole_section(unsigned long pfn)
+{
+	struct mem_section *section = pfn_to_section_nr(pfn) < NR_MEM_SECTIONS ? __pfn_to_section(pfn) : NULL;
+	struct mem_section_usage *usage = section ? READ_ONCE(section->usage) : NULL;
+
+	return usage && bitmap_full(usage->subsection_map, SUBSECTIONS_PER_SECTION) ? section : NULL;
+}
+#endif
 
 struct page *damon_rs_helper_pfn_to_online_page(unsigned long pfn)
 {

@@ -37,6 +37,9 @@ unsigned long damon_rs_helper_node_free_pages(int nid, unsigned int zone);
 bool damon_rs_helper_node_has_memory(int nid);
 unsigned long damon_rs_helper_node_managed_pages(int nid, unsigned int zone);
 bool damon_rs_helper_section_is_online(unsigned long pfn);
+#ifdef CONFIG_SPARSEMEM_VMEMMAP
+struct mem_section *damon_rs_helper_whole_section(unsigned long pfn);
+#endif
 struct page *damon_rs_helper_pfn_to_online_page(unsigned long pfn);
 
 /* linux/memcontrol.h, linux/cgroup.h */

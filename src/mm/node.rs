@@ -72,16 +72,3 @@ pub(crate) fn end_of_memory() -> usize {
         .max()
         .unwrap_or(0)
 }
-
-/// The number of the first page behind the block of memory around a page, if the whole block is
-/// offline or no memory at all.
-///
-/// Blocks are what memory comes and goes in, 128 MiB on x86.
-pub(crate) fn offline_until(pfn: usize) -> Option<usize> {
-    const BLOCK: usize = c::PAGES_PER_SECTION as usize;
-    // SAFETY: Any number may be asked for.
-    if unsafe { bindings::damon_rs_helper_section_is_online(pfn) } {
-        return None;
-    }
-    Some((pfn | (BLOCK - 1)).saturating_add(1))
-}

@@ -33,6 +33,7 @@ use crate::{
         give_way,
         Folio,
         FolioId,
+        Folios,
         ReverseMap, //
     }, //
 };
@@ -66,8 +67,9 @@ impl Paddr {
     }
 
     /// The folio at an address of a region.
-    fn folio(&self, addr: u64) -> Option<Folio> {
-        Folio::at(usize::try_from(page_number(addr, self.addr_unit)?).ok()?)
+    #[inline]
+    fn folio(&self, folios: &mut Folios, addr: u64) -> Option<Folio> {
+        folios.at(usize::try_from(page_number(addr, self.addr_unit)?).ok()?)
     }
 
     /// Whether there was an access since the preparation.
@@ -76,9 +78,35 @@ impl Paddr {
     }
 
     /// Forgets past accesses, except for the regions that are still to be checked in this pass.
-    fn prepare(&self, addr: u64, seen: &mut Seen) {
-        if let Some(folio) = self.folio(addr) {
-            seen.prepare(folio.id(), || self.map.mkold(&folio));
+    fn prepare(&self, folio: &Folio, seen: &mut Seen) {
+        seen.prepare(folio.id(), || self.map.mkold(folio));
+    }
+
+    /// A pass. `PROBES` is what [`Pass::probes`] says.
+    fn look_at<const PROBES: bool>(&self, regions: &mut [Region], pass: &mut Pass<'_>) {
+        let mut folios = Folios::new();
+        let mut seen = Seen::nothing();
+        for batch in regions.chunks_mut(BATCH) {
+            for region in batch {
+                if let (true, Some(addr)) = (PROBES || pass.checks(), region.sample()) {
+                    let folio = self.folio(&mut folios, addr);
+                    if PROBES {
+                        pass.probe(region, folio.as_ref().map(Folio::attributes).as_ref());
+                    }
+                    if pass.checks() {
+                        let accessed = folio.is_some_and(|f| self.accessed(&f, &mut seen));
+                        pass.record(region, accessed);
+                    }
+                }
+                if pass.prepares() && region.sample().is_none() {
+                    let addr = pass.pick(region);
+                    if let Some(folio) = self.folio(&mut folios, addr) {
+                        self.prepare(&folio, &mut seen);
+                    }
+                }
+            }
+            folios.relax();
+            give_way();
         }
     }
 }
@@ -112,27 +140,11 @@ impl Operations for Paddr {
     }
 
     fn sample(&mut self, (): &(), regions: &mut [Region], pass: &mut Pass<'_>) {
-        let mut seen = Seen::nothing();
-        for batch in regions.chunks_mut(BATCH) {
-            for region in batch {
-                if pass.probes() || pass.checks() {
-                    if let Some(addr) = region.sample() {
-                        let folio = self.folio(addr);
-                        if pass.probes() {
-                            pass.probe(region, folio.as_ref().map(Folio::attributes).as_ref());
-                        }
-                        if pass.checks() {
-                            let accessed = folio.is_some_and(|f| self.accessed(&f, &mut seen));
-                            pass.record(region, accessed);
-                        }
-                    }
-                }
-                if pass.prepares() && region.sample().is_none() {
-                    let addr = pass.pick(region);
-                    self.prepare(addr, &mut seen);
-                }
-            }
-            give_way();
+        // Most have no probes, and shall not be asked about them at every region.
+        if pass.probes() {
+            self.look_at::<true>(regions, pass);
+        } else {
+            self.look_at::<false>(regions, pass);
         }
     }
 

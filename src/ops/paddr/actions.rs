@@ -30,10 +30,10 @@ use crate::{
         can_reclaim,
         end_of_memory,
         give_way,
-        offline_until,
         Folio,
         FolioAttributes,
         FolioId,
+        Folios,
         MigrationList,
         Node,
         Priority,
@@ -205,10 +205,11 @@ impl Paddr {
         };
         let end = pages.end.min(end_of_memory());
         let (mut at, mut until_rest) = (pages.start, PAGES);
+        let mut folios = Folios::new();
         while at < end {
-            if let Some(online) = offline_until(at) {
+            if let Some(online) = folios.offline_until(at) {
                 at = online;
-            } else if let Some(folio) = Folio::at(at) {
+            } else if let Some(folio) = folios.at(at) {
                 let pages = Pages::around(at, folio.size() / PAGE_SIZE);
                 if folio.is_on_lru() {
                     visitor(&folio, pages);
@@ -220,6 +221,7 @@ impl Paddr {
             until_rest = until_rest.saturating_sub(1);
             if until_rest == 0 {
                 until_rest = PAGES;
+                folios.relax();
                 give_way();
             }
         }
