@@ -6,7 +6,8 @@ Both run one after the other, in turn, several times each, in the same boot of t
 The virtual machine has one processor and counts instructions (QEMU's icount): an instruction takes a nanosecond of its
 time, so that nothing depends on what else the host does.
 
-Prints tables and a verdict; leaves bench.json and bench.txt. --write-docs puts each group's tables into Documentation/.
+Prints tables and a verdict; leaves bench.json and bench.txt. --write-docs puts each group's tables, and a picture of
+them, into Documentation/.
 Exit status: 0 if nothing is worse, or other than it has to be, beyond noise; 2 if something is.
 """
 
@@ -33,6 +34,7 @@ sys.path += [str(BENCH), str(REPO / "tests/guest")]
 
 import figures  # noqa: E402
 import groups  # noqa: E402
+import plot  # noqa: E402
 
 GUEST_BENCH = "/damon-rs/tests/bench"
 DOCUMENTS = REPO / "Documentation/mm/damon"
@@ -72,6 +74,8 @@ def measure(cases: list[str], options: list[str], its: kernel.Kernel, folder: Pa
     machine = vm.Machine(
         kernel=its,
         icount=True,
+        # Each kind of objects has slabs of its own, so that they can be counted.
+        append="slab_nomerge",
         timeout=timeout,
         modules=build.module(its.kind, its.series),
         overlays=[(stage(OWN / "bench/stage"), GUEST_BENCH)],
@@ -114,6 +118,7 @@ def evaluate(folder: Path, name: str, cases: list[str]) -> figures.Results:
                 explained=figure.name in getattr(case, "known", ()),
             )
             for figure in group.FIGURES
+            if all(figure.name in one for side in values.values() for one in side)
         ]
     return results
 
@@ -129,6 +134,7 @@ def head(release: str, repetitions: int) -> str:
 
 def write_document(name: str, results: figures.Results, release: str, repetitions: int) -> Path:
     group = groups.GROUPS[name]
+    stem = getattr(group, "DOCUMENT", name)
     rule = "=" * len(group.TITLE)
     known = [case for case in group.CASES if case.name in results.compared]
     lines = [
@@ -153,10 +159,16 @@ def write_document(name: str, results: figures.Results, release: str, repetition
         "",
         *(line for case in known for line in (case.name, f"    {case.about()}")),
         "",
+        f".. figure:: {stem}.svg",
+        f"   :alt: {group.TITLE}, in the medians of the tables below",
+        "",
+        "   Medians; the scale is logarithmic where they are compared by ratio.",
+        "",
         figures.rst(results),
     ]  # fmt: skip
-    path = DOCUMENTS / f"{getattr(group, 'DOCUMENT', name)}.rst"
+    path = DOCUMENTS / f"{stem}.rst"
     path.write_text("\n".join(lines), encoding="utf-8")
+    path.with_suffix(".svg").write_text(plot.draw(group.TITLE, results), encoding="utf-8")
     return path
 
 
@@ -196,7 +208,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=OWN / "bench", metavar="DIR", help="gets the results (default: %(default)s)")
     parser.add_argument("--again", action="store_true", help="evaluate what the last run recorded, without a new one")
     parser.add_argument("--against-itself", action="store_true", help="both are the in-tree DAMON: shows what noise alone does")
-    parser.add_argument("--write-docs", action="store_true", help="put the tables into Documentation/; takes all cases")
+    parser.add_argument("--write-docs", action="store_true", help="put tables and pictures into Documentation/; takes all cases")
     arguments = parser.parse_args()
     if arguments.list:
         for name, group in groups.GROUPS.items():

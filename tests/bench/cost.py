@@ -44,8 +44,8 @@ def over(pid: int, seconds: float) -> Reading:
     return read(pid) - before
 
 
-def start(
-    damon: Damon,
+def configure(
+    kdamond: Kdamond,
     targets: dict[int, list[Range]],
     regions: int,
     ops: str = "fvaddr",
@@ -53,9 +53,8 @@ def start(
     aggr_us: int = NEVER_US,
     schemes: int = 0,
     most_regions: int = MANY,
-) -> Kdamond:
-    """A kdamond that monitors ranges of processes, or of physical memory: as many regions in all, of about the same size."""
-    kdamond = damon.kdamond()
+) -> None:
+    """To monitor ranges of processes, or of physical memory: as many regions in all, of about the same size."""
     kdamond.set(ops=ops, max_regions=most_regions, min_regions=regions, sample_us=sample_us, aggr_us=aggr_us, update_us=NEVER_US)
     if ops == "paddr":
         kdamond.context.write("targets/nr_targets", 1)
@@ -65,6 +64,12 @@ def start(
         kdamond.set_init_regions(ranges, index)
     if schemes:
         kdamond.add_stat_schemes(schemes)
+
+
+def start(damon: Damon, targets: dict[int, list[Range]], regions: int, ops: str = "fvaddr", **more: int) -> Kdamond:
+    """The only kdamond, which runs then. See `configure`."""
+    kdamond = damon.kdamond()
+    configure(kdamond, targets, regions, ops, **more)
     kdamond.on()
     return kdamond
 
