@@ -87,16 +87,17 @@ def allocated() -> int:
 
 def built_in() -> int:
     """Bytes of the in-tree DAMON's code and data."""
-    symbols = sorted((int(words[0], 16), words[2]) for words in map(str.split, Path("/proc/kallsyms").read_text().splitlines()) if len(words) == 3)
+    lines = map(str.split, Path("/proc/kallsyms").read_text().splitlines())
+    symbols = sorted((int(words[0], 16), words[2]) for words in lines if len(words) == 3)
     return extent([(at, end, name) for (at, name), (end, _) in zip(symbols, symbols[1:])])
 
 
 def extent(symbols: list[tuple[int, int, str]]) -> int:
     """Bytes of the DAMON's symbols and those between them, of all that begin, end and are called so."""
-    total = last = 0
+    total, last = 0, None
     for start, end, name in symbols:
         if THEIRS.match(name) and end - start < GAP:
-            total += end - (last if 0 < start - last < GAP else start)
+            total += end - (last if last is not None and start - last < GAP else start)
             last = end
     return total
 

@@ -48,7 +48,8 @@ class Plots(unittest.TestCase):
             self.assertTrue(plot.LEFT <= place <= plot.LEFT + plot.WIDTH)
 
     def test_nothing_but_zeros(self) -> None:
-        self.assertEqual(set(self.places(self.root({"a": [Comparison(figure, [0] * 3, [0] * 3) for figure in (COST, SHARE)]}))), {plot.LEFT})
+        root = self.root({"a": [Comparison(figure, [0] * 3, [0] * 3) for figure in (COST, SHARE)]})
+        self.assertEqual(set(self.places(root)), {plot.LEFT})
 
 
 if __name__ == "__main__":
