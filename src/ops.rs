@@ -21,7 +21,8 @@ use crate::{
         Operations,
         PageAttributes,
         Pass,
-        Region, //
+        Region,
+        SchemeParams, //
     },
     mm::{
         FolioAttributes,
@@ -197,6 +198,14 @@ impl Operations for AnyOps {
             Self::Vaddr(vaddr) => vaddr.supports(action),
             Self::Paddr(paddr) => paddr.supports(action),
             Self::Own(own) => own.supports(action),
+        }
+    }
+
+    fn acts(&self, scheme: &SchemeParams) -> bool {
+        match self {
+            Self::Vaddr(vaddr) => vaddr.acts(scheme),
+            Self::Paddr(paddr) => paddr.acts(scheme),
+            Self::Own(own) => own.acts(scheme),
         }
     }
 

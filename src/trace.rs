@@ -56,10 +56,11 @@ impl Events for TraceEvents {
         tracepoints::tuned(long(sample.0));
     }
 
+    fn before_apply_enabled(&self) -> bool {
+        tracepoints::before_apply_enabled()
+    }
+
     fn before_apply(&mut self, scheme: usize, target: usize, nr_regions: usize, region: &Region) {
-        if !tracepoints::before_apply_enabled() {
-            return;
-        }
         tracepoints::before_apply(
             saturate(scheme),
             saturate(target),

@@ -61,55 +61,62 @@ impl<'a> Measure<'a> {
 }
 
 impl Regions {
-    /// Ends the regions' aggregation interval: the rate becomes exact, ages are counted.
-    pub(crate) fn settle(&mut self, measure: Measure<'_>, threshold: u32) {
-        for region in self.as_mut_slice() {
-            region.settle_rate();
-            region.count_age(measure.now(region), measure.last(region), threshold);
-        }
-    }
-
     /// The most of a region in this interval.
     pub(crate) fn most(&self, measure: Measure<'_>) -> u32 {
         let regions = self.as_slice().iter();
-        regions.map(|region| measure.now(region)).max().unwrap_or(0)
+        match measure {
+            Measure::Accesses => regions.map(Region::nr_accesses).max(),
+            Measure::Weights(_) => regions.map(|region| measure.now(region)).max(),
+        }
+        .unwrap_or(0)
+    }
+
+    /// Ends the regions' aggregation interval: the rate becomes exact, ages are counted. Merges
+    /// regions as [`Self::merge`] does.
+    pub(crate) fn settle(&mut self, measure: Measure<'_>, threshold: u32, size_limit: u64) {
+        self.coalesce(
+            size_limit,
+            |region| region.settle(measure.now(region), measure.last(region), threshold),
+            |left, right| absorb(measure, threshold, size_limit, left, right),
+        );
     }
 
     /// Merges regions that touch, that differ by no more than `threshold`, and that are together
     /// no larger than `size_limit`.
     pub(crate) fn merge(&mut self, measure: Measure<'_>, threshold: u32, size_limit: u64) {
-        self.coalesce(|left, right| {
-            let alike = measure.now(left).abs_diff(measure.now(right)) <= threshold;
-            let merges = alike
-                && left
-                    .joined_size(right)
-                    .is_some_and(|size| size <= size_limit);
-            if merges {
-                left.merge(right);
-            }
-            merges
-        });
+        self.coalesce(
+            size_limit,
+            |_| (),
+            |left, right| absorb(measure, threshold, size_limit, left, right),
+        );
     }
 
     /// Joins regions that touch, of which the same is known, and that are together no larger than
     /// `size_limit`.
     pub(crate) fn join_alike(&mut self, size_limit: u64) {
-        self.coalesce(|left, right| {
-            let joins = left.is_like(right)
-                && left
-                    .joined_size(right)
-                    .is_some_and(|size| size <= size_limit);
-            if joins {
-                left.extend(right);
-            }
-            joins
-        });
+        self.coalesce(
+            size_limit,
+            |_| (),
+            |left, right| {
+                let joins = fits(left, right, size_limit) && left.is_like(right);
+                if joins {
+                    left.extend(right);
+                }
+                joins
+            },
+        );
     }
 
     /// Cuts all regions larger than `limit`, which is not zero, into pieces of that size and a
     /// rest. Without memory nothing is cut.
     pub(crate) fn limit_size(&mut self, limit: u64) -> Result {
-        self.cut(&mut Chop { limit })
+        // The usual case, as regions are merged up to the limit only.
+        if self.largest() <= limit {
+            return Ok(());
+        }
+        self.cut(&mut Chop { limit })?;
+        self.note_largest(limit);
+        Ok(())
     }
 
     /// Splits each region at random places into `pieces`, or fewer where it is too small. Without
@@ -127,6 +134,29 @@ impl Regions {
     }
 }
 
+/// Whether two regions touch, and are together no larger than `size_limit`.
+fn fits(left: &Region, right: &Region, size_limit: u64) -> bool {
+    left.joined_size(right)
+        .is_some_and(|size| size <= size_limit)
+}
+
+/// Merges `right` into `left` if the two are alike. Whether they were.
+fn absorb(
+    measure: Measure<'_>,
+    threshold: u32,
+    size_limit: u64,
+    left: &mut Region,
+    right: &Region,
+) -> bool {
+    // Sizes first: where regions are as large as they may be, there is nothing more to look at.
+    let alike = fits(left, right, size_limit)
+        && measure.now(left).abs_diff(measure.now(right)) <= threshold;
+    if alike {
+        left.merge(right);
+    }
+    alike
+}
+
 /// Cuts regions into pieces of a size.
 #[derive(Clone)]
 struct Chop {
@@ -134,13 +164,13 @@ struct Chop {
 }
 
 impl Cut for Chop {
-    fn next(&mut self, rest: &Region) -> Option<u64> {
+    fn next(&mut self, size: u64) -> Option<u64> {
         // Most regions are small enough, which a division need not tell.
-        if rest.size() <= self.limit {
+        if size <= self.limit {
             return None;
         }
         // As many full pieces as leave something for the last one.
-        let pieces = rest.size().saturating_sub(1).checked_div(self.limit)?;
+        let pieces = size.saturating_sub(1).checked_div(self.limit)?;
         Some(pieces.saturating_mul(self.limit)).filter(|size| *size != 0)
     }
 }
@@ -161,10 +191,9 @@ impl Cut for Split {
         self.left = self.cuts;
     }
 
-    /// Leaves between 10 and 90 percent of `rest`. A try at which that gets no region of its own
+    /// Leaves between 10 and 90 percent of the rest. A try at which that gets no region of its own
     /// counts.
-    fn next(&mut self, rest: &Region) -> Option<u64> {
-        let size = rest.size();
+    fn next(&mut self, size: u64) -> Option<u64> {
         while self.left > 0 && size > self.grain.size().saturating_mul(2) {
             self.left = self.left.saturating_sub(1);
             let tenths = self.rng.range(1, 10);
@@ -255,7 +284,7 @@ mod tests {
         assert_eq!(regions.most(Measure::of(&weighted)), 100);
         regions.merge(Measure::of(&weighted), 99, 9999);
         assert!(are_at(&regions, &[(0, 10), (10, 20)]));
-        regions.settle(Measure::of(&weighted), 100);
+        regions.settle(Measure::of(&weighted), 100, 0);
         let ages = regions.as_slice().iter().map(Region::age);
         assert!(ages.eq([0, 1]));
         Ok(())

@@ -16,6 +16,7 @@ use super::{
     events::Events,
     machine::Machine,
     operations::Operations,
+    scheme::Turn,
     walk::Walker, //
 };
 use kernel::prelude::*;
@@ -29,6 +30,18 @@ impl<O: Operations> Context<O> {
     /// when `passed` sampling intervals have passed.
     pub fn schemes_due_at(&self, passed: u64) -> bool {
         self.schemes.iter().any(|scheme| scheme.takes_part(passed))
+    }
+
+    /// Whether samples can as well be prepared before all that is due when `passed` sampling
+    /// intervals have passed: schemes, and an aggregation or none.
+    ///
+    /// They can unless a scheme looks at memory, which must not look untouched because of a sample
+    /// that was prepared just now. Regions that are merged or cut need other samples, so there is no
+    /// use in it where most of them are likely to.
+    pub fn keeps_samples(&self, passed: u64, aggregation: bool) -> bool {
+        let Settings { ops, .. } = &self.settings;
+        let mut due = self.schemes.iter().filter(|its| its.takes_part(passed));
+        !(aggregation && self.progress.split) && due.all(|its| !ops.acts(its.params()))
     }
 
     /// Starts a walk: what an earlier one has seen is forgotten.
@@ -56,6 +69,14 @@ impl<O: Operations> Context<O> {
         self.adjust_quotas(events, machine);
 
         let walking = walker.is_some();
+        for scheme in &mut self.schemes {
+            scheme.state.turn = Turn {
+                takes_part: scheme.takes_part(passed),
+                limited: scheme.params.quota.is_set(),
+                acts: self.settings.ops.acts(&scheme.params),
+                shown: walking && !scheme.state.walked,
+            };
+        }
         let size_limit = self.max_region_size();
         let left_bp = self.left_bp();
         let Settings {
@@ -69,6 +90,7 @@ impl<O: Operations> Context<O> {
             ops,
             grain: *grain,
             attrs,
+            traced: events.before_apply_enabled(),
             events: &mut *events,
             machine,
             walker,
@@ -87,7 +109,7 @@ impl<O: Operations> Context<O> {
             let mut at: usize = 0;
             while at < regions.len() {
                 for (scheme_index, scheme) in (0..usize::MAX).zip(&mut self.schemes) {
-                    if scheme.takes_part(passed) {
+                    if scheme.state.turn.takes_part {
                         let place = Place {
                             target: index,
                             space: &target.space,
@@ -298,7 +320,7 @@ mod tests {
             first.params.action = Action::LruPrio;
         }
         for target in &mut context.targets {
-            target.regions.settle(Measure::Accesses, 0);
+            target.regions.settle(Measure::Accesses, 0, 0);
         }
         sample(&mut context, 2);
         context.apply_schemes(&mut Deaf, &Machinery::default(), None);

@@ -6,10 +6,12 @@
 //!
 //! ```text
 //! check → [aggregation due: merge] → [schemes due: apply_schemes]
-//!       → [aggregation due: aggregate, split] → [update due: update] → prepare
+//!       → [aggregation due: aggregate, split] → [update due: update] → prepare_rest
 //! ```
 //!
-//! Where nothing but the check is due, [`Context::check_and_prepare`] does both in one pass.
+//! Where [`Context::keeps_samples`] says that most of the samples that are prepared with the check
+//! would be those that are prepared in the end, [`Context::check_and_prepare`] does both in one
+//! pass, and little or nothing is left to be prepared.
 
 use super::{
     adjust::size_limit,
@@ -82,6 +84,9 @@ pub(crate) struct Progress {
     /// Number of regions when they were last split. The C DAMON has one for all its contexts,
     /// and one context's splits there depend on another's.
     pub(crate) last_nr_regions: usize,
+    /// Whether the last aggregation has split regions, so that the next one may well merge and
+    /// split them again.
+    pub(crate) split: bool,
     pub(crate) rng: Rng,
     pub(crate) pauses: Pauses,
 }
@@ -159,6 +164,7 @@ impl<O: Operations> Context<O> {
                 merged: false,
                 size_limit: 0,
                 last_nr_regions: 0,
+                split: true,
                 rng: Rng::new(seed),
                 pauses: Pauses::default(),
             },
@@ -290,7 +296,11 @@ impl<O: Operations> Context<O> {
         } = &mut self.settings;
         let mut pass = Pass::new(kind, attrs.window(), probes, &mut self.progress.rng);
         for target in &mut self.targets {
-            ops.sample(&target.space, target.regions.as_mut_slice(), &mut pass);
+            let regions = &mut target.regions;
+            if kind != PassKind::Prepare || regions.need_samples() {
+                ops.sample(&target.space, regions.as_mut_slice(), &mut pass);
+                regions.passed(pass.prepares());
+            }
         }
     }
 
@@ -326,6 +336,11 @@ impl<O: Operations> Context<O> {
         for target in &mut self.targets {
             target.regions.forget_samples();
         }
+        self.prepare_rest();
+    }
+
+    /// Prepares a sample of each region that has none.
+    pub fn prepare_rest(&mut self) {
         self.sample(PassKind::Prepare);
     }
 

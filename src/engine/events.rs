@@ -20,6 +20,11 @@ pub trait Events {
     /// The sampling interval that tuning has come to, another than before or not.
     fn tuned(&mut self, sample: Micros);
 
+    /// Whether somebody listens to [`Self::before_apply`].
+    fn before_apply_enabled(&self) -> bool {
+        false
+    }
+
     /// A scheme's action is about to be tried on one of the `nr_regions` regions of a target, both
     /// named by their index.
     fn before_apply(&mut self, scheme: usize, target: usize, nr_regions: usize, region: &Region) {

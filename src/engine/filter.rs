@@ -138,7 +138,20 @@ impl Filters {
 
     /// What the filters of the core layer make of the addresses from `start`, up to `end` or to
     /// where the answer changes. Boundaries are multiples of `grain`.
+    #[inline]
     pub(crate) fn decide(&self, target: usize, start: u64, end: u64, grain: Grain) -> Verdict {
+        if self.core.is_empty() {
+            // Nothing is spared by default then.
+            return Verdict {
+                end,
+                spared: false,
+                allowed: false,
+            };
+        }
+        self.decide_by_core(target, start, end, grain)
+    }
+
+    fn decide_by_core(&self, target: usize, start: u64, end: u64, grain: Grain) -> Verdict {
         let mut end = end;
         for filter in &self.core {
             let is = match filter.kind {

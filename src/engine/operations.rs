@@ -72,7 +72,7 @@ pub trait Operations {
     /// Passes over all regions of a target, in this order at each: if it has a sample
     /// ([`Region::sample`]), shows the page of that to [`Pass::probe`] if [`Pass::probes`], and
     /// looks whether it was accessed and tells [`Pass::record`] if [`Pass::checks`]; then prepares a
-    /// new one, if [`Pass::prepares`].
+    /// new one, if [`Pass::prepares`]. A region that still has one then may keep it.
     ///
     /// Allocates nothing. A region without a sample is not to be looked at.
     fn sample(&mut self, space: &Self::Space, regions: &mut [Region], pass: &mut Pass<'_>);
@@ -102,6 +102,12 @@ pub trait Operations {
         action == Action::Stat
     }
 
+    /// Whether [`Self::apply`] has anything to do for a scheme, or to look at. It is not called if
+    /// not.
+    fn acts(&self, scheme: &SchemeParams) -> bool {
+        self.supports(scheme.action)
+    }
+
     /// Whether [`Self::eligible`] can tell anything. Goals for it are refused in a commit if not.
     fn knows_nodes(&self) -> bool {
         false
@@ -114,7 +120,7 @@ pub trait Operations {
         Eligible::default()
     }
 
-    /// Applies a scheme's action to a region. Called for supported actions only.
+    /// Applies a scheme's action to a region. Called if [`Self::acts`] only.
     fn apply(&mut self, space: &Self::Space, region: &Region, attempt: Attempt<'_>) -> Applied {
         let _ = (space, region, attempt);
         Applied::default()

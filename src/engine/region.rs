@@ -34,7 +34,7 @@ pub struct AddrRange {
 ///
 /// # Invariants
 ///
-/// - `start < end`.
+/// - `start < end`, except for what has vanished and is about to be removed.
 /// - `sampling_addr` is in the region or [`NO_SAMPLE`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Region {
@@ -226,7 +226,8 @@ impl Region {
         (self.end == right.start).then(|| right.end.wrapping_sub(self.start))
     }
 
-    /// Takes in `right`, which touches this region. Counts become averages by size.
+    /// Takes in `right`, which touches this region. Counts become averages by size. Neither sample
+    /// is one of the whole: they are forgotten.
     pub(crate) fn merge(&mut self, right: &Self) {
         let (left_size, right_size) = (self.size(), right.size());
         let mean = |left, right| average(left, left_size, right, right_size);
@@ -237,12 +238,25 @@ impl Region {
             // An average of bytes is one.
             *left = u8::try_from(mean(u32::from(*left), u32::from(right))).unwrap_or(u8::MAX);
         }
-        self.resize(self.start, right.end);
+        self.extend(right);
     }
 
-    /// Takes in `right`, which touches this region and is known to be like it.
+    /// Takes in `right`, which touches this region and is known to be like it. Samples are
+    /// forgotten.
     pub(crate) fn extend(&mut self, right: &Self) {
         self.resize(self.start, right.end);
+        self.sampling_addr = NO_SAMPLE;
+    }
+
+    /// Becomes what [`Self::has_vanished`] tells from all regions, until it is removed: an empty
+    /// one.
+    pub(crate) fn vanish(&mut self) {
+        self.end = self.start;
+    }
+
+    /// Whether this is what a region has left that another one took in.
+    pub(crate) fn has_vanished(&self) -> bool {
+        self.end == self.start
     }
 
     /// Whether nothing of what is known tells `other` from this region.
@@ -262,14 +276,22 @@ impl Region {
         self.nr_accesses_bp = to_bp(self.nr_accesses);
     }
 
+    /// Ends an aggregation interval: the moving sum becomes exact, and the age is counted as
+    /// [`Self::count_age`] says.
+    pub(crate) fn settle(&mut self, now: u32, last: u32, threshold: u32) {
+        self.settle_rate();
+        self.count_age(now, last, threshold);
+    }
+
     /// Counts an aggregation interval's age, or starts from zero if what regions are compared by
     /// was `last` in the one before and has changed by more than `threshold`, or from none to some
     /// or back.
     pub(crate) fn count_age(&mut self, now: u32, last: u32, threshold: u32) {
-        self.age = if now.abs_diff(last) > threshold || (now == 0) != (last == 0) {
-            0
-        } else {
-            self.age.saturating_add(1)
+        let alike = || now.abs_diff(last) <= threshold && (now == 0) == (last == 0);
+        // Most memory is accessed as it was, often not at all.
+        self.age = match now == last || alike() {
+            true => self.age.saturating_add(1),
+            false => 0,
         };
     }
 
@@ -280,6 +302,12 @@ impl Region {
 
     /// Starts the next aggregation interval.
     pub(crate) fn aggregate(&mut self) {
+        let counts = self.nr_accesses | self.last_nr_accesses | self.nr_accesses_bp;
+        let hits = [self.probe_hits, self.last_probe_hits].map(u32::from_ne_bytes);
+        // Most memory is not accessed, and its zeros need no moving.
+        if counts == 0 && hits == [0; 2] {
+            return;
+        }
         self.settle_rate();
         self.last_nr_accesses = self.nr_accesses;
         self.nr_accesses = 0;

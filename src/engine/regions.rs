@@ -27,9 +27,9 @@ pub(crate) trait Cut: Clone {
     /// Goes on to another region.
     fn begin(&mut self) {}
 
-    /// Size of what stays when the next piece is taken off the right end of `rest`; `None` if
-    /// `rest` is to be left as it is.
-    fn next(&mut self, rest: &Region) -> Option<u64>;
+    /// Size of what stays when the next piece is taken off the right end of a rest of `size`, less
+    /// than that and not zero; `None` if the rest is to be left as it is.
+    fn next(&mut self, size: u64) -> Option<u64>;
 }
 
 /// The regions of a target.
@@ -39,10 +39,17 @@ pub(crate) trait Cut: Clone {
 ///
 /// # Invariants
 ///
-/// Regions are sorted by address and do not overlap. Between two neighbours there may be a gap.
+/// - Regions are sorted by address and do not overlap. Between two neighbours there may be a gap.
+/// - `size` is the number of addresses in all of them, and none of them is larger than `largest`.
 #[derive(Default)]
 pub struct Regions {
     list: KVVec<Region>,
+    // Both are asked for at each aggregation and change seldom.
+    size: u64,
+    largest: u64,
+    /// Whether a region may be without a sample, as it was not there, or not the same, when samples
+    /// were prepared.
+    changed: bool,
 }
 
 impl Regions {
@@ -50,6 +57,9 @@ impl Regions {
     pub(crate) fn with_capacity(capacity: usize) -> Result<Self> {
         Ok(Self {
             list: KVVec::with_capacity(capacity, GFP_KERNEL)?,
+            size: 0,
+            largest: 0,
+            changed: true,
         })
     }
 
@@ -91,6 +101,17 @@ impl Regions {
         for region in self.as_mut_slice() {
             region.forget_sample();
         }
+        self.changed = true;
+    }
+
+    /// Whether there may be regions without a sample.
+    pub(crate) fn need_samples(&self) -> bool {
+        self.changed
+    }
+
+    /// Notes that a pass has used up all samples, and whether it has prepared new ones.
+    pub(crate) fn passed(&mut self, prepared: bool) {
+        self.changed = !prepared;
     }
 
     /// Forgets the hits of the probes that are named by `which`.
@@ -102,14 +123,31 @@ impl Regions {
 
     /// Number of addresses in all regions. The regions of one target have 64 bits at most.
     pub(crate) fn size(&self) -> u64 {
-        self.as_slice()
-            .iter()
-            .fold(0, |sum: u64, region| sum.saturating_add(region.size()))
+        self.size
+    }
+
+    /// What no region is larger than.
+    pub(crate) fn largest(&self) -> u64 {
+        self.largest
+    }
+
+    /// Notes that all regions were cut down to `limit`.
+    pub(crate) fn note_largest(&mut self, limit: u64) {
+        self.largest = limit;
     }
 
     /// Appends a region where room was made for it.
     fn push(&mut self, region: Region) -> Result {
-        Ok(self.list.push_within_capacity(region)?)
+        self.list.push_within_capacity(region)?;
+        self.add(&region);
+        self.changed = true;
+        Ok(())
+    }
+
+    /// Counts the size of a region.
+    fn add(&mut self, region: &Region) {
+        self.size = self.size.saturating_add(region.size());
+        self.largest = self.largest.max(region.size());
     }
 
     /// Makes room for `extra` more regions.
@@ -138,33 +176,65 @@ impl Regions {
         for behind in self.list.iter_mut().skip(at.saturating_add(1)) {
             core::mem::swap(behind, &mut carried);
         }
+        // INVARIANT: The sum of the sizes is what it was, and no region has grown.
+        self.changed = true;
         // There is room for the last one.
-        self.push(carried).is_ok()
+        self.list.push_within_capacity(carried).is_ok()
     }
 
     /// Replaces neighbours by one region where `absorb` says that the left one took in the right
-    /// one.
-    pub(crate) fn coalesce(&mut self, mut absorb: impl FnMut(&mut Region, &Region) -> bool) {
+    /// one, which leaves none larger than `limit`. `visit` has seen both of them before.
+    ///
+    /// Most of the time nothing is absorbed. Then nothing moves, so what moves does in a pass of its
+    /// own.
+    pub(crate) fn coalesce(
+        &mut self,
+        limit: u64,
+        mut visit: impl FnMut(&mut Region),
+        mut absorb: impl FnMut(&mut Region, &Region) -> bool,
+    ) {
+        let mut regions = self.list.iter_mut();
+        let Some(mut left) = regions.next() else {
+            return;
+        };
+        visit(left);
+        let mut absorbed = false;
+        for right in regions {
+            visit(right);
+            if absorb(left, right) {
+                right.vanish();
+                absorbed = true;
+            } else {
+                left = right;
+            }
+        }
+        if absorbed {
+            self.remove_vanished();
+            // INVARIANT: Regions that touch become one of the size of both.
+            self.largest = self.largest.max(limit);
+            self.changed = true;
+        }
+    }
+
+    fn remove_vanished(&mut self) {
         let list = self.list.as_mut_slice();
         let mut kept: usize = 0;
-        for from in 1..list.len() {
+        for from in 0..list.len() {
             let Some(region) = list.get(from).copied() else {
                 break;
             };
-            let absorbed = list.get_mut(kept).is_some_and(|left| absorb(left, &region));
-            if absorbed {
+            if region.has_vanished() {
                 continue;
             }
-            kept = kept.saturating_add(1);
-            // Up to the first that is absorbed, all are in their places.
+            // Up to the first that has vanished, all are in their places.
             if kept != from {
                 if let Some(place) = list.get_mut(kept) {
                     *place = region;
                 }
             }
+            kept = kept.saturating_add(1);
         }
-        // Keeps an empty list as it is.
-        self.list.truncate(kept.saturating_add(1));
+        self.list.truncate(kept);
     }
 
     /// Cuts each region into pieces.
@@ -176,10 +246,11 @@ impl Regions {
         let mut pieces: usize = 0;
         let mut trial = cut.clone();
         for region in self.as_slice().iter().rev() {
-            let mut rest = *region;
+            let mut rest = region.size();
             trial.begin();
-            while cut_off(&mut trial, &mut rest).is_some() {
+            while let Some(size) = trial.next(rest) {
                 pieces = pieces.saturating_add(1);
+                rest = size;
             }
         }
 
@@ -192,7 +263,7 @@ impl Regions {
             return Ok(());
         };
         for _ in 0..pieces {
-            self.push(filler)?;
+            self.list.push_within_capacity(filler)?;
         }
 
         let list = self.list.as_mut_slice();
@@ -207,6 +278,8 @@ impl Regions {
             }
             put_before(list, &mut to, rest);
         }
+        // INVARIANT: The sum of the sizes is what it was, and no region has grown.
+        self.changed = true;
         Ok(())
     }
 
@@ -235,12 +308,24 @@ impl Regions {
             }
         }
         self.list.truncate(kept);
+        self.measure();
+        self.changed = true;
+    }
+
+    /// Counts the sizes of all regions anew.
+    fn measure(&mut self) {
+        (self.size, self.largest) = (0, 0);
+        for at in 0..self.len() {
+            if let Some(region) = self.list.get(at).copied() {
+                self.add(&region);
+            }
+        }
     }
 }
 
 /// Cuts the next piece off `rest`.
 fn cut_off(cut: &mut impl Cut, rest: &mut Region) -> Option<Region> {
-    let size = cut.next(rest)?;
+    let size = cut.next(rest.size())?;
     rest.split_off(size)
 }
 
@@ -296,8 +381,8 @@ pub(super) mod tests {
     struct Crumble;
 
     impl Cut for Crumble {
-        fn next(&mut self, rest: &Region) -> Option<u64> {
-            rest.size().checked_sub(1)
+        fn next(&mut self, size: u64) -> Option<u64> {
+            Some(size.saturating_sub(1)).filter(|size| *size != 0)
         }
     }
 
@@ -315,16 +400,23 @@ pub(super) mod tests {
     #[test]
     fn coalesces_in_place() -> Result {
         let mut regions = places(&[(0, 1), (1, 2), (2, 3), (5, 6), (6, 7), (7, 8)])?;
-        regions.coalesce(|left, right| {
-            let touch = left.joined_size(right).is_some();
-            if touch {
-                left.extend(right);
-            }
-            touch
-        });
+        let mut visited = 0;
+        regions.coalesce(
+            3,
+            |_| visited += 1,
+            |left, right| {
+                let touch = left.joined_size(right).is_some();
+                if touch {
+                    left.extend(right);
+                }
+                touch
+            },
+        );
+        assert_eq!(visited, 6);
         assert!(are_at(&regions, &[(0, 3), (5, 8)]));
+        assert_eq!((regions.size(), regions.largest()), (6, 3));
         let mut none = places(&[])?;
-        none.coalesce(|_, _| true);
+        none.coalesce(0, |_| (), |_, _| true);
         assert!(none.is_empty());
         Ok(())
     }

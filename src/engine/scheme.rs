@@ -81,6 +81,7 @@ pub struct MinMax<T> {
 
 impl<T: PartialOrd> MinMax<T> {
     /// Whether `value` is in the range.
+    #[inline]
     pub fn contains(&self, value: T) -> bool {
         self.min <= value && value <= self.max
     }
@@ -99,6 +100,7 @@ pub struct AccessPattern {
 
 impl AccessPattern {
     /// Whether `region` is accessed by this pattern.
+    #[inline]
     pub fn matches(&self, region: &Region) -> bool {
         self.sz.contains(region.size())
             && self.nr_accesses.contains(region.nr_accesses_bp() / 10_000)
@@ -145,6 +147,11 @@ impl SchemeParams {
         }
     }
 
+    /// Whether the scheme counts regions, and does not look at what is in them.
+    pub fn only_counts(&self) -> bool {
+        self.action == Action::Stat && self.filters.ops().is_empty()
+    }
+
     /// Whether the scheme does nothing but show what matches its pattern.
     pub(crate) fn only_shows(&self) -> bool {
         // What else a scheme can be asked for has to be thought about here.
@@ -186,6 +193,7 @@ pub struct Stat {
 }
 
 impl Stat {
+    #[inline]
     pub(crate) fn count(&mut self, tried: u64, applied: Applied) {
         let add = |sum: &mut u64, n| *sum = sum.saturating_add(n);
         add(&mut self.nr_tried, 1);
@@ -204,6 +212,19 @@ impl Stat {
     }
 }
 
+/// What does not change for a scheme while schemes are applied to all regions.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Turn {
+    /// Whether it is applied now.
+    pub(crate) takes_part: bool,
+    /// Whether there is a quota.
+    pub(crate) limited: bool,
+    /// Whether the operations have to do with it.
+    pub(crate) acts: bool,
+    /// Whether somebody walks along who has not seen an application of it yet.
+    pub(crate) shown: bool,
+}
+
 /// What a running scheme remembers; a commit of other parameters leaves it alone.
 #[derive(Debug)]
 pub(crate) struct SchemeState {
@@ -213,6 +234,7 @@ pub(crate) struct SchemeState {
     pub(crate) active: bool,
     /// The sampling interval, counted from the start, after which the scheme is due.
     pub(crate) next_apply: u64,
+    pub(crate) turn: Turn,
     /// Whether the walk under way, if any, has seen an application of this scheme.
     pub(crate) walked: bool,
     /// What the operations have noted in the current interval.
@@ -245,6 +267,7 @@ impl Scheme {
             quota,
             active: true,
             next_apply: 0,
+            turn: Turn::default(),
             walked: false,
             last_entity: None,
         };
@@ -297,11 +320,12 @@ impl Scheme {
     }
 
     /// Whether `region` is one that the scheme is for, and it is urgent enough.
+    #[inline]
     pub(crate) fn wants(&self, attrs: &Attrs, region: &Region) -> bool {
         let params = &self.params;
         params.pattern.matches(region)
-            && (self.state.quota.min_score == 0
-                || !params.quota.is_set()
+            && (!self.state.turn.limited
+                || self.state.quota.min_score == 0
                 || score(attrs, &params.quota.weights, params.action, region)
                     >= self.state.quota.min_score)
     }

@@ -37,26 +37,21 @@ impl<O: Operations> Context<O> {
         let all = self.targets.iter();
         let most = all.map(|target| target.regions.most(measure)).max();
         let mut threshold = most.unwrap_or(0) / 10;
+        let size_limit = self.progress.size_limit;
         for target in &mut self.targets {
-            target.regions.settle(measure, threshold);
+            target.regions.settle(measure, threshold, size_limit);
         }
 
         let max_threshold = measure.limit(attrs.max_nr_accesses());
-        loop {
-            let mut nr_regions: usize = 0;
-            for target in &mut self.targets {
-                let regions = &mut target.regions;
-                regions.merge(measure, threshold, self.progress.size_limit);
-                nr_regions = nr_regions.saturating_add(regions.len());
-            }
-            if nr_regions <= attrs.max_regions() || threshold >= max_threshold {
-                break;
-            }
+        while self.nr_regions() > attrs.max_regions() && threshold < max_threshold {
             threshold = if threshold < max_threshold / 2 {
                 threshold.saturating_mul(2).max(1)
             } else {
                 max_threshold
             };
+            for target in &mut self.targets {
+                target.regions.merge(measure, threshold, size_limit);
+            }
         }
 
         self.apply_min_nr_regions();
@@ -68,11 +63,13 @@ impl<O: Operations> Context<O> {
         let traced = events.aggregated_enabled();
         let nr_probes = self.settings.probes.len();
         for (index, target) in (0..usize::MAX).zip(&mut self.targets) {
-            let nr_regions = target.regions.len();
-            for region in target.regions.as_mut_slice() {
-                if traced {
+            if traced {
+                let nr_regions = target.regions.len();
+                for region in target.regions.as_slice() {
                     events.aggregated(index, nr_regions, region, nr_probes);
                 }
+            }
+            for region in target.regions.as_mut_slice() {
                 region.aggregate();
             }
             target.aggregated = true;
@@ -88,6 +85,7 @@ impl<O: Operations> Context<O> {
     pub fn split(&mut self) {
         let nr_regions = self.nr_regions();
         let max = self.settings.attrs.max_regions();
+        self.progress.split = false;
         if nr_regions > max / 2 {
             return;
         }
@@ -99,6 +97,7 @@ impl<O: Operations> Context<O> {
                 .regions
                 .split(pieces, self.settings.grain, &mut self.progress.rng);
         }
+        self.progress.split = self.nr_regions() > nr_regions;
         self.progress.last_nr_regions = nr_regions;
     }
 }

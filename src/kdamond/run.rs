@@ -164,13 +164,11 @@ impl<O: Operations + 'static, E: Events, M: Machine> Kdamond<O, E, M> {
         let due = self.schedule.due(passed);
         let schemes_due = self.context.schemes_due_at(passed);
 
-        if !due.aggregation && !due.ops_update && !schemes_due {
+        if self.context.keeps_samples(passed, due.aggregation) {
             self.context.check_and_prepare();
-            self.repeat_calls();
-            return;
+        } else {
+            self.context.check();
         }
-
-        self.context.check();
         if due.aggregation {
             self.context.merge();
         }
@@ -195,7 +193,7 @@ impl<O: Operations + 'static, E: Events, M: Machine> Kdamond<O, E, M> {
         if !anew {
             self.schedule.advance(due, self.context.attrs());
         }
-        self.context.prepare();
+        self.context.prepare_rest();
     }
 
     fn apply_schemes(&mut self) {

@@ -26,7 +26,8 @@ use crate::{
         Eligible,
         Operations,
         Pass,
-        Region, //
+        Region,
+        SchemeParams, //
     },
     mm::{
         give_way,
@@ -126,7 +127,7 @@ impl Operations for Paddr {
                         }
                     }
                 }
-                if pass.prepares() {
+                if pass.prepares() && region.sample().is_none() {
                     let addr = pass.pick(region);
                     self.prepare(addr, &mut seen);
                 }
@@ -149,6 +150,10 @@ impl Operations for Paddr {
 
     fn supports(&self, action: Action) -> bool {
         actions::supports(action)
+    }
+
+    fn acts(&self, scheme: &SchemeParams) -> bool {
+        self.supports(scheme.action) && !scheme.only_counts()
     }
 
     fn knows_nodes(&self) -> bool {

@@ -27,7 +27,8 @@ use crate::{
         Attempt,
         Operations,
         Pass,
-        Region, //
+        Region,
+        SchemeParams, //
     },
     mm::{
         areas,
@@ -120,6 +121,10 @@ impl Operations for Vaddr {
         actions::supports(action)
     }
 
+    fn acts(&self, scheme: &SchemeParams) -> bool {
+        self.supports(scheme.action) && !scheme.only_counts()
+    }
+
     fn apply(&mut self, pid: &Pid, region: &Region, attempt: Attempt<'_>) -> Applied {
         actions::apply(pid, region, attempt)
     }
@@ -142,7 +147,7 @@ fn look_at<const PROBES: bool>(mm: &MmWithUser, regions: &mut [Region], pass: &m
                 let accessed = entry.is_some_and(|entry| accessed(&entry, &remembered));
                 pass.record(region, accessed);
             }
-            if pass.prepares() {
+            if pass.prepares() && region.sample().is_none() {
                 // CAST: Both have 64 bits.
                 let addr = pass.pick(region) as usize;
                 if let Some(entry) = cursor.at(addr) {

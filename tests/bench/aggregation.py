@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import cost
-from damon_tree import Damon, Kdamond
+from damon_tree import Damon, Dir, Kdamond
 from figures import Figure, Goal
 from single import Monitored, session_of
 from single import anywhere as unsupported  # noqa: F401
@@ -22,13 +22,17 @@ NOTES = """\
 Instructions of the kdamond for each region and aggregation, without those of a kdamond that only samples as many regions.
 "steady": as many regions as there are at least, so that none is merged or split. "splitting": up to four times as many, so
 that all are, again and again; the figure is for a region of those that there are at least. "N schemes": steady, with
-schemes that match all regions and count them."""
+schemes that match all regions and count them. "filters": such a scheme with filters for addresses, none of which is
+monitored. "quota": steady, with a scheme that reclaims the coldest page of all in each aggregation, so that nearly all that
+it does is to put regions in order."""
 
 AGGREGATION = Figure("instructions per region and aggregation", "", False, 0, 1, ratio=True)
 FIGURES = [AGGREGATION]
 SAMPLE_US = 5000
 SIZE = 256 * MIB
 SECONDS = 0.5
+PAGE = 4096
+QUOTA = {"bytes": PAGE, "reset_interval_ms": SAMPLE_US // 1000, "weights/nr_accesses_permil": 500, "weights/age_permil": 500}
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,8 @@ class Case:
     goal: float
     most: int = 1  # times as many regions
     schemes: int = 0
+    filters: int = 0
+    quota: bool = False
 
     @property
     def goals(self) -> dict[str, Goal]:
@@ -45,13 +51,29 @@ class Case:
 
     def about(self) -> str:
         schemes = f", {self.schemes} schemes" if self.schemes else ""
-        return f"{self.regions:,} to {self.regions * self.most:,} regions{schemes}."
+        filters = f", {self.filters} filters" if self.filters else ""
+        quota = ", a quota of a page" if self.quota else ""
+        return f"{self.regions:,} to {self.regions * self.most:,} regions{schemes}{filters}{quota}."
+
+    def change(self, scheme: Dir) -> None:
+        """Makes of a scheme that counts all regions the one of this case."""
+        scheme.write("filters/nr_filters", self.filters)
+        for index, folder in enumerate((scheme / "filters").numbered()):
+            part = {"addr_start": index * PAGE, "addr_end": (index + 1) * PAGE}
+            for name, value in {"type": "addr", "matching": "Y", "allow": "N", **part}.items():
+                folder.write(name, value)
+        if self.quota:
+            scheme.write("action", "pageout")
+            for name, value in QUOTA.items():
+                scheme.write(f"quotas/{name}", value)
 
 
 CASES = [
     *(Case(f"steady {n}", n, 1 / 4) for n in (100, 1000, 4000)),
     *(Case(f"splitting {n}", n, 1 / 4, most=4) for n in (100, 1000)),
     *(Case(f"{n} schemes", 1000, 1 / 3, schemes=n) for n in (1, 10, 100)),
+    Case("10 filters", 1000, 1 / 3, schemes=1, filters=10),
+    Case("quota", 4000, 1 / 3, schemes=1, quota=True),
 ]
 
 
@@ -63,7 +85,10 @@ class Session(Monitored):
         case = self.case
         # Half of the highest number of regions is no more than there are at least: then none is split.
         most = case.regions * case.most + case.most // 2
-        return cost.start(damon, self.targets, case.regions, sample_us=SAMPLE_US, aggr_us=SAMPLE_US, schemes=case.schemes, most_regions=most)
+        return cost.start(
+            damon, self.targets, case.regions,
+            sample_us=SAMPLE_US, aggr_us=SAMPLE_US, schemes=case.schemes, most_regions=most, change=case.change,
+        )  # fmt: skip
 
     def use(self, damon: Damon, kdamond: Kdamond) -> tuple[float, int]:
         """Instructions of a sample, and how many samples were looked at."""

@@ -7,10 +7,11 @@ Under QEMU's icount an instruction takes a nanosecond, so that the time that a t
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from damon_tree import Damon, Kdamond
+from damon_tree import Damon, Dir, Kdamond
 from figures import Figure
 from processes import Range
 
@@ -53,8 +54,10 @@ def configure(
     aggr_us: int = NEVER_US,
     schemes: int = 0,
     most_regions: int = MANY,
+    change: Callable[[Dir], None] = lambda scheme: None,
 ) -> None:
-    """To monitor ranges of processes, or of physical memory: as many regions in all, of about the same size."""
+    """To monitor ranges of processes, or of physical memory: as many regions in all, of about the same size. The schemes are changed
+    from those that count all regions."""
     kdamond.set(ops=ops, max_regions=most_regions, min_regions=regions, sample_us=sample_us, aggr_us=aggr_us, update_us=NEVER_US)
     if ops == "paddr":
         kdamond.context.write("targets/nr_targets", 1)
@@ -64,9 +67,11 @@ def configure(
         kdamond.set_init_regions(ranges, index)
     if schemes:
         kdamond.add_stat_schemes(schemes)
+        for scheme in kdamond.schemes:
+            change(scheme)
 
 
-def start(damon: Damon, targets: dict[int, list[Range]], regions: int, ops: str = "fvaddr", **more: int) -> Kdamond:
+def start(damon: Damon, targets: dict[int, list[Range]], regions: int, ops: str = "fvaddr", **more: Any) -> Kdamond:
     """The only kdamond, which runs then. See `configure`."""
     kdamond = damon.kdamond()
     configure(kdamond, targets, regions, ops, **more)

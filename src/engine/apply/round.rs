@@ -39,6 +39,8 @@ pub(super) struct Round<'a, 'w, O: Operations> {
     pub(super) grain: Grain,
     pub(super) attrs: &'a Attrs,
     pub(super) events: &'a mut dyn Events,
+    /// Whether the events before each application are listened to.
+    pub(super) traced: bool,
     pub(super) machine: &'a dyn Machine,
     pub(super) walker: Option<&'w mut dyn Walker>,
     pub(super) left_bp: u32,
@@ -47,13 +49,14 @@ pub(super) struct Round<'a, 'w, O: Operations> {
 
 impl<O: Operations> Round<'_, '_, O> {
     /// A region meets a scheme that is due.
+    #[inline]
     pub(super) fn meet(
         &mut self,
         place: &Place<'_, O::Space>,
         regions: &mut Regions,
         scheme: &mut Scheme,
     ) {
-        if scheme.params.quota.is_set() {
+        if scheme.state.turn.limited {
             if scheme.state.quota.is_full(self.grain) || self.had_its_turn(place, regions, scheme) {
                 return;
             }
@@ -97,9 +100,10 @@ impl<O: Operations> Round<'_, '_, O> {
 
     /// Tries the scheme's action on the region, or on the first part of it that quota and filters
     /// let it be tried on, which becomes a region.
+    #[inline]
     fn try_on(&mut self, place: &Place<'_, O::Space>, regions: &mut Regions, scheme: &mut Scheme) {
         let Scheme { params, state } = scheme;
-        let limited = params.quota.is_set();
+        let turn = state.turn;
         let Some(region) = regions.as_slice().get(place.at) else {
             return;
         };
@@ -108,7 +112,7 @@ impl<O: Operations> Round<'_, '_, O> {
         if cut(regions, place.at, verdict.end.saturating_sub(start)).is_none() || verdict.spared {
             return;
         }
-        let size_left = match limited {
+        let size_left = match turn.limited {
             true => self.grain.down(state.quota.left()),
             false => u64::MAX,
         };
@@ -120,30 +124,38 @@ impl<O: Operations> Round<'_, '_, O> {
         let Some(region) = regions.as_mut_slice().get_mut(place.at) else {
             return;
         };
-        self.events
-            .before_apply(place.scheme, place.target, nr_regions, region);
-        let begun = if limited { self.machine.now_ns() } else { 0 };
-        let applied = if self.ops.supports(params.action) {
-            let attempt = Attempt {
-                scheme: params,
-                allowed: verdict.allowed,
-                last: &mut state.last_entity,
-            };
-            self.ops.apply(place.space, region, attempt)
-        } else {
-            Applied::default()
-        };
-        if let Some(walker) = self.walker.as_deref_mut().filter(|_| !state.walked) {
-            let hits = region.recent_probe_hits(self.left_bp);
-            walker.visit(&Tried {
-                target: place.target,
-                scheme: place.scheme,
-                region,
-                probe_hits: hits.get(..self.nr_probes).unwrap_or(&[]),
-                sz_filter_passed: applied.filter_passed,
-            });
+        if self.traced {
+            self.events
+                .before_apply(place.scheme, place.target, nr_regions, region);
         }
-        if limited {
+        let begun = match turn.limited {
+            true => self.machine.now_ns(),
+            false => 0,
+        };
+        let applied = match turn.acts {
+            true => {
+                let attempt = Attempt {
+                    scheme: params,
+                    allowed: verdict.allowed,
+                    last: &mut state.last_entity,
+                };
+                self.ops.apply(place.space, region, attempt)
+            }
+            false => Applied::default(),
+        };
+        if turn.shown {
+            if let Some(walker) = self.walker.as_deref_mut() {
+                let hits = region.recent_probe_hits(self.left_bp);
+                walker.visit(&Tried {
+                    target: place.target,
+                    scheme: place.scheme,
+                    region,
+                    probe_hits: hits.get(..self.nr_probes).unwrap_or(&[]),
+                    sz_filter_passed: applied.filter_passed,
+                });
+            }
+        }
+        if turn.limited {
             let ns = self.machine.now_ns().saturating_sub(begun);
             let quota = &mut state.quota;
             quota.charge(params.quota.fail_charge, size, applied, ns);
@@ -168,6 +180,7 @@ fn is_last(at: usize, regions: &Regions) -> bool {
 
 /// Makes the region at index `at` no larger than `limit`, by splitting it, and returns its size.
 /// `None` if that cannot be: nothing may be done to it then.
+#[inline]
 fn cut(regions: &mut Regions, at: usize, limit: u64) -> Option<u64> {
     let size = regions.as_slice().get(at)?.size();
     if size <= limit {

@@ -55,8 +55,8 @@ fn total_size(context: &Context<Memory>) -> u128 {
         .sum()
 }
 
-/// Panics unless regions are sorted, disjoint, aligned and not empty, rates are possible ones, and
-/// samples are in their regions.
+/// Panics unless regions are sorted, disjoint, aligned and not empty, what is known of their sizes is
+/// so, rates are possible ones, and samples are in their regions and missing only where it is known.
 fn check_invariants(context: &Context<Memory>) {
     let grain = context.ops().grain;
     let max = context.attrs().max_nr_accesses();
@@ -64,6 +64,12 @@ fn check_invariants(context: &Context<Memory>) {
         for pair in target.regions().windows(2) {
             assert!(pair[0].end() <= pair[1].start(), "{pair:?} overlap");
         }
+        let sizes = || target.regions().iter().map(Region::size);
+        assert_eq!(target.regions.size(), sizes().sum::<u64>());
+        assert!(sizes().all(|size| size <= target.regions.largest()));
+        let sampled = target.regions().iter().all(|r| r.sample().is_some());
+        let weighted = context.probes().are_weighted();
+        assert!(weighted || sampled || target.regions.need_samples());
     }
     for region in regions(context) {
         assert!(region.start() < region.end(), "{region:?} is empty");

@@ -55,7 +55,7 @@ impl Operations for Memory {
                     pass.record(region, (self.hot.0..self.hot.1).contains(&addr));
                 }
             }
-            if pass.prepares() {
+            if pass.prepares() && region.sample().is_none() {
                 let addr = pass.pick(region);
                 assert!((region.start()..region.end()).contains(&addr));
             }

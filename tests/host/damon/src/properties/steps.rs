@@ -39,6 +39,7 @@ use proptest::prelude::{
 #[derive(Clone, Debug)]
 enum Step {
     Prepare,
+    PrepareRest,
     Check,
     CheckAndPrepare,
     Merge,
@@ -54,6 +55,7 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         1 => Just(Step::Prepare),
+        1 => Just(Step::PrepareRest),
         1 => Just(Step::Check),
         8 => Just(Step::CheckAndPrepare),
         2 => Just(Step::Merge),
@@ -70,6 +72,7 @@ fn step() -> impl Strategy<Value = Step> {
 fn take(context: &mut Context<super::Memory>, step: &Step) {
     match step {
         Step::Prepare => context.prepare(),
+        Step::PrepareRest => context.prepare_rest(),
         Step::Check => context.check(),
         Step::CheckAndPrepare => context.check_and_prepare(),
         Step::Merge => context.merge(),
@@ -128,6 +131,7 @@ proptest! {
             check_invariants(&context);
             match step {
                 Step::Prepare
+                | Step::PrepareRest
                 | Step::Check
                 | Step::CheckAndPrepare
                 | Step::Aggregate
@@ -159,6 +163,10 @@ proptest! {
                 for region in regions(&context) {
                     prop_assert_eq!(region.nr_accesses_bp(), region.nr_accesses() * 10_000);
                 }
+            }
+            if let Step::Prepare | Step::PrepareRest | Step::CheckAndPrepare = step {
+                let prepared = regions(&context).all(|region| region.sample().is_some());
+                prop_assert!(prepared || context.probes().are_weighted());
             }
             if let Step::Aggregate = step {
                 for region in regions(&context) {
