@@ -232,20 +232,27 @@ class Growth(unittest.TestCase):
 class Memory(unittest.TestCase):
     def test_figures(self) -> None:
         cases = {case.name: case for case in memory.CASES}
-        record = {"few": {"folders": 1, "running": 20 * 9000}, "many": {"folders": 1, "running": 20 * (9000 + 990 * 48)}}
-        self.assertEqual(memory.figures(cases["1000 regions"], record), {"bytes per region": 48})
+        case = cases["1000 regions"]
+        few = {"folders": 1, "running": case.contexts * 9000}
+        record = {"few": few, "many": {"folders": 1, "running": case.contexts * (9000 + 990 * 48)}}
+        self.assertEqual(memory.figures(case, record), {"bytes per region": 48})
         record = {"few": {"folders": 0, "running": 1}, "many": {"folders": 50 * 4096, "running": 50 * 65536}}
         self.assertEqual(list(memory.figures(cases["as by default"], record).values()), [64, 4])
-        self.assertEqual(memory.figures(cases["module"], {"code": 2048}), {"code and data": 2})
+        found = memory.figures(cases["module"], {"code": 2048, "loaded": 4096})
+        self.assertEqual(found, {"code and data": 2, "all that is loaded": 4})
 
     def test_extent(self) -> None:
         """From the first to the last of neighbours; what is far away, or of the modules, is not between them."""
         symbols = [
-            (0, 100, "schedule"), (100, 200, "damon_new_ctx"), (200, 300, "walk_system_ram"), (300, 350, "kdamond_fn"),
-            (350, 400, "damon_reclaim_turn"), (400, 500, "damon_stat_start"), (500, 600, "mmap_region"),
-            (100_000, 100_010, "trace_event_raw_event_damos_esz"),
+            memory.Symbol(*its) for its in (
+                (0, 100, "schedule", ""), (100, 200, "damon_new_ctx", ""), (200, 300, "walk_system_ram", ""), (300, 350, "kdamond_fn", ""),
+                (350, 400, "damon_reclaim_turn", ""), (400, 500, "damon_stat_start", ""), (500, 600, "mmap_region", ""),
+                (100_000, 100_010, "trace_event_raw_event_damos_esz", ""),
+                (200_000, 200_030, "sample", "damon_rs"), (200_030, 200_040, "other", "damon_rs_stat"), (200_040, 300_000, "last", "damon_rs"),
+            )
         ]  # fmt: skip
-        self.assertEqual(memory.extent(symbols), 250 + 10)
+        self.assertEqual(memory.extent(symbols, None), 250 + 10)
+        self.assertEqual(memory.extent(symbols, "damon_rs"), 30)
 
 
 class Disturbance(unittest.TestCase):
