@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import subprocess
@@ -49,8 +50,11 @@ REGIONS = 1000
 AGGR_US, UPDATE_US = 50_000, 50_000
 # What the operations of a measurement take without a DAMON, about.
 SECONDS = 0.2
+# Of them while locks are recorded.
+TRACED = 0.5
 EVENTS = ("mmap_lock_acquire_returned", "mmap_lock_released")
 MM = re.compile(r"mm=(\S+)")
+ENTRIES = re.compile(r"entries-in-buffer/entries-written: (\d+)/(\d+)")
 
 
 @dataclass(frozen=True)
@@ -102,18 +106,6 @@ class LockTrace:
         return (self.folder / "trace").read_text()
 
 
-def holds(text: str) -> list[float]:
-    """Microseconds of each time that a lock was held, from a trace. One whose beginning or end is not in it is not counted."""
-    found, since = [], dict[str, float]()
-    for event in trace_events.parse(text):
-        mm = MM.search(event.text)
-        if mm and event.name == EVENTS[0] and "success=true" in event.text:
-            since[mm[1]] = event.time
-        elif mm and event.name == EVENTS[1] and mm[1] in since:
-            found.append((event.time - since.pop(mm[1])) * 1e6)
-    return found
-
-
 class Session:
     def __init__(self, case: Case, churn: subprocess.Popen[str]) -> None:
         self.case, self.churn = case, churn
@@ -122,9 +114,9 @@ class Session:
         self.count = 100
         self.count = max(1, int(self.count * SECONDS * 1e9 / self.run()["total"]))
 
-    def run(self) -> dict[str, int]:
+    def run(self, share: float = 1) -> dict[str, int]:
         assert self.churn.stdin and self.churn.stdout
-        self.churn.stdin.write(f"{self.count}\n")
+        self.churn.stdin.write(f"{math.ceil(self.count * share)}\n")
         self.churn.stdin.flush()
         return dict(zip(("total", "longest"), map(int, self.churn.stdout.readline().split())))
 
@@ -145,13 +137,9 @@ class Session:
         monitored = self.run()
         used = cost.read(kdamond.pid) - before
         with LockTrace(kdamond.pid) as trace:
-            traced = self.run()
+            traced = self.run(TRACED)
             text = trace.text()
-        # With as many events as there is room for the first ones are lost.
-        lost = re.search(r"entries-in-buffer/entries-written: (\d+)/(\d+)", text)
-        whole = bool(lost) and lost[1] == lost[2]  # type: ignore[index]
-        record = {"alone": alone, "monitored": monitored, "kdamond": used.instructions}
-        return {**record, "traced": traced["total"], "holds": holds(text), "whole": whole}
+        return {"alone": alone, "monitored": monitored, "kdamond": used.instructions, "traced": traced["total"], "trace": text}
 
 
 @contextmanager
@@ -165,18 +153,33 @@ def session(case: Case) -> Iterator[Session]:
 # ---- on the host ----
 
 
+def holds(text: str) -> list[float]:
+    """Microseconds of each time that a lock was held, from a trace. One whose beginning or end is not in it is not counted."""
+    found, since = [], dict[str, float]()
+    for event in trace_events.parse(text):
+        mm = MM.search(event.text)
+        if mm and event.name == EVENTS[0] and "success=true" in event.text:
+            since[mm[1]] = event.time
+        elif mm and event.name == EVENTS[1] and mm[1] in since:
+            found.append((event.time - since.pop(mm[1])) * 1e6)
+    return found
+
+
 def figures(case: Case, record: dict[str, Any]) -> dict[str, float]:
     alone, monitored = record["alone"]["total"], record["monitored"]["total"]
+    held = holds(record["trace"])
     return {
         SLOWDOWN.name: 100 * (monitored / alone - 1),
         SWITCHES.name: 100 * ((monitored - record["kdamond"]) / alone - 1),
         LONGEST.name: record["monitored"]["longest"] / 1e3,
-        HELD.name: sum(record["holds"]) / (record["traced"] / 1e9),
-        HELD_LONGEST.name: max(record["holds"], default=0.0),
+        HELD.name: sum(held) / (record["traced"] / 1e9),
+        HELD_LONGEST.name: max(held, default=0.0),
     }
 
 
 def doubts(case: Case, record: dict[str, Any]) -> str | None:
-    if not record["whole"]:
+    # With more events than there is room for the first ones are lost.
+    entries = ENTRIES.search(record["trace"])
+    if not entries or entries[1] != entries[2]:
         return f"{case.name}: events were lost"
     return None if record["monitored"]["total"] > 5e7 else f"{case.name}: the operations took no time"

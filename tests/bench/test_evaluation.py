@@ -258,6 +258,7 @@ class Memory(unittest.TestCase):
 class Disturbance(unittest.TestCase):
     TRACE = """
 # tracer: nop
+# entries-in-buffer/entries-written: 7/7   #P:1
          kdamond.0-91 [000] ..... 10.000010: mmap_lock_acquire_returned: mm=00000000aa memcg_id=1 write=false success=true
          kdamond.0-91 [000] ..... 10.000012: mmap_lock_released: mm=00000000aa memcg_id=1 write=false
          kdamond.0-91 [000] ..... 10.000020: mmap_lock_acquire_returned: mm=00000000aa memcg_id=1 write=false success=false
@@ -273,12 +274,12 @@ class Disturbance(unittest.TestCase):
     def test_figures(self) -> None:
         record = {
             "alone": {"total": 500_000_000, "longest": 1}, "monitored": {"total": 550_000_000, "longest": 90_000}, "kdamond": 45_000_000,
-            "traced": 2_000_000_000, "holds": [2.0, 100.0], "whole": True,
+            "traced": 2_000_000_000, "trace": self.TRACE,
         }  # fmt: skip
         case = disturbance.CASES[0]
         self.assertEqual([round(value, 6) for value in disturbance.figures(case, record).values()], [10, 1, 90, 51, 100])
         self.assertIsNone(disturbance.doubts(case, record))
-        self.assertIn("lost", str(disturbance.doubts(case, {**record, "whole": False})))
+        self.assertIn("lost", str(disturbance.doubts(case, {**record, "trace": self.TRACE.replace("7/7", "7/9")})))
 
 
 if __name__ == "__main__":
