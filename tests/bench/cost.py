@@ -63,8 +63,13 @@ def configure(
         kdamond.context.write("targets/nr_targets", 1)
     else:
         kdamond.add_targets(*targets)
-    for index, ranges in enumerate(targets.values()):
-        kdamond.set_init_regions(ranges, index)
+    # There may be a thousand, so that they are listed once.
+    for target, ranges in zip(kdamond.targets, targets.values()):
+        folder = target / "regions"
+        folder.write("nr_regions", len(ranges))
+        for index, (start, end) in enumerate(ranges):
+            (folder / index).write("start", start)
+            (folder / index).write("end", end)
     if schemes:
         kdamond.add_stat_schemes(schemes)
         for scheme in kdamond.schemes:
