@@ -45,6 +45,28 @@ def over(pid: int, seconds: float) -> Reading:
     return read(pid) - before
 
 
+def at_rest(pid: int, sleeps: int, interval: float) -> Reading:
+    """A reading of a kdamond that sleeps, for at least the given number of times since it began; its sampling interval is in seconds.
+    What it has used up to then is that of whole samples."""
+    end = time.monotonic() + 60 + 100 * interval
+    while time.monotonic() < end:
+        its = read(pid)
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        if its.sleeps >= sleeps and state != "R" and read(pid) == its:
+            return its
+        time.sleep(max(interval / 50, 0.001))
+    raise TimeoutError(f"kdamond {pid} did not sleep {sleeps} times")
+
+
+def over_samples(pid: int, samples: int, sample_us: int) -> Reading:
+    """What a kdamond uses for at least so many samples, each from one sleep to the next."""
+    interval = sample_us / 1e6
+    # The first time that it sleeps it may not have come to sampling.
+    first = at_rest(pid, read(pid).sleeps + 1, interval)
+    time.sleep((samples - 1) * interval)
+    return at_rest(pid, first.sleeps + samples, interval) - first
+
+
 def configure(
     kdamond: Kdamond,
     targets: dict[int, list[Range]],

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -87,18 +86,6 @@ CASES = [
 # ---- in the guest ----
 
 
-def at_rest(pid: int, sleeps: int, interval: float) -> cost.Reading:
-    """A reading of a kdamond that sleeps for at least the given number of times since it began. In seconds: its sampling interval."""
-    end = time.monotonic() + 60 + 100 * (SAMPLES + 2) * interval
-    while time.monotonic() < end:
-        its = cost.read(pid)
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        if its.sleeps >= sleeps and state != "R" and cost.read(pid) == its:
-            return its
-        time.sleep(max(interval / 50, 0.001))
-    raise TimeoutError(f"kdamond {pid} did not sleep {sleeps} times")
-
-
 def count(damon: Damon) -> int:
     """The regions that there are, of all targets."""
     if damon.is_ours:
@@ -116,10 +103,7 @@ class Session(Monitored):
         case = self.case
         kdamond = self.start(damon)
         samples = min(max(ALL_SAMPLES // case.regions, 1), SAMPLES)
-        interval = case.sample_us / 1e6
-        # The first time it sleeps it may not have come to sampling; a sample begins and ends with sleep.
-        first = at_rest(kdamond.pid, cost.read(kdamond.pid).sleeps + 1, interval)
-        used = at_rest(kdamond.pid, first.sleeps + samples, interval) - first
+        used = cost.over_samples(kdamond.pid, samples, case.sample_us)
         regions = count(damon) if case.once or damon.is_ours else round(cost.count_regions(kdamond, self.size))
         return {"instructions": used.instructions, "samples": used.sleeps, "regions": regions}
 

@@ -89,10 +89,9 @@ class Session(Monitored):
 
     def measure(self, damon: Damon) -> dict[str, Any]:
         kdamond = self.start(damon)
-        # As many samples as make the sum of a rare thing small.
-        seconds = 2.0 if self.case.regions < 1000 else 0.5
         time.sleep(SETTLE)
-        used = cost.over(kdamond.pid, seconds)
+        # As many samples as make the sum of a rare thing small.
+        used = cost.over_samples(kdamond.pid, min(max(40_000 // self.case.regions, 4), 400), 5000)
         regions = cost.count_regions(kdamond, self.size)
         return {"instructions": used.instructions, "samples": used.sleeps, "regions": regions}
 
