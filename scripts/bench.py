@@ -4,18 +4,22 @@
 
 Both run one after the other, in turn, several times each, in the same boot of the unmodified kernel, at equal settings.
 The virtual machine has one processor and counts instructions (QEMU's icount): an instruction takes a nanosecond of its
-time, so that nothing depends on what else the host does.
+time, so that nothing depends on what else the host does. There are as many of them as the host has processors, among which
+the cases are dealt out.
 
-Prints tables and a verdict; leaves bench.json and bench.txt. --write-docs puts each group's tables into Documentation/.
+Prints tables and a verdict; leaves bench.json and bench.txt. --write-docs puts each group's tables, and a picture of
+them, into Documentation/.
 Exit status: 0 if nothing is worse, or other than it has to be, beyond noise; 2 if something is.
 """
 
 import argparse
 import fnmatch
 import json
+import os
 import shutil
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +37,14 @@ sys.path += [str(BENCH), str(REPO / "tests/guest")]
 
 import figures  # noqa: E402
 import groups  # noqa: E402
+import plot  # noqa: E402
 
 GUEST_BENCH = "/damon-rs/tests/bench"
 DOCUMENTS = REPO / "Documentation/mm/damon"
 STATUS_WORSE = 2
-REPETITIONS = 5
+REPETITIONS = 3
+# Gibibytes of the host for a guest.
+GUEST_GIB = 4
 
 
 def stage(folder: Path) -> Path:
@@ -66,24 +73,40 @@ def wanted(names: list[str], patterns: list[str]) -> list[str]:
     return found
 
 
-def measure(cases: list[str], options: list[str], its: kernel.Kernel, folder: Path, timeout: float) -> None:
-    """Leaves a folder of records for each case."""
+def most_guests() -> int:
+    """As many as there are processors and memory for."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 30
+    return max(1, min(os.cpu_count() or 1, memory // GUEST_GIB))
+
+
+def measure(cases: list[str], options: list[str], its: kernel.Kernel, folder: Path, timeout: float, guests: int) -> None:
+    """Leaves a folder of records for each case. They are dealt out to so many guests, each to one of them."""
     shutil.rmtree(folder, ignore_errors=True)
-    machine = vm.Machine(
-        kernel=its,
-        icount=True,
-        timeout=timeout,
-        modules=build.module(its.kind, its.series),
-        overlays=[(stage(OWN / "bench/stage"), GUEST_BENCH)],
-        log=LOGS / "bench-kernel.log",
-        out=folder,
-    )
-    begin = time.monotonic()
+    modules = build.module(its.kind, its.series)
+    overlay = stage(OWN / "bench/stage")
     script = f'insmod "$DAMON_RS_MODULE" && exec python3 {GUEST_BENCH}/run.py "$@"'
-    status = vm.run(machine, ["sh", "-c", script, "run.py", *options, *cases])
-    say(f"{time.monotonic() - begin:7.1f} s  bench in the guest")
-    if status:
-        raise Failure(f"the bench ended with status {status}")
+
+    def run(number: int, part: list[str]) -> int:
+        machine = vm.Machine(
+            kernel=its,
+            icount=True,
+            # Each kind of objects has slabs of its own, so that they can be counted.
+            append="slab_nomerge",
+            timeout=timeout,
+            modules=modules,
+            overlays=[(overlay, GUEST_BENCH)],
+            log=LOGS / f"bench-kernel-{number}.log",
+            out=folder,
+        )
+        return vm.run(machine, ["sh", "-c", script, "run.py", *options, *part])
+
+    begin = time.monotonic()
+    parts = [cases[first::guests] for first in range(min(guests, len(cases)))]
+    with ThreadPoolExecutor(len(parts)) as pool:
+        statuses = list(pool.map(run, range(len(parts)), parts))
+    say(f"{time.monotonic() - begin:7.1f} s  bench in {len(parts)} guest{'s' if len(parts) > 1 else ''}")
+    if any(statuses):
+        raise Failure(f"the bench ended with status {max(statuses)}")
 
 
 def evaluate(folder: Path, name: str, cases: list[str]) -> figures.Results:
@@ -112,9 +135,12 @@ def evaluate(folder: Path, name: str, cases: list[str]) -> figures.Results:
                 [one[figure.name] for one in values[figures.OURS]],
                 getattr(case, "goals", {}).get(figure.name),
                 explained=figure.name in getattr(case, "known", ()),
+                once=getattr(case, "once", False),
             )
             for figure in group.FIGURES
+            if all(figure.name in one for side in values.values() for one in side)
         ]
+    results.settle_goals()
     return results
 
 
@@ -129,6 +155,7 @@ def head(release: str, repetitions: int) -> str:
 
 def write_document(name: str, results: figures.Results, release: str, repetitions: int) -> Path:
     group = groups.GROUPS[name]
+    stem = getattr(group, "DOCUMENT", name)
     rule = "=" * len(group.TITLE)
     known = [case for case in group.CASES if case.name in results.compared]
     lines = [
@@ -153,10 +180,16 @@ def write_document(name: str, results: figures.Results, release: str, repetition
         "",
         *(line for case in known for line in (case.name, f"    {case.about()}")),
         "",
+        f".. figure:: {stem}.svg",
+        f"   :alt: {group.TITLE}, in the medians of the tables below",
+        "",
+        "   Medians; the scale is logarithmic where they are compared by ratio.",
+        "",
         figures.rst(results),
     ]  # fmt: skip
-    path = DOCUMENTS / f"{getattr(group, 'DOCUMENT', name)}.rst"
+    path = DOCUMENTS / f"{stem}.rst"
     path.write_text("\n".join(lines), encoding="utf-8")
+    path.with_suffix(".svg").write_text(plot.draw(group.TITLE, results), encoding="utf-8")
     return path
 
 
@@ -193,18 +226,19 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="print the cases and end")
     parser.add_argument("--series", default=kernel.SERIES)
     parser.add_argument("--timeout", type=float, default=3600, help="seconds that the guest may take (default: %(default)s)")
+    parser.add_argument("--guests", type=int, default=0, help="at once (default: one for each processor; with --quick one)")
     parser.add_argument("--out", type=Path, default=OWN / "bench", metavar="DIR", help="gets the results (default: %(default)s)")
     parser.add_argument("--again", action="store_true", help="evaluate what the last run recorded, without a new one")
     parser.add_argument("--against-itself", action="store_true", help="both are the in-tree DAMON: shows what noise alone does")
-    parser.add_argument("--write-docs", action="store_true", help="put the tables into Documentation/; takes all cases")
+    parser.add_argument("--write-docs", action="store_true", help="put tables and pictures into Documentation/; takes all cases")
     arguments = parser.parse_args()
     if arguments.list:
         for name, group in groups.GROUPS.items():
             for case in group.CASES:
                 print(f"{name}/{case.name}: {case.about()}")
         return 0
-    if arguments.repetitions < 1:
-        raise Failure("at least one repetition")
+    if arguments.repetitions < 1 or arguments.guests < 0:
+        raise Failure("at least one repetition, and one guest")
     if arguments.write_docs and (arguments.case or arguments.against_itself or arguments.repetitions < figures.FEWEST_REPETITIONS):
         raise Failure(f"what goes into Documentation/ has all cases of both, and {figures.FEWEST_REPETITIONS} repetitions at least")
     records = OWN / "bench/records"
@@ -224,7 +258,8 @@ def main() -> int:
             cases, repetitions = list(groups.QUICK), 1
         plan.unlink(missing_ok=True)
         options = ["--against-itself"] if arguments.against_itself else []
-        measure(cases, [*options, "/out", str(repetitions)], its, records, arguments.timeout)
+        number = arguments.guests or (1 if arguments.quick else most_guests())
+        measure(cases, [*options, "/out", str(repetitions)], its, records, arguments.timeout, number)
         if not arguments.against_itself:
             plan.write_text(json.dumps([cases, repetitions]), encoding="utf-8")
     return report(records, cases, repetitions, its, arguments.write_docs, arguments.out, arguments.quick)

@@ -16,7 +16,7 @@ from typing import Any
 import archive
 import kernel
 import toolchain
-from cache import CACHE, OWN, REPO, Entry, digest
+from cache import CACHE, OWN, REPO, Entry, digest, lock
 from progress import Step, run_main
 
 PACKAGES = "python3 python3-pytest kmod procps mount util-linux iproute2 trace-cmd busybox-static file".split()
@@ -163,8 +163,10 @@ def stage_tests(step: Step, stage: Path, series: str) -> None:
     if TESTS.is_dir():
         target = stage / "damon-rs/tests/guest"
         shutil.copytree(TESTS, target, symlinks=True, ignore=shutil.ignore_patterns("__pycache__", ".pytest_cache", "target"))
-        compile_programs(step, sorted(target.rglob("*.c")), target, TESTS)
-        compile_packages(step, sorted(path.parent for path in TESTS.glob("*/Cargo.toml")), target)
+        # Guests that one process starts at once would write the same files.
+        with lock("programs"):
+            compile_programs(step, sorted(target.rglob("*.c")), target, TESTS)
+            compile_packages(step, sorted(path.parent for path in TESTS.glob("*/Cargo.toml")), target)
 
 
 def kernel_modules(its: kernel.Kernel, names: list[str]) -> Path:

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """Shows where the instructions of a sample go: `scripts/profile.py "sampling/vaddr 1000"`.
 
-Runs a case of one of the bench's groups "sampling" and "aggregation", and has QEMU write down the address of each instruction for a moment. Prints instructions per
-region and sample by function, and with --lines by source line of the module.
+Runs a case of one of the bench's groups "sampling", "growth" and "aggregation", and has QEMU write down the address of each
+instruction for a moment. Prints instructions per region and sample by function, and with --lines by source line of the module.
 """
 
 import argparse

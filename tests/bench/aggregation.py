@@ -4,15 +4,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 import cost
 from damon_tree import Damon, Dir, Kdamond
 from figures import Figure, Goal
-from processes import Process, processes
+from single import Monitored, session_of
+from single import anywhere as unsupported  # noqa: F401
 from workload import MIB
 
 NAME = "aggregation"
@@ -80,14 +80,7 @@ CASES = [
 # ---- in the guest ----
 
 
-def unsupported(case: Case, damon: Damon) -> str | None:
-    return None
-
-
-class Session:
-    def __init__(self, case: Case, its: Process) -> None:
-        self.case, self.targets, self.size = case, {its.pid: [its.area]}, SIZE
-
+class Session(Monitored):
     def start(self, damon: Damon) -> Kdamond:
         case = self.case
         # Half of the highest number of regions is no more than there are at least: then none is split.
@@ -110,10 +103,8 @@ class Session:
         return {"without": without, "with": its, "samples": samples}
 
 
-@contextmanager
-def session(case: Case) -> Iterator[Session]:
-    with processes("anon", SIZE) as (process,):
-        yield Session(case, process)
+def session(case: Case) -> AbstractContextManager[Session]:
+    return session_of(Session, case, SIZE)
 
 
 # ---- on the host ----

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from damon_tree import Damon, Dir, Kdamond
 from figures import Figure
@@ -45,8 +45,30 @@ def over(pid: int, seconds: float) -> Reading:
     return read(pid) - before
 
 
-def start(
-    damon: Damon,
+def at_rest(pid: int, sleeps: int, interval: float) -> Reading:
+    """A reading of a kdamond that sleeps, for at least the given number of times since it began; its sampling interval is in seconds.
+    What it has used up to then is that of whole samples."""
+    end = time.monotonic() + 60 + 100 * interval
+    while time.monotonic() < end:
+        its = read(pid)
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        if its.sleeps >= sleeps and state != "R" and read(pid) == its:
+            return its
+        time.sleep(max(interval / 50, 0.001))
+    raise TimeoutError(f"kdamond {pid} did not sleep {sleeps} times")
+
+
+def over_samples(pid: int, samples: int, sample_us: int) -> Reading:
+    """What a kdamond uses for at least so many samples, each from one sleep to the next."""
+    interval = sample_us / 1e6
+    # The first time that it sleeps it may not have come to sampling.
+    first = at_rest(pid, read(pid).sleeps + 1, interval)
+    time.sleep((samples - 1) * interval)
+    return at_rest(pid, first.sleeps + samples, interval) - first
+
+
+def configure(
+    kdamond: Kdamond,
     targets: dict[int, list[Range]],
     regions: int,
     ops: str = "fvaddr",
@@ -55,21 +77,31 @@ def start(
     schemes: int = 0,
     most_regions: int = MANY,
     change: Callable[[Dir], None] = lambda scheme: None,
-) -> Kdamond:
-    """A kdamond that monitors ranges of processes, or of physical memory: as many regions in all, of about the same size. The schemes
-    are changed from those that count all regions."""
-    kdamond = damon.kdamond()
+) -> None:
+    """To monitor ranges of processes, or of physical memory: as many regions in all, of about the same size. The schemes are changed
+    from those that count all regions."""
     kdamond.set(ops=ops, max_regions=most_regions, min_regions=regions, sample_us=sample_us, aggr_us=aggr_us, update_us=NEVER_US)
     if ops == "paddr":
         kdamond.context.write("targets/nr_targets", 1)
     else:
         kdamond.add_targets(*targets)
-    for index, ranges in enumerate(targets.values()):
-        kdamond.set_init_regions(ranges, index)
+    # There may be a thousand, so that they are listed once.
+    for target, ranges in zip(kdamond.targets, targets.values()):
+        folder = target / "regions"
+        folder.write("nr_regions", len(ranges))
+        for index, (start, end) in enumerate(ranges):
+            (folder / index).write("start", start)
+            (folder / index).write("end", end)
     if schemes:
         kdamond.add_stat_schemes(schemes)
         for scheme in kdamond.schemes:
             change(scheme)
+
+
+def start(damon: Damon, targets: dict[int, list[Range]], regions: int, ops: str = "fvaddr", **more: Any) -> Kdamond:
+    """The only kdamond, which runs then. See `configure`."""
+    kdamond = damon.kdamond()
+    configure(kdamond, targets, regions, ops, **more)
     kdamond.on()
     return kdamond
 

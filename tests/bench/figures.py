@@ -9,7 +9,7 @@ than the noise is taken for real, a smaller one for none.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Literal
 
@@ -18,8 +18,12 @@ IN_TREE, OURS = "in-tree", "ours"
 # One repetition has no range, and the range of two says little.
 FEWEST_REPETITIONS = 3
 
+# Instructions of a kdamond repeat to this share of them, or better.
+ONCE = 0.05
+
 RULE = (
-    "The noise is the larger of the two ranges (highest less lowest repetition), and never less than the figure's resolution. "
+    "The noise is the larger of the two ranges (highest less lowest repetition), and never less than the figure's resolution; "
+    "of cases that are measured once, because they take long, it is a twentieth of the figure. "
     "A difference of the medians counts where it is larger than the noise."
 )
 
@@ -50,16 +54,24 @@ class Figure:
 
 @dataclass(frozen=True)
 class Goal:
-    """What ours is meant to reach: at most some value, or at most some share of the in-tree one's."""
+    """What ours is meant to reach: at most some value, at most some share of the in-tree one's, or of ours in another case."""
 
     most: float
     of_in_tree: bool = True
+    than: str = ""  # the other case
+    base: float | None = None  # what ours is there, once that is known
 
     def met(self, in_tree: float, ours: float) -> bool:
+        if self.than:
+            # Not known where the other case was left out.
+            return self.base is None or ours <= self.most * self.base
         return ours <= self.most * (in_tree if self.of_in_tree else 1)
 
     def text(self, in_tree: float, ours: float) -> str:
-        return f"{self.most:.3g}{' of in-tree' if self.of_in_tree else ''}: {'met' if self.met(in_tree, ours) else 'missed'}"
+        of = f" of {self.than}" if self.than else " of in-tree" if self.of_in_tree else ""
+        if self.than and self.base is None:
+            return f"{self.most:.3g}{of}: not known"
+        return f"{self.most:.3g}{of}: {'met' if self.met(in_tree, ours) else 'missed'}"
 
 
 @dataclass(frozen=True)
@@ -71,6 +83,7 @@ class Comparison:
     ours: Sequence[float]
     goal: Goal | None = None
     explained: bool = False  # a difference has a reason that the case tells
+    once: bool = False  # it counts instructions, and is measured no more than once
 
     @property
     def medians(self) -> tuple[float, float]:
@@ -82,11 +95,13 @@ class Comparison:
 
     @property
     def noise(self) -> float:
+        if self.once:
+            return max(self.figure.resolution, ONCE * max(self.medians))
         return max(self.figure.resolution, *(max(values) - min(values) for values in (self.in_tree, self.ours)))
 
     @property
     def verdict(self) -> Verdict:
-        if min(len(self.in_tree), len(self.ours)) < FEWEST_REPETITIONS:
+        if not self.once and min(len(self.in_tree), len(self.ours)) < FEWEST_REPETITIONS:
             return "too few repetitions"
         if abs(self.difference) <= self.noise:
             return "same"
@@ -125,6 +140,14 @@ class Results:
     figures: Sequence[Figure]
     compared: dict[str, list[Comparison]]
     skipped: dict[str, str]
+
+    def settle_goals(self) -> None:
+        """Tells those goals that compare with another case what was found there."""
+        ours = {(case, its.figure): its.medians[1] for case, all_its in self.compared.items() for its in all_its}
+        for all_its in self.compared.values():
+            for index, its in enumerate(all_its):
+                if its.goal and its.goal.than:
+                    all_its[index] = replace(its, goal=replace(its.goal, base=ours.get((its.goal.than, its.figure))))
 
     def of(self, figure: Figure) -> list[tuple[str, Comparison]]:
         return [(case, its) for case, all_its in self.compared.items() for its in all_its if its.figure == figure]

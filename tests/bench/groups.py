@@ -9,6 +9,9 @@ from typing import Any, Protocol, cast
 
 import accuracy
 import aggregation
+import disturbance
+import growth
+import memory
 import paused
 import request_times
 import sampling
@@ -57,7 +60,7 @@ class Group(Protocol):
         """Why the record may be worthless."""
 
 
-MODULES = (accuracy, schemes, sampling, aggregation, paused, request_times)
+MODULES = (accuracy, schemes, sampling, growth, aggregation, paused, request_times, disturbance, memory)
 GROUPS: dict[str, Group] = {module.NAME: cast(Group, module) for module in MODULES}
 
 # Those that tell in a minute whether what is cheap still is, and by far enough from their goals that one repetition does.

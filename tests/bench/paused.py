@@ -4,15 +4,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
 import cost
 from damon_tree import Damon
 from figures import Figure, Goal
-from processes import Process, processes
+from single import Monitored, session_of
+from single import undoubted as doubts  # noqa: F401
 from workload import MIB
 
 NAME = "paused"
@@ -48,10 +48,7 @@ def unsupported(case: Case, damon: Damon) -> str | None:
     return None if known else "no pause"
 
 
-class Session:
-    def __init__(self, case: Case, its: Process) -> None:
-        self.case, self.targets = case, {its.pid: [its.area]}
-
+class Session(Monitored):
     def measure(self, damon: Damon) -> dict[str, Any]:
         kdamond = cost.start(damon, self.targets, self.case.regions, aggr_us=100_000)
         kdamond.set(pause="Y")
@@ -61,10 +58,8 @@ class Session:
         return {"instructions": used.instructions, "sleeps": used.sleeps}
 
 
-@contextmanager
-def session(case: Case) -> Iterator[Session]:
-    with processes("anon", 64 * MIB) as (process,):
-        yield Session(case, process)
+def session(case: Case) -> AbstractContextManager[Session]:
+    return session_of(Session, case, 64 * MIB)
 
 
 # ---- on the host ----
@@ -72,7 +67,3 @@ def session(case: Case) -> Iterator[Session]:
 
 def figures(case: Case, record: dict[str, Any]) -> dict[str, float]:
     return {WAKE_UPS.name: record["sleeps"] / SECONDS, INSTRUCTIONS.name: record["instructions"] / SECONDS}
-
-
-def doubts(case: Case, record: dict[str, Any]) -> str | None:
-    return None

@@ -13,7 +13,9 @@ from typing import Any
 import cost
 from damon_tree import Damon, Kdamond
 from figures import Figure, Goal
-from processes import Process, processes
+from single import Monitored, session_of
+from single import anywhere as unsupported  # noqa: F401
+from single import undoubted as doubts  # noqa: F401
 from workload import MIB
 
 NAME = "request_times"
@@ -49,20 +51,13 @@ CASES = [Case(f"{us / 1000:g} ms", us) for us in (5000, 500_000, 10_000_000)]
 # ---- in the guest ----
 
 
-def unsupported(case: Case, damon: Damon) -> str | None:
-    return None
-
-
 def timed(action: Callable[[], object]) -> float:
     begin = time.monotonic_ns()
     action()
     return (time.monotonic_ns() - begin) / 1e6
 
 
-class Session:
-    def __init__(self, case: Case, its: Process) -> None:
-        self.case, self.targets = case, {its.pid: [its.area]}
-
+class Session(Monitored):
     def start(self, damon: Damon) -> Kdamond:
         kdamond = cost.start(damon, self.targets, 10, sample_us=self.case.sample_us, aggr_us=20 * self.case.sample_us, schemes=1, most_regions=19)
         # There are results, and it is some time since the last sample.
@@ -88,8 +83,8 @@ def session(case: Case) -> Iterator[Session]:
     # The in-tree one may have a writer wait for as long as an aggregation takes.
     before = HUNG_TASKS.read_text()
     HUNG_TASKS.write_text("0\n")
-    with processes("anon", 64 * MIB) as (process,):
-        yield Session(case, process)
+    with session_of(Session, case, 64 * MIB) as its:
+        yield its
     HUNG_TASKS.write_text(before)
 
 
@@ -98,7 +93,3 @@ def session(case: Case) -> Iterator[Session]:
 
 def figures(case: Case, record: dict[str, Any]) -> dict[str, float]:
     return {figure.name: sorted(record[name])[len(record[name]) // 2] for figure, name in zip(FIGURES, COMMANDS)}
-
-
-def doubts(case: Case, record: dict[str, Any]) -> str | None:
-    return None

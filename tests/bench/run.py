@@ -41,6 +41,8 @@ def run_case(group: groups.Group, case: groups.Case, damons: dict[str, Damon], r
         print(f"{group.NAME}: {case.name}: skipped: {', '.join(reasons)}", flush=True)
         return
     names = list(damons)
+    if getattr(case, "once", False):
+        repetitions = 1
     with group.session(case) as session:
         for number in range(repetitions):
             # Neither is always the first one.

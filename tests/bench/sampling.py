@@ -13,6 +13,7 @@ import cost
 from damon_tree import Damon, Kdamond
 from figures import Goal
 from processes import Process, processes, system_ram
+from single import Monitored
 from workload import MIB
 
 NAME = "sampling"
@@ -76,24 +77,21 @@ def unsupported(case: Case, damon: Damon) -> str | None:
     return cost.unsupported(case.ops, damon)
 
 
-class Session:
+class Session(Monitored):
     def __init__(self, case: Case, its: list[Process]) -> None:
-        self.case = case
-        self.targets = {process.pid: [process.area] for process in its}
+        super().__init__(case, its)
         if case.ops == "paddr":
             self.targets = {0: [area for area in system_ram() if area[1] - area[0] >= MIB]}
-
-        self.size = sum(end - start for ranges in self.targets.values() for start, end in ranges)
+            self.size = sum(end - start for start, end in self.targets[0])
 
     def start(self, damon: Damon) -> Kdamond:
         return cost.start(damon, self.targets, self.case.regions, self.case.ops)
 
     def measure(self, damon: Damon) -> dict[str, Any]:
         kdamond = self.start(damon)
-        # As many samples as make the sum of a rare thing small.
-        seconds = 2.0 if self.case.regions < 1000 else 0.5
         time.sleep(SETTLE)
-        used = cost.over(kdamond.pid, seconds)
+        # As many samples as make the sum of a rare thing small.
+        used = cost.over_samples(kdamond.pid, min(max(40_000 // self.case.regions, 4), 400), 5000)
         regions = cost.count_regions(kdamond, self.size)
         return {"instructions": used.instructions, "samples": used.sleeps, "regions": regions}
 

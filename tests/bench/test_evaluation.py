@@ -11,9 +11,13 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "guest")]
 
 import accuracy  # noqa: E402
+import disturbance  # noqa: E402
+import groups  # noqa: E402
+import growth  # noqa: E402
+import memory  # noqa: E402
 import schemes  # noqa: E402
 import truth  # noqa: E402
-from figures import Comparison, Figure, Results, rst, text  # noqa: E402
+from figures import Comparison, Figure, Goal, Results, rst, text  # noqa: E402
 from truth import Agreement, Phase, Physical, Range, Snapshot  # noqa: E402
 
 SHARE = Figure("share", "", True, 2, 0.01)
@@ -55,6 +59,34 @@ class Verdicts(unittest.TestCase):
             self.assertIn("differs beyond noise: a (level)", table)
             self.assertIn("differs, as told: b (level)", table)
             self.assertNotIn("worse", table)
+
+    def test_what_is_measured_once(self) -> None:
+        for ours, verdict in ((1040, "same"), (1100, "worse"), (500, "better")):
+            self.assertEqual(Comparison(SECONDS, [1000], [ours], once=True).verdict, verdict)
+
+    def test_goals(self) -> None:
+        def met(goal: Goal, in_tree: float, ours: float) -> bool:
+            return goal.met(in_tree, ours)
+
+        self.assertTrue(met(Goal(0.5), 10, 5))
+        self.assertFalse(met(Goal(0.5), 10, 6))
+        self.assertTrue(met(Goal(6, of_in_tree=False), 1, 6))
+        self.assertFalse(met(Goal(6, of_in_tree=False), 100, 7))
+
+    def test_goals_that_compare_with_another_case(self) -> None:
+        goal = Goal(1.1, than="small")
+
+        def results(ours: float, **more: list[Comparison]) -> Results:
+            found = Results("g", [SECONDS], {**more, "large": [Comparison(SECONDS, [1] * 3, [ours] * 3, goal)]}, {})
+            found.settle_goals()
+            return found
+
+        small = [Comparison(SECONDS, [9] * 3, [10] * 3)]
+        self.assertIn("1.1 of small: met", text(results(11, small=small)))
+        missed = text(results(12, small=small))
+        self.assertIn("1.1 of small: missed", missed)
+        self.assertIn("goal missed: large (time)", missed)
+        self.assertIn("1.1 of small: not known", text(results(12)))
 
     def test_tables(self) -> None:
         compared = {"a": [Comparison(SHARE, [0.9] * 3, [0.5] * 3)], "b": [Comparison(SHARE, [0.9] * 3, [0.9] * 3)]}
@@ -177,6 +209,77 @@ class Schemes(unittest.TestCase):
         names = {figure.name for figure in schemes.FIGURES}
         for case in schemes.CASES:
             self.assertLessEqual(set(case.known), names)
+
+
+class Growth(unittest.TestCase):
+    def test_figures(self) -> None:
+        case = next(case for case in growth.CASES if case.name == "each page of 1 GiB")
+        record = {"instructions": 262_144 * 150 * 2, "samples": 2, "regions": 262_144}
+        self.assertEqual(list(growth.figures(case, record).values()), [150, 39.3216])
+        self.assertIsNone(growth.doubts(case, record))
+        self.assertIn("regions", str(growth.doubts(case, {**record, "regions": 1000})))
+
+    def test_goals_name_cases(self) -> None:
+        for name, group in groups.GROUPS.items():
+            names = {case.name for case in group.CASES}
+            self.assertEqual(len(names), len(group.CASES), name)
+            for case in group.CASES:
+                for figure, goal in getattr(case, "goals", {}).items():
+                    self.assertIn(figure, {its.name for its in group.FIGURES})
+                    self.assertIn(goal.than or case.name, names)
+
+
+class Memory(unittest.TestCase):
+    def test_figures(self) -> None:
+        cases = {case.name: case for case in memory.CASES}
+        case = cases["1000 regions"]
+        few = {"folders": 1, "running": case.contexts * 9000}
+        record = {"few": few, "many": {"folders": 1, "running": case.contexts * (9000 + 990 * 48)}}
+        self.assertEqual(memory.figures(case, record), {"bytes per region": 48})
+        record = {"few": {"folders": 0, "running": 1}, "many": {"folders": 50 * 4096, "running": 50 * 65536}}
+        self.assertEqual(list(memory.figures(cases["as by default"], record).values()), [64, 4])
+        found = memory.figures(cases["module"], {"code": 2048, "loaded": 4096})
+        self.assertEqual(found, {"code and data": 2, "all that is loaded": 4})
+
+    def test_extent(self) -> None:
+        """From the first to the last of neighbours; what is far away, or of the modules, is not between them."""
+        symbols = [
+            memory.Symbol(*its) for its in (
+                (0, 100, "schedule", ""), (100, 200, "damon_new_ctx", ""), (200, 300, "walk_system_ram", ""), (300, 350, "kdamond_fn", ""),
+                (350, 400, "damon_reclaim_turn", ""), (400, 500, "damon_stat_start", ""), (500, 600, "mmap_region", ""),
+                (100_000, 100_010, "trace_event_raw_event_damos_esz", ""),
+                (200_000, 200_030, "sample", "damon_rs"), (200_030, 200_040, "other", "damon_rs_stat"), (200_040, 300_000, "last", "damon_rs"),
+            )
+        ]  # fmt: skip
+        self.assertEqual(memory.extent(symbols, None), 250 + 10)
+        self.assertEqual(memory.extent(symbols, "damon_rs"), 30)
+
+
+class Disturbance(unittest.TestCase):
+    TRACE = """
+# tracer: nop
+# entries-in-buffer/entries-written: 7/7   #P:1
+         kdamond.0-91 [000] ..... 10.000010: mmap_lock_acquire_returned: mm=00000000aa memcg_id=1 write=false success=true
+         kdamond.0-91 [000] ..... 10.000012: mmap_lock_released: mm=00000000aa memcg_id=1 write=false
+         kdamond.0-91 [000] ..... 10.000020: mmap_lock_acquire_returned: mm=00000000aa memcg_id=1 write=false success=false
+         kdamond.0-91 [000] ..... 10.000030: mmap_lock_released: mm=00000000bb memcg_id=1 write=false
+         kdamond.0-91 [000] ..... 10.000040: mmap_lock_acquire_returned: mm=00000000aa memcg_id=1 write=false success=true
+         kdamond.0-91 [000] ..... 10.000140: mmap_lock_released: mm=00000000aa memcg_id=1 write=false
+         kdamond.0-91 [000] ..... 10.000150: mmap_lock_acquire_returned: mm=00000000aa memcg_id=1 write=false success=true
+"""
+
+    def test_holds(self) -> None:
+        self.assertEqual([round(us, 3) for us in disturbance.holds(self.TRACE)], [2, 100])
+
+    def test_figures(self) -> None:
+        record = {
+            "alone": {"total": 500_000_000, "longest": 1}, "monitored": {"total": 550_000_000, "longest": 90_000}, "kdamond": 45_000_000,
+            "traced": 2_000_000_000, "trace": self.TRACE,
+        }  # fmt: skip
+        case = disturbance.CASES[0]
+        self.assertEqual([round(value, 6) for value in disturbance.figures(case, record).values()], [10, 1, 90, 51, 100])
+        self.assertIsNone(disturbance.doubts(case, record))
+        self.assertIn("lost", str(disturbance.doubts(case, {**record, "trace": self.TRACE.replace("7/7", "7/9")})))
 
 
 if __name__ == "__main__":

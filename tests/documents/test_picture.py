@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The picture of the demo is of what README.md says that it prints, and shows what is in that."""
+"""The picture of the demo is of what README.md says that it prints, and shows what is in that; those that documents show are there."""
 
 from __future__ import annotations
 
+import re
 import sys
 import unittest
 import xml.etree.ElementTree as ElementTree
@@ -41,6 +42,14 @@ class Picture(unittest.TestCase):
         for its in root.iter("{http://www.w3.org/2000/svg}rect"):
             self.assertLessEqual(float(its.attrib.get("x", 0)) + float(its.attrib["width"]), float(root.attrib["width"]))
             self.assertLessEqual(float(its.attrib.get("y", 0)) + float(its.attrib["height"]), float(root.attrib["height"]))
+
+    def test_of_documents(self) -> None:
+        """Each that is shown is there and well-formed, and none is left over."""
+        folder = REPO / "Documentation/mm/damon"
+        shown = {name for path in folder.glob("*.rst") for name in re.findall(r"^\.\. figure:: (\S+)$", path.read_text(encoding="utf-8"), re.MULTILINE)}
+        self.assertEqual({path.name for path in folder.glob("*.svg")}, shown)
+        for name in shown:
+            ElementTree.parse(folder / name)
 
     def test_what_is_no_demo(self) -> None:
         for text in ("", "nothing", TEXT.replace("··██", "·██")):
