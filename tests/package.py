@@ -30,9 +30,11 @@ import toolchain  # noqa: E402
 from cache import LOGS, OWN, REPO, Entry, digest, remove_tree  # noqa: E402
 from progress import Failure, Step, run_main, step  # noqa: E402
 
+import in_guest  # noqa: E402
+
 FOLDER = OWN / "package"
 # A look at everything, and a module on top of the first one.
-GUEST_TESTS = ("test_tree.py", "test_abi.py", "test_modules.py", "-k", "files or described or description or stat_on_and_off")
+GUEST_TESTS = ("test_tree.py", "test_abi.py", "test_modules.py", "-k 'files or described or description or stat_on_and_off'")
 # What makes the machine one on which modules are built, and signed.
 MACHINE = ("dkms", "openssl")
 
@@ -203,7 +205,7 @@ def main() -> int:
     with step("package", LOGS / "package.log") as current:
         modules = unpacked(install(current, its, deb.make(current, deb.default_version())))
         current.note = ", ".join(path.name for path in modules)
-    command = f'insmod "$DAMON_RS_MODULE" && cd /damon-rs/tests/guest && {shlex.join(("python3", "-m", "pytest", "-q", *GUEST_TESTS))}'
+    command = f'insmod "$DAMON_RS_MODULE" && cd /damon-rs/tests/guest && {in_guest.pytest(*GUEST_TESTS)}'
     vm = [sys.executable, REPO / "scripts/vm.py", "run", "--kernel", "stock", "--series", series]
     argv = [*vm, *(f"--module={path}" for path in modules), "--", "sh", "-c", command]
     status = subprocess.run(argv, check=False).returncode
