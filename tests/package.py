@@ -39,7 +39,9 @@ GUEST_TESTS = ("test_tree.py", "test_abi.py", "test_modules.py", "-k 'files or d
 MACHINE = ("dkms", "openssl")
 
 # What the removal may leave or change: what dpkg, apt and DKMS know and log, DKMS's key for signing, and lists that are made anew.
-ALLOWED = re.compile(r"/var/(lib/(dpkg|apt|dkms/mok\.\w+|systemd)\b|log/|cache/)|/etc/ld\.so\.cache|/usr/lib/modules/[^/]+/modules\.\w+(\.bin)?$")
+ALLOWED = re.compile(
+    r"/var/(lib/(dpkg|apt|dkms/mok\.\w+|systemd)\b|log/|cache/)|/etc/ld\.so\.cache|/usr/lib/modules/[^/]+/modules\.\w+(\.bin)?$"
+)
 
 # Runs in a mount namespace of its own. $1: a folder for changes, $2: the toolchain root, $3: a folder that the script sees as /mnt,
 # $4: the script. Where changes cannot be kept beside the root on the same disk, they are kept in memory.
@@ -171,7 +173,8 @@ def check(its: kernel.Kernel, results: Path) -> None:
         raise Failure("DKMS has not signed the module")
     before, during, after = (set((results / name).read_text(encoding="utf-8").splitlines()) for name in ("before", "with", "after"))
     # Both of them whether made now or before: the list of what was there was taken before that.
-    expected = (f"/usr/src/linux-headers-{its.release}/rust/libkernel.rmeta", "/var/lib/damon-rs/", "/usr/sbin/as-damon", "/usr/sbin/damon-heatmap")
+    crate = f"/usr/src/linux-headers-{its.release}/rust/libkernel.rmeta"
+    expected = (crate, "/var/lib/damon-rs/", "/usr/sbin/as-damon", "/usr/sbin/damon-heatmap")
     new = {line.partition(" ")[0] for line in during - before}
     for path in expected:
         if path not in new:
