@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""The guest: a small Debian 13 with Python, pytest, trace-cmd and damo, as an initramfs.
+"""The guest: a small Debian 13 with Python, pytest, trace-cmd, perf and damo, as an initramfs.
 
 The base is made once. What differs from run to run (modules, tests, the command) is a second archive that the kernel
 unpacks over it, see `overlay`.
@@ -19,7 +19,11 @@ import toolchain
 from cache import CACHE, OWN, REPO, Entry, digest, lock
 from progress import Step, run_main
 
-PACKAGES = "python3 python3-pytest kmod procps mount util-linux iproute2 trace-cmd busybox-static file".split()
+PACKAGES = (
+    "python3 python3-pytest kmod procps mount util-linux iproute2 trace-cmd busybox-static file "
+    # One for any kernel: it asks the kernel what it can.
+    "linux-perf/trixie-backports"
+).split()
 GUEST = REPO / "scripts/guest"
 TESTS = REPO / "tests/guest"
 
@@ -31,7 +35,8 @@ EXCLUDED = ("man", "doc", "locale", "info", "lintian")
 PRUNED = (
     "./usr/share/zoneinfo", "./usr/lib/x86_64-linux-gnu/gconv", "./usr/share/perl5", "./usr/share/bash-completion",
     "./usr/share/common-licenses", "./usr/share/doc", "./usr/share/pixmaps", "./var/lib/dpkg", "./var/cache", "./usr/bin/perl*",
-    "./usr/lib/x86_64-linux-gnu/perl*", "./usr/lib/python3.*/test",
+    "./usr/lib/x86_64-linux-gnu/perl*", "./usr/lib/x86_64-linux-gnu/libperl*", "./usr/share/perl",
+    "./usr/lib/perf-core", "./usr/lib/python3/dist-packages/perf*", "./usr/lib/python3.*/test",
     "./usr/lib/python3.*/idlelib", "./usr/lib/python3.*/ensurepip", "./usr/lib/python3.*/lib2to3",
 )  # fmt: skip
 
@@ -82,8 +87,10 @@ def pack(step: Step, root: Path, target: Path) -> None:
 
 def ensure() -> Path:
     """The base archive, made if need be."""
-    entry = Entry("guest", "guest image")
-    entry.ensure(digest(PACKAGES, EXCLUDED, PRUNED, GUEST / "requirements.txt", archive.SUITE, "1"), build)
+    key = digest(PACKAGES, EXCLUDED, PRUNED, GUEST / "requirements.txt", archive.SUITE, "1")
+    # One of its own for each recipe: checkouts of different age may share the cache.
+    entry = Entry(f"guest-{key}", "guest image")
+    entry.ensure(key, build)
     return entry.path / BASE
 
 

@@ -104,7 +104,7 @@ macro_rules! service_module {
         }
 
         static $switch: $crate::sysfs::parameters::Switch<$service> =
-            $crate::sysfs::parameters::Switch::new(&THIS_MODULE);
+            $crate::sysfs::parameters::Switch::new($crate::this_module!());
 
         /// The loaded module. Dropping it ends the service.
         struct ServiceModule {

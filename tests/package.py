@@ -2,19 +2,24 @@
 # SPDX-License-Identifier: GPL-2.0
 """Installs the package of `make deb` where there are distribution packages only, loads what it has built, and removes it again.
 
-The place is the toolchain root, with all changes beside it: Debian 13 with the kernel's headers and source from its packages, and
-neither this tree nor its cache inside. What DKMS has built there is loaded in the guest, on the very kernel that it is for, and some
-of the guest's tests are run with it.
+The place is the toolchain root, with all changes beside it, and less what the package does not depend on: Debian 13 with the kernel's
+headers and source from its packages, and neither this tree nor its cache inside. What DKMS has built there is loaded in the guest, on
+the very kernel that it is for, and some of the guest's tests are run with it.
+
+What takes longest is the Rust metadata that the kernel's headers lack. Once the package has made it, a copy is kept for as long as
+nothing that goes into it changes: the machine is then one on which the package has been before.
 """
 
 import argparse
 import lzma
+import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 
@@ -22,82 +27,161 @@ import archive  # noqa: E402
 import deb  # noqa: E402
 import kernel  # noqa: E402
 import toolchain  # noqa: E402
-from cache import LOGS, OWN, REPO  # noqa: E402
+from cache import LOGS, OWN, REPO, Entry, digest, remove_tree  # noqa: E402
 from progress import Failure, Step, run_main, step  # noqa: E402
+
+import in_guest  # noqa: E402
 
 FOLDER = OWN / "package"
 # A look at everything, and a module on top of the first one.
-GUEST_TESTS = 'test_tree.py test_abi.py test_modules.py -k "files or described or description or stat_on_and_off"'
-# What the removal may leave: DKMS's own key for signing, and its logs.
-ALLOWED = re.compile(r"/var/(lib/dkms/(mok\.\w+)?$|log/|cache/)")
+GUEST_TESTS = ("test_tree.py", "test_abi.py", "test_modules.py", "-k 'files or described or description or stat_on_and_off'")
+# What makes the machine one on which modules are built, and signed.
+MACHINE = ("dkms", "openssl")
 
-# Runs in a mount namespace of its own. $1: the folder, $2: the toolchain root, $3: the script to be run inside.
-ENTER = """
+# What the removal may leave or change: what dpkg, apt and DKMS know and log, DKMS's key for signing, and lists that are made anew.
+ALLOWED = re.compile(
+    r"/var/(lib/(dpkg|apt|dkms/mok\.\w+|systemd)\b|log/|cache/)|/etc/ld\.so\.cache|/usr/lib/modules/[^/]+/modules\.\w+(\.bin)?$"
+)
+
+# Runs in a mount namespace of its own. $1: a folder for changes, $2: the toolchain root, $3: a folder that the script sees as /mnt,
+# $4: the script. Where changes cannot be kept beside the root on the same disk, they are kept in memory.
+ENTER = r"""
 set -e
-mkdir -p "$1/upper" "$1/work" "$1/root" "$1/packages"
-mount -t overlay overlay -o "lowerdir=$2,upperdir=$1/upper,workdir=$1/work" "$1/root"
+lay() {
+	mkdir -p "$1/upper" "$1/work" "$1/root"
+	mount -t overlay overlay -o "lowerdir=$2,upperdir=$1/upper,workdir=$1/work" "$1/root"
+}
+mkdir -p "$1"
+lay "$1" "$2" || { mount -t tmpfs tmpfs "$1"; lay "$1" "$2"; }
 cd "$1/root"
 mount -t proc proc proc
 mount --rbind /dev dev
 mount -t tmpfs tmpfs tmp
-for file in /etc/resolv.conf /etc/hosts; do cat "$file" >"./$file" || :; done
-mkdir tmp/packages
-cp "$1"/packages/*.deb tmp/packages/
-exec chroot . /usr/bin/env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive \\
-	http_proxy="$http_proxy" https_proxy="$https_proxy" sh -euxc "$3"
+mount --bind "$3" mnt
+for file in /etc/resolv.conf /etc/hosts; do
+	cat "$file" >"./$file" || :
+done
+exec chroot . /usr/bin/env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive \
+	http_proxy="$http_proxy" https_proxy="$https_proxy" sh -eux -c "$4"
 """
 
+# The machine: only what Debian installs at any rate, what the package depends on, and what is at $machine.
+MAKE_MACHINE = """
+apt install /mnt/packages/*.deb
+apt-mark showmanual | xargs apt-mark auto
+dpkg-query -W -f '${Priority} ${Package}\\n' | sed -n 's/^required //p' | xargs apt-mark manual $machine
+apt autoremove --purge -o APT::AutoRemove::RecommendsImportant=false
+"""
 
-def inside(release: str, options: str) -> str:
-    """What is done in the root. The file lists are of what is there before, with and after the package."""
-    return f"""
-apt() {{ apt-get -q -y --no-install-recommends {options} "$@"; }}
-files() {{ find / -xdev -path /tmp -prune -o -path /proc -prune -o -path /dev -prune -o -print | sort; }}
-apt update
-apt install dkms /tmp/packages/linux-*.deb
-files >/before
-apt install /tmp/packages/damon-rs-dkms_*.deb
-dkms status damon-rs | tee /status
-[ -n "$(ls /lib/modules/{release}/updates/dkms)" ]
-cp -r /lib/modules/{release}/updates/dkms /modules
-files >/with
+# The lists of files are of what is there before, with and after the package.
+INSTALL_AND_REMOVE = """
+files() { find / -xdev -path /tmp -prune -o '(' -type d -printf '%p/\\n' ')' -o -printf '%p %s %m\\n' | sort >/mnt/results/"$1"; }
+files before
+[ ! -e /mnt/metadata.tar ] || tar -C / -xpf /mnt/metadata.tar
+apt install /mnt/results/damon-rs-dkms_*.deb
+tar -C / -cpf /mnt/results/metadata.tar var/lib/damon-rs $(sed 's,^/,,' /var/lib/damon-rs/*)
+dkms status damon-rs | tee /mnt/results/status
+modinfo -F signer /usr/lib/modules/$release/updates/dkms/damon_rs.ko* | tee /mnt/results/signer
+cp -r /usr/lib/modules/$release/updates/dkms /mnt/results/modules
+files with
 apt purge damon-rs-dkms
-files >/after
+files after
 """
 
 
-def packages(series: str) -> list[Path]:
-    """The kernel's headers and source, as its distribution has them."""
-    folder, info = kernel.packages(series)
-    return [folder / info[name] for name in ("headers", "source")]
+def in_root(current: Step, script: str, what: str, shared: Path, **variables: str) -> None:
+    """Runs a script in the toolchain root, which stays as it is: all changes are gone afterwards. `shared` is /mnt there."""
+    options = [option.replace('"', "").replace(" ", "=", 1) for option in archive.APT_OPTIONS + archive.proxy_options()]
+    apt = shlex.join(word for option in options for word in ("-o", option))
+    settings = "".join(f"{name}={shlex.quote(value)}\n" for name, value in variables.items())
+    script = f'apt() {{ apt-get -q -y --no-install-recommends {apt} "$@"; }}\n{settings}{script}'
+    changes = FOLDER / "changes"
+    remove_tree(changes)
+    enter = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "private", "sh", "-c", ENTER]
+    try:
+        current.run([*enter, "enter", changes, toolchain.ensure(), shared, script], what=what)
+    finally:
+        remove_tree(changes)
 
 
-def install(current: Step, release: str, package: Path) -> list[Path]:
+def depends() -> list[str]:
+    """The packages that the package depends on."""
+    control = (deb.DEBIAN / "control").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^Depends: (.*)$", control, re.MULTILINE)
+    return line.split(", ")
+
+
+def machine(its: kernel.Kernel) -> list[str]:
+    """What the machine is made of, with the kernel's headers and source."""
+    return [*MACHINE, f"linux-headers-{its.release}", f"linux-source-{its.series}", *depends()]
+
+
+def metadata(its: kernel.Kernel) -> tuple[Entry, str]:
+    """Where the kernel's metadata is kept, and the key to it."""
+    inputs = (kernel.packages(its.series)[1], toolchain.ensure() / "var/lib/dpkg/status", deb.DEBIAN / "metadata", deb.DEBIAN / "dkms.conf")
+    return Entry(f"package-metadata-{its.series}", f"Rust metadata of {its.release} by the package"), digest(*inputs)
+
+
+def packages(current: Step, its: kernel.Kernel) -> Path:
+    """What the machine has and the toolchain root has not, downloaded: nothing else is asked of the archive from then on."""
+    folder, info = kernel.packages(its.series)
+    status = toolchain.ensure() / "var/lib/dpkg/status"
+    entry = Entry(f"package-{its.series}", f"Debian packages beside {its.release}")
+
+    def build(_: Step, target: Path) -> dict[str, Any]:
+        (target / "packages").mkdir()
+        for name in ("headers", "source"):
+            shutil.copy2(folder / info[name], target / "packages")
+        script = "apt update\napt install --download-only $machine /mnt/packages/*.deb\ncp /var/cache/apt/archives/*.deb /mnt/packages/\n"
+        in_root(current, script, "downloading packages", target, machine=" ".join(machine(its)))
+        return {}
+
+    entry.ensure(digest(info, machine(its), status, "1"), build)
+    return entry.path / "packages"
+
+
+def install(current: Step, its: kernel.Kernel, package: Path) -> list[Path]:
     """Installs and removes it: the modules that it has built."""
-    if FOLDER.exists():
-        subprocess.run(["rm", "-rf", "--one-file-system", FOLDER], check=True)
-    (FOLDER / "packages").mkdir(parents=True)
-    for path in [package, *packages(kernel.SERIES)]:
-        shutil.copy2(path, FOLDER / "packages")
-    options = shlex.join(word for option in archive.APT_OPTIONS + archive.proxy_options() for word in ("-o", option.replace('"', "").replace(" ", "=", 1)))
-    root = toolchain.ensure()
-    current.run(
-        ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "private", "sh", "-c", ENTER, "enter", FOLDER, root, inside(release, options)],
-        what="installing and removing the package",
-    )
-    upper = FOLDER / "upper"
-    status = (upper / "status").read_text(encoding="utf-8")
-    if f"{release}, x86_64: installed" not in status:
+    shared = FOLDER / "shared"
+    results = shared / "results"
+    results.mkdir(parents=True)
+    shutil.copy2(package, results)
+    (shared / "packages").mkdir()
+    for path in packages(current, its).iterdir():
+        os.link(path, shared / "packages" / path.name)
+    entry, key = metadata(its)
+    if entry.info().get("key") == key:
+        shutil.copy2(entry.path / "metadata.tar", shared)
+    script = MAKE_MACHINE + INSTALL_AND_REMOVE
+    in_root(current, script, "installing and removing the package", shared, machine=" ".join(machine(its)), release=its.release)
+    check(its, results)
+
+    def keep(_: Step, target: Path) -> dict[str, Any]:
+        shutil.copy2(results / "metadata.tar", target)
+        return {"key": key}
+
+    entry.ensure(key, keep)
+    return sorted((results / "modules").iterdir())
+
+
+def check(its: kernel.Kernel, results: Path) -> None:
+    """Looks at what was there and what was not."""
+    status = (results / "status").read_text(encoding="utf-8")
+    if f"{its.release}, x86_64: installed" not in status:
         raise Failure(f"DKMS says: {status}")
-    before, during, after = (set((upper / name).read_text(encoding="utf-8").splitlines()) for name in ("before", "with", "after"))
-    made = {"/before", "/status", "/modules", "/with", "/after"} | {path for path in after if path.startswith("/modules/")}
-    left = sorted(path for path in after - before - made if not ALLOWED.match(path))
+    if "DKMS module signing key" not in (results / "signer").read_text(encoding="utf-8"):
+        raise Failure("DKMS has not signed the module")
+    before, during, after = (set((results / name).read_text(encoding="utf-8").splitlines()) for name in ("before", "with", "after"))
+    # Both of them whether made now or before: the list of what was there was taken before that.
+    crate = f"/usr/src/linux-headers-{its.release}/rust/libkernel.rmeta"
+    expected = (crate, "/var/lib/damon-rs/", "/usr/sbin/as-damon", "/usr/sbin/damon-heatmap")
+    new = {line.partition(" ")[0] for line in during - before}
+    for path in expected:
+        if path not in new:
+            raise Failure(f"the package has not installed {path}")
+    left = sorted(line for line in after ^ before if not ALLOWED.match(line.partition(" ")[0]))
     if left:
-        raise Failure(f"the removal has left {len(left)} files: {', '.join(left[:10])}")
-    headers = f"/usr/src/linux-headers-{release}/rust/libkernel.rmeta"
-    if not {headers, "/usr/sbin/as-damon"} <= during - before:
-        raise Failure("the package has not installed what it should")
-    return sorted((upper / "modules").iterdir())
+        raise Failure(f"the removal has left or changed {len(left)} files: {', '.join(left[:20])}")
 
 
 def unpacked(paths: list[Path]) -> list[Path]:
@@ -107,6 +191,8 @@ def unpacked(paths: list[Path]) -> list[Path]:
     found = []
     for path in paths:
         name = path.name.removesuffix(".xz")
+        if not name.endswith(".ko"):
+            raise Failure(f"{path.name} is no module, or compressed in a way that is not expected")
         content = path.read_bytes()
         (folder / name).write_bytes(lzma.decompress(content) if path.suffix == ".xz" else content)
         found.append(folder / name)
@@ -114,15 +200,19 @@ def unpacked(paths: list[Path]) -> list[Path]:
 
 
 def main() -> int:
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
-    its = kernel.ensure("stock")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--series", default=kernel.SERIES, help="the kernel series (default: %(default)s)")
+    series = parser.parse_args().series
+    its = kernel.ensure("stock", series)
+    remove_tree(FOLDER)
     with step("package", LOGS / "package.log") as current:
-        modules = unpacked(install(current, its.release, deb.make(current, deb.default_version())))
+        modules = unpacked(install(current, its, deb.make(current, deb.default_version())))
         current.note = ", ".join(path.name for path in modules)
-    command = f'insmod "$DAMON_RS_MODULE" && cd /damon-rs/tests/guest && python3 -m pytest -q -p no:cacheprovider {GUEST_TESTS}'
-    argv = [sys.executable, REPO / "scripts/vm.py", "run", "--kernel", "stock", *(f"--module={path}" for path in modules), "--", "sh", "-c", command]
+    command = f'insmod "$DAMON_RS_MODULE" && cd /damon-rs/tests/guest && {in_guest.pytest(*GUEST_TESTS)}'
+    vm = [sys.executable, REPO / "scripts/vm.py", "run", "--kernel", "stock", "--series", series]
+    argv = [*vm, *(f"--module={path}" for path in modules), "--", "sh", "-c", command]
     status = subprocess.run(argv, check=False).returncode
-    subprocess.run(["rm", "-rf", "--one-file-system", FOLDER], check=True)
+    remove_tree(FOLDER)
     return status
 
 

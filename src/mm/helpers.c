@@ -54,6 +54,16 @@ unsigned int damon_rs_helper_vma_huge_page_shift(struct vm_area_struct *vma)
 	return huge_page_shift(hstate_vma(vma));
 }
 
+/* Up to Linux 7.2 two members; then each is one of two, of which Rust sees a union without a name. */
+void damon_rs_helper_kobj_attribute(struct kobj_attribute *attr,
+				    ssize_t (*show)(struct kobject *kobj, struct kobj_attribute *attr, char *buf),
+				    ssize_t (*store)(struct kobject *kobj, struct kobj_attribute *attr, const char *buf,
+						     size_t count))
+{
+	attr->show = show;
+	attr->store = store;
+}
+
 void damon_rs_helper_folio_list_add_tail(struct folio *folio, struct list_head *list)
 {
 	list_add_tail(&folio->lru, list);
@@ -349,17 +359,12 @@ void damon_rs_helper_prepare_to_rcuwait(struct rcuwait *w, unsigned int state)
 	set_current_state(state);
 }
 
-/* What DEFINE_FOLIO_VMA_WALK() makes. */
 void damon_rs_helper_folio_vma_walk(struct page_vma_mapped_walk *walk, struct folio *folio, struct vm_area_struct *vma,
 				    unsigned long addr)
 {
-	*walk = (struct page_vma_mapped_walk) {
-		.pfn = folio_pfn(folio),
-		.nr_pages = folio_nr_pages(folio),
-		.pgoff = folio_pgoff(folio),
-		.vma = vma,
-		.address = addr,
-	};
+	DEFINE_FOLIO_VMA_WALK(made, folio, vma, addr, 0);
+
+	*walk = made;
 }
 
 void damon_rs_helper_page_vma_mapped_walk_done(struct page_vma_mapped_walk *walk)

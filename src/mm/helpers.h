@@ -8,7 +8,9 @@
 #ifndef DAMON_RS_MM_HELPERS_H
 #define DAMON_RS_MM_HELPERS_H
 
+#include <linux/kobject.h>
 #include <linux/memcontrol.h>
+#include <linux/migrate.h>
 #include <linux/mm.h>
 #include <linux/pid.h>
 #include <linux/psi_types.h>
@@ -22,6 +24,12 @@ struct folio *damon_rs_helper_folio_alloc_like(struct folio *src, int nid);
 spinlock_t *damon_rs_helper_huge_pte_lockptr(struct vm_area_struct *vma, pte_t *pte);
 bool damon_rs_helper_is_vm_hugetlb_page(struct vm_area_struct *vma);
 unsigned int damon_rs_helper_vma_huge_page_shift(struct vm_area_struct *vma);
+
+/* linux/kobject.h */
+void damon_rs_helper_kobj_attribute(struct kobj_attribute *attr,
+				    ssize_t (*show)(struct kobject *kobj, struct kobj_attribute *attr, char *buf),
+				    ssize_t (*store)(struct kobject *kobj, struct kobj_attribute *attr, const char *buf,
+						     size_t count));
 
 /* linux/list.h */
 void damon_rs_helper_folio_list_add_tail(struct folio *folio, struct list_head *list);
@@ -52,6 +60,11 @@ bool damon_rs_helper_mem_cgroup_online(struct mem_cgroup *memcg);
 int damon_rs_helper_mem_cgroup_path(struct mem_cgroup *memcg, char *buf, size_t size);
 void damon_rs_helper_mem_cgroup_put(struct mem_cgroup *memcg);
 #endif
+
+/* linux/migrate.h: what migrate_pages() takes the reason as, a number with a sign up to Linux 7.2 and an enum since */
+typedef typeof(_Generic(&migrate_pages,
+	int (*)(struct list_head *, new_folio_t, free_folio_t, unsigned long, enum migrate_mode, int, unsigned int *): 0,
+	default: 0U)) damon_rs_migrate_reason;
 
 /* linux/mm.h */
 bool damon_rs_helper_folio_is_mapped(struct folio *folio);

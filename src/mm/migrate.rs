@@ -112,8 +112,8 @@ impl MigrationList {
                         // CAST: The same number; nodes are not negative.
                         self.to.nid() as c_ulong,
                         c::migrate_mode_MIGRATE_ASYNC,
-                        // CAST: A small number.
-                        c::migrate_reason_MR_DAMON as c_int,
+                        // CAST: A small number, whether the kernel takes a signed one or not.
+                        c::migrate_reason_MR_DAMON as bindings::damon_rs_migrate_reason,
                         &mut pages,
                     );
                 });

@@ -157,6 +157,9 @@ macro_rules! features {
 mod declared {
     pub(super) use crate::bindings::*;
     pub(super) use kernel::bindings::*;
+
+    // Up to Linux 7.2 the kernel crate has it too.
+    pub(super) use crate::bindings::folio_deactivate;
 }
 
 features! {
@@ -255,7 +258,7 @@ features! {
             free: bindings::free_folio_t,
             private: c_ulong,
             mode: c::migrate_mode,
-            reason: c_int,
+            reason: bindings::damon_rs_migrate_reason,
             ret_succeeded: *mut c_uint
         ) -> c_int;
     }

@@ -11,6 +11,8 @@
 #include <linux/mm_types.h>
 
 void folio_activate(struct folio *folio);
+/* Up to Linux 7.2 in linux/swap.h. */
+void folio_deactivate(struct folio *folio);
 bool folio_isolate_lru(struct folio *folio);
 void folio_putback_lru(struct folio *folio);
 unsigned long reclaim_pages(struct list_head *folio_list);

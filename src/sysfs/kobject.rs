@@ -287,10 +287,14 @@ impl<T: Directory> Deref for Dir<T> {
 }
 
 fn attribute<T: Directory>(file: &File<T>) -> bindings::kobj_attribute {
-    let mut attr = bindings::kobj_attribute {
-        show: Some(show::<T>),
-        store: Some(store::<T>),
-        ..Default::default()
+    let mut attr = bindings::kobj_attribute::default();
+    // SAFETY: The attribute is ours. Each function is one of that kind of file.
+    unsafe {
+        crate::bindings::damon_rs_helper_kobj_attribute(
+            &raw mut attr,
+            Some(show::<T>),
+            Some(store::<T>),
+        );
     };
     attr.attr.name = file.name.as_char_ptr();
     attr.attr.mode = file.mode;

@@ -28,6 +28,9 @@ from workload import MIB, Score, Workload, score
 DOCUMENT = Path("/damon-rs/Documentation/admin-guide/mm/damon/damo.rst")
 SPECIAL_PURPOSE = ("stat", "reclaim", "lru_sort")
 
+# For as long perf records: it takes some seconds until it begins.
+PERF_SECONDS = 20
+
 # A region is hot from this share of samples on.
 HOT_PERCENT = 25
 
@@ -106,12 +109,8 @@ def find_hot(damo: Damo, workload: Workload) -> None:
     wait_until(found, lambda: f"damo shows what is hot: {last[-1]}", timeout=300)
 
 
-@pytest.fixture(scope="module")
-def record(damon: Damon, modules: None, folder: Path, shared_workload: Workload) -> Iterator[Path]:
-    """A file that `damo record` has made, by trace-cmd, of the shared workload when its hot area was known."""
-    if debugging():
-        # damo starts Python for each of its reports, which look at the file and not at the kernel.
-        pytest.skip("runs on the stock kernel")
+def recorded(damon: Damon, folder: Path, workload: Workload, seconds: int, tracer: str, *what: str, name: str = "damon.data") -> Path:
+    """A file that `damo record` has made of a workload whose hot area was known."""
 
     def call(*words: str) -> str:
         result = run(damon, "damo", *words, cwd=folder)
@@ -119,12 +118,32 @@ def record(damon: Damon, modules: None, folder: Path, shared_workload: Workload)
         return result.stdout
 
     damon.reset()
-    call("start", str(shared_workload.pid))
-    find_hot(call, shared_workload)
-    what = ("access", "mem_footprint", "vmas", "proc_stats")
-    call("record", "ongoing", "--timeout", "4", "--exclude_child_tasks", "--damon_tracer", "trace-cmd", "--do_record", *what)
+    call("start", str(workload.pid))
+    find_hot(call, workload)
+    options = ("--timeout", str(seconds), "--exclude_child_tasks", "--damon_tracer", tracer, "--out", name)
+    call("record", "ongoing", *options, "--do_record", *what)
     damon.reset()
-    yield folder / "damon.data"
+    return folder / name
+
+
+@pytest.fixture(scope="module")
+def record(damon: Damon, modules: None, folder: Path, shared_workload: Workload) -> Path:
+    """One that has everything, by trace-cmd."""
+    return recorded(damon, folder, shared_workload, 4, "trace-cmd", "access", "mem_footprint", "vmas", "proc_stats")
+
+
+def not_slow() -> None:
+    """A kernel that checks itself takes a quarter of a minute for each start of damo, and of perf: not for what shows no more of it."""
+    if debugging():
+        pytest.skip("runs on the stock kernel")
+
+
+@pytest.fixture
+def to_report(request: pytest.FixtureRequest) -> Path:
+    """`record`, for what looks at the file and not at the kernel."""
+    not_slow()
+    its: Path = request.getfixturevalue("record")
+    return its
 
 
 # ---- control ----
@@ -198,12 +217,12 @@ def test_record(record: Path, shared_workload: Workload) -> None:
     assert any(good(score(snapshot.regions, shared_workload.hot, 5)) for snapshot in taken)
 
 
-def test_report_record_info(record: Path, damo: Damo) -> None:
+def test_report_record_info(to_report: Path, damo: Damo) -> None:
     output = damo("report", "record_info")
     assert "kdamond_idx: 0" in output and re.search(r"^region\s+2: \[", output, re.MULTILINE), output
 
 
-def test_report_heatmap(record: Path, damo: Damo, shared_workload: Workload) -> None:
+def test_report_heatmap(to_report: Path, damo: Damo, shared_workload: Workload) -> None:
     """The brightest place is in the hot area."""
     start, end = shared_workload.area
     columns = 32
@@ -217,59 +236,59 @@ def test_report_heatmap(record: Path, damo: Damo, shared_workload: Workload) -> 
     assert shared_workload.hot[0] <= brightest < shared_workload.hot[1], picture
 
 
-def test_report_wss(record: Path, damo: Damo, shared_workload: Workload) -> None:
+def test_report_wss(to_report: Path, damo: Damo, shared_workload: Workload) -> None:
     output = damo("report", "wss")
     (average,) = re.findall(r"^# avr:\s+(\S+ \S+)", output, re.MULTILINE)
     hot = shared_workload.hot[1] - shared_workload.hot[0]
     assert hot / 2 <= amount(average) <= 4 * hot, output
 
 
-def test_report_nr_regions(record: Path, damo: Damo) -> None:
+def test_report_nr_regions(to_report: Path, damo: Damo) -> None:
     output = damo("report", "nr_regions")
     (average,) = re.findall(r"^# avr:\s+(\S+)", output, re.MULTILINE)
     assert 3 <= float(average) <= 1000, output
 
 
-def test_report_footprints(record: Path, damo: Damo, shared_workload: Workload) -> None:
+def test_report_footprints(to_report: Path, damo: Damo, shared_workload: Workload) -> None:
     output = damo("report", "footprints")
     averages = re.findall(r"^# <percentile> <(\w+)>\n# avr:\s+(\S+ \S+)", output, re.MULTILINE)
     size = shared_workload.area[1] - shared_workload.area[0]
     assert size <= amount(dict(averages)["rss"]) <= size + 16 * MIB, output
 
 
-def test_report_times(record: Path, damo: Damo) -> None:
+def test_report_times(to_report: Path, damo: Damo) -> None:
     """Of what was accessed at all: within the time that was recorded."""
-    taken = ground_truth.snapshots(record)
+    taken = ground_truth.snapshots(to_report)
     found = re.findall(r"^([\d.]+)-([\d.]+)$", damo("report", "times"), re.MULTILINE)
     assert found
     for start, end in found:
         assert taken[0].start / 1e9 - 1 <= float(start) < float(end) <= taken[-1].end / 1e9 + 1
 
 
-def test_report_holistic(record: Path, damo: Damo) -> None:
+def test_report_holistic(to_report: Path, damo: Damo) -> None:
     output = damo("report", "holistic")
     assert "# Heatmap" in output and output.count("# target 0, address range") == 3, output
 
 
-def test_adjust(record: Path, damo: Damo) -> None:
+def test_adjust(to_report: Path, damo: Damo) -> None:
     """Four aggregation intervals become one."""
     damo("adjust", "--aggregate_interval", "400000", "--skip", "1")
-    before, after = (ground_truth.snapshots(path) for path in (record, record.with_name("damon.adjusted.data")))
+    before, after = (ground_truth.snapshots(path) for path in (to_report, to_report.with_name("damon.adjusted.data")))
     assert 0 < len(after) < len(before)
 
 
-def test_convert_record_format(record: Path, damo: Damo) -> None:
+def test_convert_record_format(to_report: Path, damo: Damo) -> None:
     damo("convert_record_format", "--format", "json", "--output_file", "converted")
-    (target,) = json.loads(record.with_name("converted").read_text())
-    assert len(target["snapshots"]) == len(ground_truth.snapshots(record))
+    (target,) = json.loads(to_report.with_name("converted").read_text())
+    assert len(target["snapshots"]) == len(ground_truth.snapshots(to_report))
 
 
-def test_validate(record: Path, damo: Damo) -> None:
+def test_validate(to_report: Path, damo: Damo) -> None:
     damo("validate", "--aggr", "1", str(10**9))
     assert "nr_regions" in damo("validate", "--aggr", "1", str(10**9), "--nr_regions", "1", "2", status=1)
 
 
-def test_replay(record: Path, damo: Damo) -> None:
+def test_replay(to_report: Path, damo: Damo) -> None:
     assert "all snapshots are replayed" in damo("replay")
 
 
@@ -279,16 +298,59 @@ def test_record_snapshots(damon: Damon, damo: Damo, started: Kdamond, folder: Pa
     assert len(ground_truth.snapshots(folder / "snapshots.data")) == 2
 
 
-def test_record_by_perf(damon: Damon, damo: Damo, started: Kdamond, folder: Path) -> None:
-    if not shutil.which("perf"):
-        pytest.skip("the guest has no perf")
-    damo("record", "ongoing", "--timeout", "3", "--exclude_child_tasks", "--damon_tracer", "perf", "--do_record", "access", "--out", "perf.data")
-    assert ground_truth.snapshots(folder / "perf.data")
+def have(program: str) -> None:
+    if not shutil.which(program):
+        pytest.skip(f"the guest has no {program}")
 
 
-def test_report_trace(damon: Damon, started: Kdamond, folder: Path) -> None:
+@pytest.fixture(scope="module")
+def perf_record(damon: Damon, modules: None, folder: Path, shared_workload: Workload) -> Path:
+    """As `record`, by perf."""
+    not_slow()
+    have("perf")
+    return recorded(damon, folder, shared_workload, PERF_SECONDS, "perf", "access", name="perf.data")
+
+
+@pytest.fixture(scope="module")
+def profile(damon: Damon, modules: None, folder: Path, shared_workload: Workload) -> Path:
+    """As `record`, and what the processors did meanwhile, by perf."""
+    not_slow()
+    have("perf")
+    # An emulated processor does nothing else than what it is asked for 4,000 times a second.
+    rate = Path("/proc/sys/kernel/perf_event_max_sample_rate")
+    before = rate.read_text()
+    rate.write_text("100")
+    try:
+        return recorded(damon, folder, shared_workload, PERF_SECONDS, "trace-cmd", "access", "cpu_profile", name="profiled.data")
+    finally:
+        rate.write_text(before)
+
+
+def test_record_by_perf(perf_record: Path, shared_workload: Workload) -> None:
+    """The recorded trace events say what is hot."""
+    taken = ground_truth.snapshots(perf_record)
+    assert len(taken) >= 3
+    assert any(good(score(snapshot.regions, shared_workload.hot, 5)) for snapshot in taken)
+
+
+def test_report_wss_by_perf(perf_record: Path, damo: Damo, shared_workload: Workload) -> None:
+    output = damo("report", "wss", "--input", str(perf_record))
+    (average,) = re.findall(r"^# avr:\s+(\S+ \S+)", output, re.MULTILINE)
+    hot = shared_workload.hot[1] - shared_workload.hot[0]
+    assert hot / 2 <= amount(average) <= 4 * hot, output
+
+
+def test_report_profile(profile: Path, damo: Damo) -> None:
+    """Where the processors were while there was access: in the workload too."""
+    output = damo("report", "profile", "--inputs", str(profile), f"{profile}.profile")
+    assert re.search(r"^ +[\d.]+% +\S+ +workload +\[\.\] ", output, re.MULTILINE), output
+
+
+@pytest.mark.parametrize("tracer", ["trace-cmd", "perf"])
+def test_report_trace(damon: Damon, started: Kdamond, folder: Path, tracer: str) -> None:
     """It shows events as they come, of our kdamond, until it is interrupted."""
-    words = command(damon, "damo", "report", "trace", "--event", "damon:damon_aggregated", "--tracer", "trace-cmd")
+    have(tracer)
+    words = command(damon, "damo", "report", "trace", "--event", "damon:damon_aggregated", "--tracer", tracer)
     with subprocess.Popen(
         words, cwd=folder, env=environment(), text=True, start_new_session=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -297,7 +359,7 @@ def test_report_trace(damon: Damon, started: Kdamond, folder: Path) -> None:
         lines = [its.stdout.readline() for _ in range(20)]
         os.killpg(its.pid, signal.SIGINT)
         its.communicate(timeout=60)
-    shown = [line for line in lines if f"-{started.pid} " in line and "damon:damon_aggregated" in line]
+    shown = [line for line in lines if re.search(rf"[-/]{started.pid} ", line) and "damon:damon_aggregated" in line]
     assert len(shown) >= 10, lines
 
 

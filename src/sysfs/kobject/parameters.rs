@@ -427,6 +427,23 @@ pub const fn bytes<const N: usize>(text: &str) -> [u8; N] {
     bytes
 }
 
+/// The module that this is expanded in, as a constant. For the macros of this crate: what
+/// [`module!`](kernel::macros::module) makes of it goes by another name in each kernel series.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! this_module {
+    () => {{
+        const MODULE: ::kernel::ThisModule = {
+            extern "C" {
+                static __this_module: ::kernel::types::Opaque<::kernel::bindings::module>;
+            }
+            // SAFETY: This is the `THIS_MODULE` of the C API.
+            unsafe { ::kernel::ThisModule::from_ptr(__this_module.get()) }
+        };
+        &MODULE
+    }};
+}
+
 /// States the parameters of a module: mode, name, [`Parameter`] and what it is. To be used behind
 /// [`module!`](kernel::macros::module) or
 /// [`service_module!`](crate::service_module!), in the same file.
@@ -448,7 +465,7 @@ macro_rules! parameters {
             #[used]
             static ENTRY: ::kernel::module_param::KernelParam =
                 $crate::sysfs::parameters::entry(
-                    &THIS_MODULE,
+                    $crate::this_module!(),
                     ::kernel::c_str!(stringify!($name)),
                     $mode,
                     PARAMETER,
