@@ -147,9 +147,22 @@ impl Region {
     /// Counts the outcome of the sample that was prepared; nothing if none was.
     #[inline]
     pub(crate) fn record(&mut self, window: &Window, accessed: bool) {
-        if self.sampling_addr == NO_SAMPLE {
-            return;
+        if self.sampling_addr != NO_SAMPLE {
+            self.count(window, accessed);
         }
+    }
+
+    /// Asks about the sample that was prepared, if one was, and counts the outcome.
+    #[inline]
+    pub(crate) fn check(&mut self, window: &Window, accessed: impl FnOnce(u64) -> bool) {
+        if self.sampling_addr != NO_SAMPLE {
+            let accessed = accessed(self.sampling_addr);
+            self.count(window, accessed);
+        }
+    }
+
+    #[inline]
+    fn count(&mut self, window: &Window, accessed: bool) {
         self.sampling_addr = NO_SAMPLE;
         // Most memory is not accessed, and its zeros need no computing.
         if !accessed && self.nr_accesses_bp == 0 {

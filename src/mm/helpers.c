@@ -264,6 +264,12 @@ void damon_rs_helper_folio_set_young(struct folio *folio)
 	folio_set_young(folio);
 }
 
+void damon_rs_helper_folio_set_young_and_idle(struct folio *folio)
+{
+	folio_set_young(folio);
+	folio_set_idle(folio);
+}
+
 bool damon_rs_helper_folio_test_hugetlb(struct folio *folio)
 {
 	return folio_test_hugetlb(folio);

@@ -13,7 +13,7 @@ use super::{
         attributes::FolioAttributes, //
         folio::{
             set_idle,
-            set_young,
+            set_young_and_idle,
             FolioFlags,
             FolioId, //
         },
@@ -174,13 +174,13 @@ impl<'cursor> Entry<'cursor> {
             .notifiers
             .clear_young(self.leaf.start, self.leaf.size())
             || accessed;
-        if accessed && !flags.young() {
-            // SAFETY: The folio is valid by the type invariants.
-            unsafe { set_young(folio) };
-        }
-        if !flags.idle() {
-            // SAFETY: The folio is valid by the type invariants.
-            unsafe { set_idle(folio) };
+        // SAFETY: The folio is valid by the type invariants.
+        unsafe {
+            if accessed && !flags.young() {
+                set_young_and_idle(folio);
+            } else if !flags.idle() {
+                set_idle(folio);
+            }
         }
         Forgotten {
             entry: accessed,

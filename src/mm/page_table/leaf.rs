@@ -83,7 +83,8 @@ impl LeafTable {
                     if unsafe { pmd.read_volatile() }.pmd == value.pmd {
                         // INVARIANT: See above.
                         return Some(Self {
-                            entries: NonNull::new(table.ptes.cast())?,
+                            // SAFETY: The table is somewhere.
+                            entries: unsafe { NonNull::new_unchecked(table.ptes.cast()) },
                             shift: c::PAGE_SHIFT,
                             mask: mask(c::PAGE_SHIFT),
                             lock,
