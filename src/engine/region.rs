@@ -344,6 +344,21 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_sample_is_asked_about_once() -> Result {
+        let mut region = region(0, 100, 0, 0, 0)?;
+        let window = Window::new(10);
+        let mut asked = None;
+        region.check(&window, |addr| asked.replace(addr).is_none());
+        assert_eq!((asked, region.nr_accesses()), (None, 0));
+        region.prepare(42);
+        region.check(&window, |addr| asked.replace(addr).is_none());
+        assert_eq!((asked, region.nr_accesses()), (Some(42), 1));
+        region.check(&window, |addr| asked.replace(addr).is_some());
+        assert_eq!((region.sample(), region.nr_accesses()), (None, 1));
+        Ok(())
+    }
+
+    #[test]
     fn both_parts_of_a_split_know_what_the_whole_knew() -> Result {
         let mut left = region(0, 100, 42, 15, 10)?;
         let right = left.split_off(25).ok_or(EINVAL)?;
