@@ -196,6 +196,15 @@ impl Pass<'_> {
         region.record(&self.window, accessed);
     }
 
+    /// Asks whether the address of a region's sample was accessed, if it has one and samples are to be
+    /// checked, and counts that as [`Self::record`] does.
+    #[inline]
+    pub fn check(&mut self, region: &mut Region, accessed: impl FnOnce(u64) -> bool) {
+        if self.checks() {
+            region.check(&self.window, accessed);
+        }
+    }
+
     /// Picks the next sampling address in the region at random, and marks it prepared.
     #[inline]
     pub fn pick(&mut self, region: &mut Region) -> u64 {

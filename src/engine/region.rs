@@ -147,9 +147,22 @@ impl Region {
     /// Counts the outcome of the sample that was prepared; nothing if none was.
     #[inline]
     pub(crate) fn record(&mut self, window: &Window, accessed: bool) {
-        if self.sampling_addr == NO_SAMPLE {
-            return;
+        if self.sampling_addr != NO_SAMPLE {
+            self.count(window, accessed);
         }
+    }
+
+    /// Asks about the sample that was prepared, if one was, and counts the outcome.
+    #[inline]
+    pub(crate) fn check(&mut self, window: &Window, accessed: impl FnOnce(u64) -> bool) {
+        if self.sampling_addr != NO_SAMPLE {
+            let accessed = accessed(self.sampling_addr);
+            self.count(window, accessed);
+        }
+    }
+
+    #[inline]
+    fn count(&mut self, window: &Window, accessed: bool) {
         self.sampling_addr = NO_SAMPLE;
         // Most memory is not accessed, and its zeros need no computing.
         if !accessed && self.nr_accesses_bp == 0 {
@@ -355,6 +368,21 @@ pub(super) mod tests {
         assert_eq!(region.nr_accesses(), 0);
         assert_eq!(region.sample(), None);
         assert_eq!(Region::new(2, 2), None);
+        Ok(())
+    }
+
+    #[test]
+    fn a_sample_is_asked_about_once() -> Result {
+        let mut region = region(0, 100, 0, 0, 0)?;
+        let window = Window::new(10);
+        let mut asked = None;
+        region.check(&window, |addr| asked.replace(addr).is_none());
+        assert_eq!((asked, region.nr_accesses()), (None, 0));
+        region.prepare(42);
+        region.check(&window, |addr| asked.replace(addr).is_none());
+        assert_eq!((asked, region.nr_accesses()), (Some(42), 1));
+        region.check(&window, |addr| asked.replace(addr).is_some());
+        assert_eq!((region.sample(), region.nr_accesses()), (None, 1));
         Ok(())
     }
 

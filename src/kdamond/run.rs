@@ -152,9 +152,11 @@ impl<O: Operations + 'static, E: Events, M: Machine> Kdamond<O, E, M> {
                 // At least a microsecond, so that an interval of zero leaves the CPU to others.
                 let due = prepared.after_micros(self.context.attrs().sample().0.max(1));
                 if self.passed < due {
-                    if self.inbox.bell().sleep_until(due) {
-                        self.passed = due;
-                    }
+                    self.passed = match self.inbox.bell().sleep_until(due) {
+                        true => due,
+                        // Whoever rings again and again does not put it off.
+                        false => bell::now(),
+                    };
                     return;
                 }
                 self.tick();

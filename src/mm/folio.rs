@@ -131,6 +131,17 @@ pub(super) unsafe fn set_young(folio: *mut c::folio) {
     unsafe { bindings::damon_rs_helper_folio_set_young(folio) };
 }
 
+/// Sets both flags, of which *idle* may be set.
+///
+/// # Safety
+///
+/// As for [`set_idle`].
+#[inline]
+pub(super) unsafe fn set_young_and_idle(folio: *mut c::folio) {
+    // SAFETY: As in `set_idle`.
+    unsafe { bindings::damon_rs_helper_folio_set_young_and_idle(folio) };
+}
+
 /// A counted reference to a folio of user memory: one that was on a list of reclaim's, or of
 /// hugetlb's, when it was looked up.
 ///

@@ -286,6 +286,12 @@ void damon_rs_helper_folio_set_young(struct folio *folio)
 	folio_set_young(folio);
 }
 
+void damon_rs_helper_folio_set_young_and_idle(struct folio *folio)
+{
+	folio_set_young(folio);
+	folio_set_idle(folio);
+}
+
 bool damon_rs_helper_folio_test_hugetlb(struct folio *folio)
 {
 	return folio_test_hugetlb(folio);
@@ -319,7 +325,8 @@ pmd_t *damon_rs_helper_pmd_table(pud_t pud)
 /* What is left of pte_offset_map_lock() where the caller looks at the entry, before and after. */
 struct damon_rs_pte_table damon_rs_helper_pte_table_lock(struct mm_struct *mm, pmd_t pmd)
 {
-	struct damon_rs_pte_table table = { .ptes = pte_offset_kernel(&pmd, 0), .lock = pte_lockptr(mm, &pmd) };
+	pte_t *ptes = pte_offset_kernel(&pmd, 0);
+	struct damon_rs_pte_table table = { .ptes = ptes, .lock = ptep_lockptr(mm, ptes) };
 
 	spin_lock(table.lock);
 	return table;

@@ -97,6 +97,7 @@ void damon_rs_helper_folio_clear_referenced(struct folio *folio);
 void damon_rs_helper_folio_clear_young(struct folio *folio);
 void damon_rs_helper_folio_set_idle(struct folio *folio);
 void damon_rs_helper_folio_set_young(struct folio *folio);
+void damon_rs_helper_folio_set_young_and_idle(struct folio *folio);
 bool damon_rs_helper_folio_test_hugetlb(struct folio *folio);
 bool damon_rs_helper_folio_test_anon(struct folio *folio);
 

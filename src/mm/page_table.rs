@@ -75,8 +75,8 @@ pub(super) use word::EntryWord;
 ///
 /// # Invariants
 ///
-/// - `directory` and `notifiers` were found while `area` was locked, and belong to it. Empty spans
-///   stand for nothing known.
+/// - `directory` and `notifiers` were found while `area` was locked, and belong to it: all addresses
+///   that the directory is for are in the area. Empty spans stand for nothing known.
 /// - `table` was locked for every address of `span`, all of which are in `area`. Where it is `None`,
 ///   nothing is mapped at these addresses.
 pub(crate) struct Cursor<'mm> {
@@ -149,6 +149,21 @@ impl<'mm> Cursor<'mm> {
     #[inline(never)]
     fn seek(&mut self, addr: usize) {
         self.leave_table();
+        if !self.directory.span().contains(addr) && !self.seek_directory(addr) {
+            return;
+        }
+        // INVARIANT: These addresses have the same PMD entry.
+        self.span = Span::block(addr, c::PMD_SHIFT).intersection(self.directory.span());
+        let rcu = self.rcu.get_or_insert_with(rcu::read_lock);
+        // SAFETY: The address is in the directory, thus by the type invariants in an area that is
+        // locked. The table is left before the area is.
+        self.table = unsafe { LeafTable::lock(self.mm, &self.directory, addr, rcu) };
+    }
+
+    /// Goes to another directory, and to another area if need be. `false` if there is none for the
+    /// address: then all is known of the addresses around it.
+    #[inline(never)]
+    fn seek_directory(&mut self, addr: usize) -> bool {
         if !matches!(&self.area, Some(area) if area.span().contains(addr)) {
             // Whoever changes the next area may be waiting for this one.
             self.leave_area();
@@ -161,45 +176,35 @@ impl<'mm> Cursor<'mm> {
                 }
                 Err(hole) => {
                     self.span = hole;
-                    return;
+                    return false;
                 }
             }
         }
         let Some(area) = &self.area else {
-            return;
+            return false;
         };
-        match area.kind() {
-            AreaKind::Usual => {}
+        let none = match area.kind() {
+            // SAFETY: The address is in the area, and the directory is forgotten when the area is
+            // left.
+            AreaKind::Usual => match unsafe { Directory::find(self.mm, addr) } {
+                Ok(directory) => {
+                    // INVARIANT: The area is locked.
+                    self.directory = directory.within(area.span());
+                    return true;
+                }
+                Err(none) => none,
+            },
             AreaKind::HugeTlb { shift } => {
                 // SAFETY: The area is one of this mm, and the table is left before the area is.
                 let (table, span) = unsafe { LeafTable::lock_hugetlb(self.mm, area, addr, shift) };
                 // INVARIANT: That is the table, or there is none, for all these addresses.
                 self.table = table;
-                self.span = span.intersection(area.span());
-                return;
+                span
             }
-            AreaKind::Foreign => {
-                self.span = area.span();
-                return;
-            }
-        }
-        if !self.directory.span().contains(addr) {
-            // SAFETY: The address is in the area, and the directory is forgotten when the area is
-            // left.
-            match unsafe { Directory::find(self.mm, addr) } {
-                Ok(directory) => self.directory = directory,
-                Err(none) => {
-                    self.span = none.intersection(area.span());
-                    return;
-                }
-            }
-        }
-        let rcu = self.rcu.get_or_insert_with(rcu::read_lock);
-        // SAFETY: The address is in the area and the directory, and the table is left before the
-        // area is.
-        self.table = unsafe { LeafTable::lock(self.mm, &self.directory, addr, rcu) };
-        // INVARIANT: These addresses have the same PMD entry.
-        self.span = Span::block(addr, c::PMD_SHIFT).intersection(area.span());
+            AreaKind::Foreign => area.span(),
+        };
+        self.span = none.intersection(area.span());
+        false
     }
 
     /// Unlocks the current table.
@@ -225,8 +230,12 @@ impl<'mm> Cursor<'mm> {
     /// addresses.
     pub(crate) fn relax(&mut self) {
         // SAFETY: This looks at the current thread.
-        let preempt = unsafe { bindings::damon_rs_helper_need_resched() };
-        if preempt || self.area.as_ref().is_some_and(Area::is_contended) {
+        let preempt = || unsafe { bindings::damon_rs_helper_need_resched() };
+        if self
+            .area
+            .as_ref()
+            .is_none_or(|area| preempt() || area.is_contended())
+        {
             self.leave_area();
             // SAFETY: No lock is held any longer.
             unsafe { bindings::damon_rs_helper_cond_resched() };

@@ -40,17 +40,21 @@ use crate::mm::{
 
 /// Where a pass has last made something old that was accessed.
 pub(super) struct Remembered {
-    /// The first address that the entry maps.
-    entry: Option<usize>,
+    /// The first address that the entry maps, or [`NO_ENTRY`].
+    entry: usize,
     /// The large folio.
     folio: Option<FolioId>,
 }
+
+/// Stands for none, as entries map whole pages. Asked for each region and sample, an `Option` would
+/// be two comparisons.
+const NO_ENTRY: usize = usize::MAX;
 
 impl Remembered {
     /// Nothing was prepared yet.
     pub(super) const fn nothing() -> Self {
         Self {
-            entry: None,
+            entry: NO_ENTRY,
             folio: None,
         }
     }
@@ -60,7 +64,7 @@ impl Remembered {
     /// The folio is looked up only if it matters.
     #[inline]
     pub(super) fn young(&self, entry: usize, folio: impl FnOnce() -> FolioId) -> bool {
-        self.entry == Some(entry) || self.folio.is_some_and(|last| last == folio())
+        self.entry == entry || self.folio.is_some_and(|last| last == folio())
     }
 
     /// Notes what was forgotten when a sample was prepared.
@@ -74,7 +78,7 @@ impl Remembered {
         forgotten: Forgotten,
     ) {
         if forgotten.entry {
-            self.entry = Some(entry);
+            self.entry = entry;
         }
         if forgotten.folio {
             self.folio = Some(folio());

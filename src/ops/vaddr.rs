@@ -142,12 +142,11 @@ fn look_at<const PROBES: bool>(mm: &MmWithUser, regions: &mut [Region], pass: &m
                 let entry = cursor.at(addr as usize);
                 pass.probe(region, entry.as_ref().map(Entry::attributes).as_ref());
             }
-            if let (true, Some(addr)) = (pass.checks(), region.sample()) {
+            pass.check(region, |addr| {
                 // CAST: Both have 64 bits.
                 let entry = cursor.at(addr as usize);
-                let accessed = entry.is_some_and(|entry| accessed(&entry, &remembered));
-                pass.record(region, accessed);
-            }
+                entry.is_some_and(|entry| accessed(&entry, &remembered))
+            });
             if pass.prepares() && region.sample().is_none() {
                 // CAST: Both have 64 bits.
                 let addr = pass.pick(region) as usize;

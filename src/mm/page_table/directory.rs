@@ -22,7 +22,7 @@ const DIRECTORY_SHIFT: u32 = c::PUD_SHIFT;
 ///
 /// # Invariants
 ///
-/// `pmds` is the table of all addresses in `span`, which is empty or aligned to what a table maps.
+/// `pmds` is the table of all addresses in `span`, which may be none.
 #[derive(Clone, Copy)]
 pub(super) struct Directory {
     span: Span,
@@ -78,6 +78,15 @@ impl Directory {
             // SAFETY: The value is that of an entry that points to a table.
             pmds: unsafe { bindings::damon_rs_helper_pmd_table(pud) },
         })
+    }
+
+    /// The same, for no addresses but these.
+    pub(super) fn within(self, span: Span) -> Self {
+        // INVARIANT: It is the table of these addresses, if it was that of more.
+        Self {
+            span: self.span.intersection(span),
+            ..self
+        }
     }
 
     /// The first PMD entry.

@@ -13,7 +13,7 @@ use super::{
         attributes::FolioAttributes, //
         folio::{
             set_idle,
-            set_young,
+            set_young_and_idle,
             FolioFlags,
             FolioId, //
         },
@@ -57,8 +57,8 @@ pub(super) struct Leaf {
     pub(super) entry: *mut usize,
     /// The first address that it maps.
     pub(super) start: usize,
-    /// It maps `1 << shift` bytes.
-    pub(super) shift: u32,
+    /// The bits of an address but those within what it maps.
+    pub(super) mask: usize,
     /// Whether the area is one of hugetlbfs.
     pub(super) hugetlb: bool,
 }
@@ -67,7 +67,7 @@ impl Leaf {
     /// How much it maps.
     #[inline]
     fn size(&self) -> usize {
-        1_usize.wrapping_shl(self.shift)
+        self.mask.wrapping_neg()
     }
 }
 
@@ -174,13 +174,13 @@ impl<'cursor> Entry<'cursor> {
             .notifiers
             .clear_young(self.leaf.start, self.leaf.size())
             || accessed;
-        if accessed && !flags.young() {
-            // SAFETY: The folio is valid by the type invariants.
-            unsafe { set_young(folio) };
-        }
-        if !flags.idle() {
-            // SAFETY: The folio is valid by the type invariants.
-            unsafe { set_idle(folio) };
+        // SAFETY: The folio is valid by the type invariants.
+        unsafe {
+            if accessed && !flags.young() {
+                set_young_and_idle(folio);
+            } else if !flags.idle() {
+                set_idle(folio);
+            }
         }
         Forgotten {
             entry: accessed,
@@ -192,7 +192,7 @@ impl<'cursor> Entry<'cursor> {
     fn folio(&self) -> *mut c::folio {
         // SAFETY: By the type invariants, the entry is present and maps a page that has a
         // `struct page`.
-        unsafe { self.frames.folio(&self.word, self.leaf.shift) }
+        unsafe { self.frames.folio(&self.word, self.leaf.mask) }
     }
 
     #[inline]

@@ -5,7 +5,10 @@
 //! C headers: [`include/asm-generic/memory_model.h`](srctree/include/asm-generic/memory_model.h),
 //! [`arch/x86/include/asm/pgtable.h`](srctree/arch/x86/include/asm/pgtable.h)
 
-use kernel::bindings as c;
+use kernel::{
+    bindings as c,
+    page::PAGE_MASK, //
+};
 
 use super::{
     super::folio::head,
@@ -51,15 +54,16 @@ impl Frames {
         }
     }
 
-    /// The folio that an entry maps, which is one for `1 << shift` bytes.
+    /// The folio that an entry maps, of whose addresses `block` has the bits but those within what it
+    /// maps.
     ///
     /// # Safety
     ///
     /// The entry must be present, and map memory that has a `struct page`.
     #[inline]
-    pub(super) unsafe fn folio(&self, word: &EntryWord, shift: u32) -> *mut c::folio {
+    pub(super) unsafe fn folio(&self, word: &EntryWord, block: usize) -> *mut c::folio {
         if word.value() & self.known != 0 {
-            let start = word.value() & self.mask & usize::MAX.wrapping_shl(shift);
+            let start = word.value() & self.mask & block;
             let page = self.pages.wrapping_add(start >> c::PAGE_SHIFT);
             // SAFETY: By the type invariants this is the `struct page` of what the entry maps, which
             // the caller promises is there.
@@ -68,7 +72,7 @@ impl Frames {
         // SAFETY: The caller promises that there is one. The number is in the same place in entries
         // of all levels above the lowest.
         unsafe {
-            if shift == c::PAGE_SHIFT {
+            if block == PAGE_MASK {
                 bindings::damon_rs_helper_pte_folio(c::pte_t { pte: word.value() })
             } else {
                 bindings::damon_rs_helper_pmd_folio(c::pmd_t { pmd: word.value() })

@@ -37,6 +37,8 @@ const ENTRIES_SHIFT: u32 = c::PMD_SHIFT - c::PAGE_SHIFT;
 pub(super) struct LeafTable {
     entries: NonNull<usize>,
     shift: u32,
+    /// The bits of an address but those within what an entry maps.
+    mask: usize,
     /// Declared before that of the tables because it is dropped in this order.
     lock: Lock,
     /// Of an area of hugetlbfs.
@@ -81,8 +83,10 @@ impl LeafTable {
                     if unsafe { pmd.read_volatile() }.pmd == value.pmd {
                         // INVARIANT: See above.
                         return Some(Self {
-                            entries: NonNull::new(table.ptes.cast())?,
+                            // SAFETY: The table is somewhere.
+                            entries: unsafe { NonNull::new_unchecked(table.ptes.cast()) },
                             shift: c::PAGE_SHIFT,
+                            mask: mask(c::PAGE_SHIFT),
                             lock,
                             tables: None,
                         });
@@ -102,6 +106,7 @@ impl LeafTable {
                         return Some(Self {
                             entries: NonNull::new(directory.first().cast())?,
                             shift: c::PMD_SHIFT,
+                            mask: mask(c::PMD_SHIFT),
                             lock,
                             tables: None,
                         });
@@ -135,11 +140,14 @@ impl LeafTable {
             // SAFETY: With the area and its tables locked the table stays in place, and with it its
             // lock. We hold no other lock of the page table.
             unsafe { c::spin_lock(spinlock) };
-            // INVARIANT: As above for the table, which is changed under the spinlock. Just taken.
+            // INVARIANT: Just taken.
+            let lock = Lock(spinlock);
+            // INVARIANT: As above for the table, whose entries are changed under the spinlock.
             Some(Self {
                 entries: NonNull::new(entry.wrapping_sub(index(addr, shift)))?,
                 shift,
-                lock: Lock(spinlock),
+                mask: mask(shift),
+                lock,
                 tables: Some(tables),
             })
         });
@@ -151,8 +159,8 @@ impl LeafTable {
     pub(super) fn leaf(&self, addr: usize) -> Leaf {
         Leaf {
             entry: self.entries.as_ptr().wrapping_add(index(addr, self.shift)),
-            start: addr & usize::MAX.wrapping_shl(self.shift),
-            shift: self.shift,
+            start: addr & self.mask,
+            mask: self.mask,
             hugetlb: self.tables.is_some(),
         }
     }
@@ -173,6 +181,12 @@ impl LeafTable {
 #[inline]
 fn index(addr: usize, shift: u32) -> usize {
     addr.wrapping_shr(shift) & ((1 << ENTRIES_SHIFT) - 1)
+}
+
+/// The bits of an address but those within a block of `1 << shift` bytes.
+#[inline]
+const fn mask(shift: u32) -> usize {
+    usize::MAX.wrapping_shl(shift)
 }
 
 /// A locked spinlock of the page table.

@@ -96,10 +96,11 @@ pub(super) enum Upper {
 impl Upper {
     #[inline]
     pub(super) fn of(value: usize) -> Self {
-        if value & PSE != 0 {
-            Self::Huge
-        } else if value & PRESENT != 0 {
+        // What most entries are is asked first, at once.
+        if value & (PRESENT | PSE) == PRESENT {
             Self::Table
+        } else if value & PSE != 0 {
+            Self::Huge
         } else {
             Self::Absent
         }

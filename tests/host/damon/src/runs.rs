@@ -437,6 +437,19 @@ fn a_commit_in_the_middle_of_a_sample_does_not_spoil_it() -> Result {
 }
 
 #[test]
+fn who_rings_again_and_again_does_not_put_samples_off() -> Result {
+    let world = World::new(WANTED)?;
+    let _ = world.log.take();
+    world.bell.pester(1000);
+    let _ = world.bell.settled();
+    let log = world.log.take();
+    let samples = log.iter().filter(|what| what.starts_with("check"));
+    // One in ten microseconds, and one more to notice.
+    assert!(samples.count() >= 1000 / 11);
+    Ok(())
+}
+
+#[test]
 fn the_count_of_samples_may_come_to_its_end() -> Result {
     let world = World::new(WANTED)?;
     world

@@ -35,6 +35,8 @@ struct State {
     elapsed: bool,
     /// Nobody will sleep any more.
     ended: bool,
+    /// How many rings more there are, each as soon as the one before is answered.
+    pestering: u32,
 }
 
 /// A bell for one sleeper.
@@ -71,7 +73,14 @@ impl Bell {
 
     /// Takes note of the rings so far.
     pub(crate) fn answer(&self) -> bool {
-        core::mem::take(&mut self.state().rung)
+        let mut state = self.state();
+        let rung = core::mem::take(&mut state.rung);
+        if rung && state.pestering > 0 {
+            state.pestering -= 1;
+            state.rung = true;
+            NOW.set(NOW.get() + 1000);
+        }
+        rung
     }
 
     /// Sleeps until the bell rings, or until `deadline`. Whether that has passed.
@@ -101,6 +110,11 @@ impl Bell {
             self.change(|state| state.elapsed = true);
             let _ = self.settled();
         }
+    }
+
+    /// For the test: rings, and some times again, a microsecond after each answer.
+    pub(crate) fn pester(&self, times: u32) {
+        self.change(|state| (state.rung, state.pestering) = (true, times));
     }
 
     /// For the test: nobody will sleep any more.
