@@ -37,6 +37,7 @@ impl<'a> Measure<'a> {
         }
     }
 
+    #[inline]
     fn now(self, region: &Region) -> u32 {
         match self {
             Self::Accesses => region.nr_accesses(),
@@ -44,6 +45,7 @@ impl<'a> Measure<'a> {
         }
     }
 
+    #[inline]
     fn last(self, region: &Region) -> u32 {
         match self {
             Self::Accesses => region.last_nr_accesses(),
@@ -64,11 +66,7 @@ impl Regions {
     /// The most of a region in this interval.
     pub(crate) fn most(&self, measure: Measure<'_>) -> u32 {
         let regions = self.as_slice().iter();
-        match measure {
-            Measure::Accesses => regions.map(Region::nr_accesses).max(),
-            Measure::Weights(_) => regions.map(|region| measure.now(region)).max(),
-        }
-        .unwrap_or(0)
+        regions.map(|region| measure.now(region)).max().unwrap_or(0)
     }
 
     /// Ends the regions' aggregation interval: the rate becomes exact, ages are counted. Merges
@@ -77,7 +75,7 @@ impl Regions {
         self.coalesce(
             size_limit,
             |region| region.settle(measure.now(region), measure.last(region), threshold),
-            |left, right| absorb(measure, threshold, size_limit, left, right),
+            |left, right| fits(left, right, size_limit) && absorb(measure, threshold, left, right),
         );
     }
 
@@ -87,7 +85,7 @@ impl Regions {
         self.coalesce(
             size_limit,
             |_| (),
-            |left, right| absorb(measure, threshold, size_limit, left, right),
+            |left, right| fits(left, right, size_limit) && absorb(measure, threshold, left, right),
         );
     }
 
@@ -134,23 +132,17 @@ impl Regions {
     }
 }
 
-/// Whether two regions touch, and are together no larger than `size_limit`.
+/// Whether two regions touch, and are together no larger than `size_limit`. Where regions are as
+/// large as they may be, there is nothing more to look at.
+#[inline]
 fn fits(left: &Region, right: &Region, size_limit: u64) -> bool {
     left.joined_size(right)
         .is_some_and(|size| size <= size_limit)
 }
 
 /// Merges `right` into `left` if the two are alike. Whether they were.
-fn absorb(
-    measure: Measure<'_>,
-    threshold: u32,
-    size_limit: u64,
-    left: &mut Region,
-    right: &Region,
-) -> bool {
-    // Sizes first: where regions are as large as they may be, there is nothing more to look at.
-    let alike = fits(left, right, size_limit)
-        && measure.now(left).abs_diff(measure.now(right)) <= threshold;
+fn absorb(measure: Measure<'_>, threshold: u32, left: &mut Region, right: &Region) -> bool {
+    let alike = measure.now(left).abs_diff(measure.now(right)) <= threshold;
     if alike {
         left.merge(right);
     }
@@ -224,6 +216,7 @@ pub(crate) fn size_limit(total: u128, min_regions: usize, grain: Grain) -> u64 {
 mod tests {
     use super::{
         super::{
+            num::narrow,
             probe::tests::weights,
             rate::Window,
             region::tests::region,
@@ -261,6 +254,52 @@ mod tests {
                 (230, 10_170)
             ]
         ));
+        Ok(())
+    }
+
+    /// What settling and merging leaves where each region in turn is put behind those before.
+    fn one_after_the_other(list: &[Region], threshold: u32, limit: u64) -> Result<KVec<Region>> {
+        let mut merged: KVec<Region> = KVec::with_capacity(list.len(), GFP_KERNEL)?;
+        for region in list {
+            let mut region = *region;
+            let (now, last) = (region.nr_accesses(), region.last_nr_accesses());
+            region.settle(now, last, threshold);
+            match merged.last_mut() {
+                Some(left)
+                    if left.end() == region.start()
+                        && left.nr_accesses().abs_diff(now) <= threshold
+                        && region.end() - left.start() <= limit =>
+                {
+                    left.merge(&region);
+                }
+                _ => merged.push_within_capacity(region)?,
+            }
+        }
+        Ok(merged)
+    }
+
+    #[test]
+    fn merging_in_place_is_merging_one_after_the_other() -> Result {
+        let mut rng = Rng::new(5);
+        for _ in 0..200 {
+            let mut list = KVec::with_capacity(30, GFP_KERNEL)?;
+            let mut end = 0;
+            for _ in 0..rng.range(1, 31) {
+                // There is a gap in front of every fourth.
+                let start = end + rng.range(0, 4) / 3;
+                end = start + rng.range(1, 20);
+                let [now, last, age] = [4, 4, 9].map(|to| narrow(rng.range(0, to)));
+                list.push_within_capacity(region(start, end, now, last, age)?)?;
+            }
+            let (threshold, limit) = (narrow(rng.range(0, 3)), rng.range(1, 60));
+            let expected = one_after_the_other(&list, threshold, limit)?;
+            let mut regions = regions(&list)?;
+            let size = regions.size();
+            regions.settle(Measure::Accesses, threshold, limit);
+            assert!(regions.as_slice() == expected.as_slice());
+            assert_eq!(regions.size(), size);
+            assert!(expected.iter().all(|its| its.size() <= regions.largest()));
+        }
         Ok(())
     }
 

@@ -16,14 +16,14 @@ use super::{
     events::Events,
     machine::Machine,
     operations::Operations,
-    scheme::Turn,
+    scheme::{
+        Action,
+        Turn, //
+    },
     walk::Walker, //
 };
 use kernel::prelude::*;
-use round::{
-    Place,
-    Round, //
-};
+use round::Round;
 
 impl<O: Operations> Context<O> {
     /// Whether a scheme that does not rest for its watermarks has come to the end of its interval
@@ -69,12 +69,19 @@ impl<O: Operations> Context<O> {
         self.adjust_quotas(events, machine);
 
         let walking = walker.is_some();
+        let traced = events.before_apply_enabled();
         for scheme in &mut self.schemes {
+            let params = &scheme.params;
+            let (limited, acts) = (params.quota.is_set(), self.settings.ops.acts(params));
+            let shown = walking && !scheme.state.walked;
+            let concerns_all = !limited && params.filters.core().is_empty();
+            let changes_nothing = !acts && params.action == Action::Stat;
             scheme.state.turn = Turn {
                 takes_part: scheme.takes_part(passed),
-                limited: scheme.params.quota.is_set(),
-                acts: self.settings.ops.acts(&scheme.params),
-                shown: walking && !scheme.state.walked,
+                limited,
+                acts,
+                shown,
+                counts: concerns_all && changes_nothing && !shown && !traced,
             };
         }
         let size_limit = self.max_region_size();
@@ -90,7 +97,7 @@ impl<O: Operations> Context<O> {
             ops,
             grain: *grain,
             attrs,
-            traced: events.before_apply_enabled(),
+            traced,
             events: &mut *events,
             machine,
             walker,
@@ -105,22 +112,7 @@ impl<O: Operations> Context<O> {
                 }
                 continue;
             }
-            // Regions are added behind the current one while this goes on.
-            let mut at: usize = 0;
-            while at < regions.len() {
-                for (scheme_index, scheme) in (0..usize::MAX).zip(&mut self.schemes) {
-                    if scheme.state.turn.takes_part {
-                        let place = Place {
-                            target: index,
-                            space: &target.space,
-                            at,
-                            scheme: scheme_index,
-                        };
-                        round.meet(&place, regions, scheme);
-                    }
-                }
-                at = at.saturating_add(1);
-            }
+            round.meet_all(index, &target.space, regions, &mut self.schemes);
             // Schemes can leave neighbours behind that do not differ any more.
             regions.join_alike(size_limit);
         }

@@ -187,6 +187,9 @@ impl Filters {
 
     /// How many of the addresses from `start` up to `end` are not spared by the core layer.
     pub(crate) fn size_passed(&self, target: usize, start: u64, end: u64, grain: Grain) -> u64 {
+        if self.core.is_empty() {
+            return end.saturating_sub(start);
+        }
         let (mut start, mut passed): (u64, u64) = (start, 0);
         while start < end {
             let verdict = self.decide(target, start, end, grain);

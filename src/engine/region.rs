@@ -235,6 +235,7 @@ impl Region {
     }
 
     /// Size of the region that this one and `right` would form; `None` if they do not touch.
+    #[inline]
     pub(crate) fn joined_size(&self, right: &Self) -> Option<u64> {
         (self.end == right.start).then(|| right.end.wrapping_sub(self.start))
     }
@@ -263,6 +264,7 @@ impl Region {
 
     /// Becomes what [`Self::has_vanished`] tells from all regions, until it is removed: an empty
     /// one.
+    #[inline]
     pub(crate) fn vanish(&mut self) {
         self.end = self.start;
     }
@@ -285,12 +287,14 @@ impl Region {
     ///
     /// It is by itself if each sample of the interval was taken and the division of the last
     /// interval's sum had no remainder.
+    #[inline]
     pub(crate) fn settle_rate(&mut self) {
         self.nr_accesses_bp = to_bp(self.nr_accesses);
     }
 
     /// Ends an aggregation interval: the moving sum becomes exact, and the age is counted as
     /// [`Self::count_age`] says.
+    #[inline]
     pub(crate) fn settle(&mut self, now: u32, last: u32, threshold: u32) {
         self.settle_rate();
         self.count_age(now, last, threshold);
@@ -299,6 +303,7 @@ impl Region {
     /// Counts an aggregation interval's age, or starts from zero if what regions are compared by
     /// was `last` in the one before and has changed by more than `threshold`, or from none to some
     /// or back.
+    #[inline]
     pub(crate) fn count_age(&mut self, now: u32, last: u32, threshold: u32) {
         let alike = || now.abs_diff(last) <= threshold && (now == 0) == (last == 0);
         // Most memory is accessed as it was, often not at all.
@@ -314,6 +319,7 @@ impl Region {
     }
 
     /// Starts the next aggregation interval.
+    #[inline]
     pub(crate) fn aggregate(&mut self) {
         let counts = self.nr_accesses | self.last_nr_accesses | self.nr_accesses_bp;
         let hits = [self.probe_hits, self.last_probe_hits].map(u32::from_ne_bytes);
@@ -409,6 +415,18 @@ pub(super) mod tests {
         let right = left.split_off(25).ok_or(EINVAL)?;
         assert_eq!(left.sample(), None);
         assert_eq!(right.sample(), Some(30));
+        Ok(())
+    }
+
+    #[test]
+    fn a_sample_of_a_part_is_none_of_the_whole() -> Result {
+        let mut left = region(0, 100, 0, 0, 0)?;
+        left.prepare(30);
+        let mut whole = left;
+        whole.merge(&region(100, 200, 0, 0, 0)?);
+        assert_eq!(whole.sample(), None);
+        left.extend(&region(100, 200, 0, 0, 0)?);
+        assert_eq!(left.sample(), None);
         Ok(())
     }
 

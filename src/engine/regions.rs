@@ -166,20 +166,18 @@ impl Regions {
         if self.len() >= MAX_REGIONS || self.reserve(1).is_err() {
             return false;
         }
-        let Some(place) = self.list.get_mut(at) else {
+        let Some(right) = self
+            .list
+            .get_mut(at)
+            .and_then(|region| region.split_off(size))
+        else {
             return false;
         };
-        let Some(mut carried) = place.split_off(size) else {
-            return false;
-        };
-        // Each of those behind moves to the next place.
-        for behind in self.list.iter_mut().skip(at.saturating_add(1)) {
-            core::mem::swap(behind, &mut carried);
-        }
         // INVARIANT: The sum of the sizes is what it was, and no region has grown.
         self.changed = true;
-        // There is room for the last one.
-        self.list.push_within_capacity(carried).is_ok()
+        // There is room for it.
+        let behind = at.saturating_add(1);
+        self.list.insert_within_capacity(behind, right).is_ok()
     }
 
     /// Replaces neighbours by one region where `absorb` says that the left one took in the right
@@ -218,21 +216,21 @@ impl Regions {
 
     fn remove_vanished(&mut self) {
         let list = self.list.as_mut_slice();
+        // Up to the first that has vanished, all are in their places.
         let mut kept: usize = 0;
-        for from in 0..list.len() {
+        for _ in list.iter().take_while(|region| !region.has_vanished()) {
+            kept = kept.saturating_add(1);
+        }
+        for from in kept..list.len() {
             let Some(region) = list.get(from).copied() else {
                 break;
             };
-            if region.has_vanished() {
-                continue;
-            }
-            // Up to the first that has vanished, all are in their places.
-            if kept != from {
+            if !region.has_vanished() {
                 if let Some(place) = list.get_mut(kept) {
                     *place = region;
                 }
+                kept = kept.saturating_add(1);
             }
-            kept = kept.saturating_add(1);
         }
         self.list.truncate(kept);
     }

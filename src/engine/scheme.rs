@@ -223,6 +223,8 @@ pub(crate) struct Turn {
     pub(crate) acts: bool,
     /// Whether somebody walks along who has not seen an application of it yet.
     pub(crate) shown: bool,
+    /// Whether regions that it wants are only counted: nothing else has to be thought about.
+    pub(crate) counts: bool,
 }
 
 /// What a running scheme remembers; a commit of other parameters leaves it alone.

@@ -115,6 +115,9 @@ def unsupported(ops: str, damon: Damon) -> str | None:
 
 def count_regions(kdamond: Kdamond, size: int) -> float:
     """How many regions there are in `size` bytes. Ends the measurement: schemes are committed."""
+    # One that was there before would keep its counts.
+    kdamond.context.write("schemes/nr_schemes", 0)
+    kdamond.commit()
     kdamond.add_stat_schemes()
     kdamond.schemes[0].write("apply_interval_us", kdamond.attrs.number("intervals/sample_us"))
     kdamond.commit()

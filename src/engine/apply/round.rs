@@ -25,12 +25,12 @@ use super::super::{
 };
 
 /// Where a region meets a scheme.
-pub(super) struct Place<'a, S> {
-    pub(super) target: usize,
-    pub(super) space: &'a S,
+struct Place<'a, S> {
+    target: usize,
+    space: &'a S,
     /// Index of the region.
-    pub(super) at: usize,
-    pub(super) scheme: usize,
+    at: usize,
+    scheme: usize,
 }
 
 /// What is the same for all of them.
@@ -48,15 +48,36 @@ pub(super) struct Round<'a, 'w, O: Operations> {
 }
 
 impl<O: Operations> Round<'_, '_, O> {
-    /// A region meets a scheme that is due.
-    #[inline]
-    pub(super) fn meet(
+    /// Each region of a target in turn meets each of the schemes that is due.
+    pub(super) fn meet_all(
         &mut self,
-        place: &Place<'_, O::Space>,
+        target: usize,
+        space: &O::Space,
         regions: &mut Regions,
-        scheme: &mut Scheme,
+        schemes: &mut [Scheme],
     ) {
-        if scheme.state.turn.limited {
+        // Regions are added behind the current one while this goes on.
+        let mut at: usize = 0;
+        while at < regions.len() {
+            for (scheme_index, scheme) in (0..usize::MAX).zip(schemes.iter_mut()) {
+                if scheme.state.turn.takes_part {
+                    let place = Place {
+                        target,
+                        space,
+                        at,
+                        scheme: scheme_index,
+                    };
+                    self.meet(&place, regions, scheme);
+                }
+            }
+            at = at.saturating_add(1);
+        }
+    }
+
+    #[inline]
+    fn meet(&mut self, place: &Place<'_, O::Space>, regions: &mut Regions, scheme: &mut Scheme) {
+        let turn = scheme.state.turn;
+        if turn.limited {
             if scheme.state.quota.is_full(self.grain) || self.had_its_turn(place, regions, scheme) {
                 return;
             }
@@ -65,8 +86,11 @@ impl<O: Operations> Round<'_, '_, O> {
             return;
         }
         let region = regions.as_slice().get(place.at);
-        if region.is_some_and(|region| scheme.wants(self.attrs, region)) {
-            self.try_on(place, regions, scheme);
+        if let Some(region) = region.filter(|region| scheme.wants(self.attrs, region)) {
+            match turn.counts {
+                true => scheme.state.stat.count(region.size(), Applied::default()),
+                false => self.try_on(place, regions, scheme),
+            }
         }
         // A target's last region ends a snapshot of it, matching or not.
         if is_last(place.at, regions) {
@@ -76,6 +100,7 @@ impl<O: Operations> Round<'_, '_, O> {
 
     /// Whether the region had its turn in the window before, so that the scheme goes on behind it.
     /// If a part had, that becomes a region.
+    #[inline(never)]
     fn had_its_turn(
         &mut self,
         place: &Place<'_, O::Space>,
@@ -100,7 +125,8 @@ impl<O: Operations> Round<'_, '_, O> {
 
     /// Tries the scheme's action on the region, or on the first part of it that quota and filters
     /// let it be tried on, which becomes a region.
-    #[inline]
+    // What is seldom called leaves registers to what is not.
+    #[inline(never)]
     fn try_on(&mut self, place: &Place<'_, O::Space>, regions: &mut Regions, scheme: &mut Scheme) {
         let Scheme { params, state } = scheme;
         let turn = state.turn;

@@ -15,8 +15,8 @@ use super::{
     },
     goals::Gauge,
     priority::{
-        score,
-        Histogram, //
+        Histogram,
+        Scorer, //
     },
 };
 impl<O: Operations> Context<O> {
@@ -74,6 +74,7 @@ impl<O: Operations> Context<O> {
             return;
         }
         let mut histogram = Histogram::new();
+        let mut scorer = Scorer::new(attrs, &params.quota.weights, params.action);
         for (index, target) in (0..usize::MAX).zip(&self.targets) {
             if !ops.is_valid(&target.space) {
                 continue;
@@ -84,8 +85,7 @@ impl<O: Operations> Context<O> {
                 }
                 let (start, end) = (region.start(), region.end());
                 let size = params.filters.size_passed(index, start, end, *grain);
-                let score = score(attrs, &params.quota.weights, params.action, region);
-                histogram.add(score, size);
+                histogram.add(scorer.score(region), size);
             }
         }
         state.quota.min_score = histogram.min_score(state.quota.effective());

@@ -44,6 +44,40 @@ pub(crate) fn score(attrs: &Attrs, weights: &Weights, action: Action, region: &R
     }
 }
 
+/// Scores of many regions for one scheme.
+pub(super) struct Scorer<'a> {
+    attrs: &'a Attrs,
+    weights: &'a Weights,
+    action: Action,
+    /// Rate and age of the last region, and its score.
+    last: Option<((u32, u32), u32)>,
+}
+
+impl<'a> Scorer<'a> {
+    pub(super) fn new(attrs: &'a Attrs, weights: &'a Weights, action: Action) -> Self {
+        Self {
+            attrs,
+            weights,
+            action,
+            last: None,
+        }
+    }
+
+    /// [`score`], which is known where a region is as hot as the one before: many neighbours are
+    /// cold for as long.
+    pub(super) fn score(&mut self, region: &Region) -> u32 {
+        let heat = (region.nr_accesses_bp(), region.age());
+        match self.last {
+            Some((last, score)) if last == heat => score,
+            _ => {
+                let score = score(self.attrs, self.weights, self.action, region);
+                self.last = Some((heat, score));
+                score
+            }
+        }
+    }
+}
+
 /// Hot is what is accessed often, and has been so for long; cold what has not been for long.
 fn hotness(attrs: &Attrs, weights: &Weights, region: &Region) -> u32 {
     let accesses = u64::from(region.nr_accesses_bp() / 10_000);

@@ -70,8 +70,8 @@ impl Log {
     }
 }
 
-/// A memory that is accessed all the time.
-struct Busy(Log);
+/// A memory that is accessed all the time, and whether schemes look at it.
+struct Busy(Log, bool);
 
 impl Operations for Busy {
     type Space = ();
@@ -107,6 +107,10 @@ impl Operations for Busy {
 
     fn same_space(&self, (): &(), _: &Self, (): &()) -> bool {
         true
+    }
+
+    fn acts(&self, _: &SchemeParams) -> bool {
+        self.1
     }
 
     fn apply(&mut self, (): &(), _: &Region, _: Attempt<'_>) -> crate::engine::Applied {
@@ -165,6 +169,7 @@ impl Drop for Watched {
 #[derive(Clone, Copy)]
 struct Wanted {
     pause: bool,
+    looks: bool,
     end: u64,
     sample: u64,
     goal: IntervalsGoal,
@@ -173,6 +178,7 @@ struct Wanted {
 
 const WANTED: Wanted = Wanted {
     pause: false,
+    looks: true,
     end: 3,
     sample: 10,
     goal: IntervalsGoal {
@@ -223,7 +229,7 @@ fn params(log: &Log, wanted: Wanted) -> Result<Params<Busy>> {
     };
     schemes.push(scheme, GFP_KERNEL)?;
     Ok(Params {
-        ops: Busy(log.clone()),
+        ops: Busy(log.clone(), wanted.looks),
         attrs: Attrs::try_from(AttrsParams {
             sample: Micros(wanted.sample),
             aggr: Micros(40),
@@ -348,6 +354,27 @@ fn a_tick_has_its_order() -> Result {
     expected.extend(thrice("aggregated"));
     expected.extend(["update", "prepare"]);
     assert_eq!(world.log.take(), expected);
+    Ok(())
+}
+
+#[test]
+fn samples_that_stay_are_prepared_with_the_check() -> Result {
+    let sampled = |looks| -> Result<Vec<&'static str>> {
+        let world = World::new(Wanted { looks, ..WANTED })?;
+        // Nothing is known of what the first aggregation will do.
+        world.pass(4);
+        assert_eq!(world.log.take().last(), Some(&"prepare"));
+        world.pass(4);
+        let mut log = world.log.take();
+        assert_eq!(log.iter().filter(|what| **what == "aggregated").count(), 3);
+        log.retain(|what| what.starts_with("check") || *what == "prepare");
+        Ok(log)
+    };
+    assert_eq!(sampled(false)?, ["check and prepare"; 4]);
+    // What was just prepared would look untouched to a scheme.
+    let mut apart = vec!["check and prepare"; 3];
+    apart.extend(["check", "prepare"]);
+    assert_eq!(sampled(true)?, apart);
     Ok(())
 }
 

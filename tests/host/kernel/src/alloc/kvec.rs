@@ -35,6 +35,14 @@ pub type KVVec<T> = Vec<T, KVmalloc>;
 /// There is no room for the element.
 pub struct PushError<T>(pub T);
 
+/// There is no room for the element, or no such place.
+pub enum InsertError<T> {
+    /// The vector is shorter.
+    IndexOutOfBounds(T),
+    /// There is no room.
+    OutOfCapacity(T),
+}
+
 /// There is no such element.
 #[derive(Debug)]
 pub struct RemoveError;
@@ -118,6 +126,18 @@ impl<T, A: Allocator> Vec<T, A> {
             return Err(PushError(value));
         }
         self.elements.push(value);
+        Ok(())
+    }
+
+    /// Puts an element at index `at`, in front of those from there on, if there is room for it.
+    pub fn insert_within_capacity(&mut self, at: usize, value: T) -> Result<(), InsertError<T>> {
+        if at > self.len() {
+            return Err(InsertError::IndexOutOfBounds(value));
+        }
+        if self.len() >= self.capacity {
+            return Err(InsertError::OutOfCapacity(value));
+        }
+        self.elements.insert(at, value);
         Ok(())
     }
 
