@@ -5,9 +5,6 @@
 The place is the toolchain root, with all changes beside it, and less what the package does not depend on: Debian 13 with the kernel's
 headers and source from its packages, and neither this tree nor its cache inside. What DKMS has built there is loaded in the guest, on
 the very kernel that it is for, and some of the guest's tests are run with it.
-
-What takes longest is the Rust metadata that the kernel's headers lack. Once the package has made it, a copy is kept for as long as
-nothing that goes into it changes: the machine is then one on which the package has been before.
 """
 
 import argparse
@@ -77,9 +74,7 @@ apt autoremove --purge -o APT::AutoRemove::RecommendsImportant=false
 INSTALL_AND_REMOVE = """
 files() { find / -xdev -path /tmp -prune -o '(' -type d -printf '%p/\\n' ')' -o -printf '%p %s %m\\n' | sort >/mnt/results/"$1"; }
 files before
-[ ! -e /mnt/metadata.tar ] || tar -C / -xpf /mnt/metadata.tar
 apt install /mnt/results/damon-rs-dkms_*.deb
-tar -C / -cpf /mnt/results/metadata.tar var/lib/damon-rs $(sed 's,^/,,' /var/lib/damon-rs/*)
 dkms status damon-rs | tee /mnt/results/status
 modinfo -F signer /usr/lib/modules/$release/updates/dkms/damon_rs.ko* | tee /mnt/results/signer
 cp -r /usr/lib/modules/$release/updates/dkms /mnt/results/modules
@@ -116,12 +111,6 @@ def machine(its: kernel.Kernel) -> list[str]:
     return [*MACHINE, f"linux-headers-{its.release}", f"linux-source-{its.series}", *depends()]
 
 
-def metadata(its: kernel.Kernel) -> tuple[Entry, str]:
-    """Where the kernel's metadata is kept, and the key to it."""
-    inputs = (kernel.packages(its.series)[1], toolchain.ensure() / "var/lib/dpkg/status", deb.DEBIAN / "metadata", deb.DEBIAN / "dkms.conf")
-    return Entry(f"package-metadata-{its.series}", f"Rust metadata of {its.release} by the package"), digest(*inputs)
-
-
 def packages(current: Step, its: kernel.Kernel) -> Path:
     """What the machine has and the toolchain root has not, downloaded: nothing else is asked of the archive from then on."""
     folder, info = kernel.packages(its.series)
@@ -149,18 +138,9 @@ def install(current: Step, its: kernel.Kernel, package: Path) -> list[Path]:
     (shared / "packages").mkdir()
     for path in packages(current, its).iterdir():
         os.link(path, shared / "packages" / path.name)
-    entry, key = metadata(its)
-    if entry.info().get("key") == key:
-        shutil.copy2(entry.path / "metadata.tar", shared)
     script = MAKE_MACHINE + INSTALL_AND_REMOVE
     in_root(current, script, "installing and removing the package", shared, machine=" ".join(machine(its)), release=its.release)
     check(its, results)
-
-    def keep(_: Step, target: Path) -> dict[str, Any]:
-        shutil.copy2(results / "metadata.tar", target)
-        return {"key": key}
-
-    entry.ensure(key, keep)
     return sorted((results / "modules").iterdir())
 
 
@@ -172,7 +152,6 @@ def check(its: kernel.Kernel, results: Path) -> None:
     if "DKMS module signing key" not in (results / "signer").read_text(encoding="utf-8"):
         raise Failure("DKMS has not signed the module")
     before, during, after = (set((results / name).read_text(encoding="utf-8").splitlines()) for name in ("before", "with", "after"))
-    # Both of them whether made now or before: the list of what was there was taken before that.
     crate = f"/usr/src/linux-headers-{its.release}/rust/libkernel.rmeta"
     expected = (crate, "/var/lib/damon-rs/", "/usr/sbin/as-damon", "/usr/sbin/damon-heatmap")
     new = {line.partition(" ")[0] for line in during - before}
