@@ -92,5 +92,9 @@ impl FolioAttributes<'_> {
 /// The folio must be valid, and neither freed nor split meanwhile.
 pub(super) unsafe fn size(folio: *mut c::folio) -> usize {
     // SAFETY: The caller promises that the folio is valid.
+    if !unsafe { FolioFlags::of(folio) }.large() {
+        return PAGE_SIZE;
+    }
+    // SAFETY: As above.
     unsafe { bindings::damon_rs_helper_folio_nr_pages(folio) }.saturating_mul(PAGE_SIZE)
 }

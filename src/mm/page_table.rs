@@ -36,6 +36,7 @@ mod entry;
 mod frames;
 mod hugetlb;
 mod leaf;
+mod mapped;
 mod span;
 mod word;
 
@@ -45,7 +46,6 @@ use area::{
     AreaKind, //
 };
 use directory::Directory;
-use frames::Frames;
 use leaf::LeafTable;
 use span::Span;
 
@@ -53,6 +53,11 @@ pub(crate) use area::Origin;
 pub(crate) use entry::{
     Entry,
     Forgotten, //
+};
+pub(super) use frames::Frames;
+pub(super) use mapped::{
+    Memory,
+    Seen, //
 };
 pub(super) use word::EntryWord;
 
@@ -70,6 +75,8 @@ pub(super) use word::EntryWord;
 /// they are empty: under the lock of the leaf table, and freed by RCU.
 ///
 /// The cursor walks only inside of an area that it has locked, of an address space that has users.
+/// (A reverse mapping's lock does the same: an area is taken out of it before its tables are, and
+/// whole tables are moved under that lock.)
 /// This leaves the third way: for that, tables are looked for under RCU, and [`LeafTable`] looks
 /// again after locking. A table that is locked stays in place without RCU.
 ///
@@ -157,7 +164,7 @@ impl<'mm> Cursor<'mm> {
         let rcu = self.rcu.get_or_insert_with(rcu::read_lock);
         // SAFETY: The address is in the directory, thus by the type invariants in an area that is
         // locked. The table is left before the area is.
-        self.table = unsafe { LeafTable::lock(self.mm, &self.directory, addr, rcu) };
+        self.table = unsafe { LeafTable::lock(self.mm.as_raw(), &self.directory, addr, rcu) };
     }
 
     /// Goes to another directory, and to another area if need be. `false` if there is none for the
@@ -186,7 +193,7 @@ impl<'mm> Cursor<'mm> {
         let none = match area.kind() {
             // SAFETY: The address is in the area, and the directory is forgotten when the area is
             // left.
-            AreaKind::Usual => match unsafe { Directory::find(self.mm, addr) } {
+            AreaKind::Usual => match unsafe { Directory::find(self.mm.as_raw(), addr) } {
                 Ok(directory) => {
                     // INVARIANT: The area is locked.
                     self.directory = directory.within(area.span());

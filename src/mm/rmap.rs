@@ -31,26 +31,36 @@ use super::{
         LockedFolio, //
     },
     notifiers::Notifiers,
-    page_table::EntryWord,
+    page_table::{
+        EntryWord,
+        Frames,
+        Memory,
+        Seen, //
+    },
     symbols, //
 };
 use crate::bindings;
 
 /// The kernel's functions for the reverse mapping.
-#[derive(Clone, Copy)]
-pub(crate) struct ReverseMap(&'static symbols::ReverseMapping);
+pub(crate) struct ReverseMap {
+    calls: &'static symbols::ReverseMapping,
+    frames: Frames,
+}
 
 impl ReverseMap {
     /// `None` if this kernel does not let us have them.
     pub(crate) fn get() -> Option<Self> {
-        symbols::reverse_mapping().map(Self)
+        Some(Self {
+            calls: symbols::reverse_mapping()?,
+            frames: Frames::get(),
+        })
     }
 
     /// Whether there was an access to any part of a folio since [`mkold`](Self::mkold). `None` if
     /// it cannot be told now, because somebody else has the folio locked.
     ///
     /// May sleep, until who changes the folio's mappings is done.
-    pub(crate) fn young(self, folio: &Folio) -> Option<bool> {
+    pub(crate) fn young(&self, folio: &Folio) -> Option<bool> {
         if !folio.flags().idle() {
             return Some(true);
         }
@@ -70,7 +80,7 @@ impl ReverseMap {
     /// process's own page table.
     ///
     /// May sleep, until who changes the folio's mappings is done.
-    pub(crate) fn mkold(self, folio: &Folio) -> Option<bool> {
+    pub(crate) fn mkold(&self, folio: &Folio) -> Option<bool> {
         if !folio.is_mapped() {
             let idle = folio.flags().idle();
             if !idle {
@@ -96,28 +106,37 @@ impl ReverseMap {
 
     /// Shows all mappings of a folio to a visitor, until that has seen enough. `false` if some were
     /// left out because of a lock that must not be waited for.
-    fn walk<V: Visitor>(self, locked: &LockedFolio<'_>, visitor: &mut V) -> bool {
+    fn walk<V: Visitor>(&self, locked: &LockedFolio<'_>, visitor: &mut V) -> bool {
         let folio = locked.folio();
+        let hugetlb = folio.is_hugetlb();
+        let size = folio.size();
         let mut walk = Walk {
-            calls: self.0,
+            calls: self.calls,
+            // The tables of hugetlb are others.
+            memory: if hugetlb {
+                None
+            } else {
+                Memory::of(folio.as_ptr(), size, &self.frames)
+            },
+            size,
             visitor,
         };
         let mut control = bindings::rmap_walk_control {
             arg: core::ptr::from_mut(&mut walk).cast(),
             // hugetlb takes the lock of a file's mappings first, and then those of its folios.
             // Everything else takes them as we do here.
-            try_lock: folio.is_hugetlb(),
+            try_lock: hugetlb,
             contended: false,
             rmap_one: Some(Walk::<V>::one),
             done: None,
             // Others than the default function, this does not rely on `mmap_lock`.
-            anon_lock: Some(self.0.folio_lock_anon_vma_read),
+            anon_lock: Some(self.calls.folio_lock_anon_vma_read),
             invalid_vma: None,
         };
         // SAFETY: The folio is user memory, referenced and locked. `one` is called back with a
         // pointer to `walk`, before this returns. We are in a thread that may sleep, and hold no
         // lock but the folio's.
-        unsafe { (self.0.rmap_walk)(folio.as_ptr(), &mut control) };
+        unsafe { (self.calls.rmap_walk)(folio.as_ptr(), &mut control) };
         !control.contended
     }
 }
@@ -196,6 +215,10 @@ impl Mapping<'_> {
 /// What the kernel hands back to us for each area that maps a folio.
 struct Walk<'a, V> {
     calls: &'static symbols::ReverseMapping,
+    /// `None` if only the kernel's function can tell where it is mapped.
+    memory: Option<Memory<'a>>,
+    /// How many bytes the folio has.
+    size: usize,
     visitor: &'a mut V,
 }
 
@@ -221,6 +244,28 @@ impl<V: Visitor> Walk<'_, V> {
         let mm = unsafe { (*vma).vm_mm };
         // SAFETY: As above; and nobody adds the first notifier while the lock is held.
         let notifiers = unsafe { Notifiers::of(mm) };
+        if let Some(memory) = walk.memory {
+            // SAFETY: As above; whoever changes what an area is takes the lock for writing.
+            let end = unsafe { (*vma).__bindgen_anon_1.__bindgen_anon_1.vm_end };
+            let end = addr.saturating_add(walk.size).min(end);
+            let see = |entry, start, size| {
+                walk.visitor.visit(&Mapping {
+                    folio,
+                    entry,
+                    start,
+                    size,
+                    notifiers: &notifiers,
+                })
+            };
+            // SAFETY: The area is in the reverse mapping, whose lock is held, and it is not one of
+            // hugetlbfs: the folio is not.
+            match unsafe { memory.entries(mm, addr, end, see) } {
+                Seen::All => return true,
+                Seen::Enough => return false,
+                // Those that were shown may well be shown again.
+                Seen::NotAll => {}
+            }
+        }
         // SAFETY: The folio is referenced, and the area there, as long as the place is used.
         let mut place = unsafe { Place::new(walk.calls, folio, vma, addr) };
         while let Some((entry, start, size)) = place.next() {

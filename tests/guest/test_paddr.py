@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import struct
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -242,29 +243,49 @@ def test_goes_on_without_targets(kdamond: Kdamond) -> None:
     wait_until(kdamond.snapshot, "there are regions again")
 
 
+BLOCKS = Path("/sys/devices/system/memory")
+
+
+def offline_one_of(numbers: list[int]) -> int | None:
+    """Takes the first block of memory offline that the kernel itself has nothing in, and out of the list with those before it."""
+    while numbers:
+        number = numbers.pop(0)
+        with suppress(OSError):
+            (BLOCKS / f"memory{number}/state").write_text("offline\n")
+            return number
+    return None
+
+
+def numbers_of_blocks() -> list[int]:
+    return sorted((int(path.name[6:]) for path in BLOCKS.glob("memory[0-9]*")), reverse=True)
+
+
+@pytest.mark.slow(400)
 @pytest.mark.chatty  # It says which pages it cannot move.
 def test_memory_that_goes_offline(kdamond: Kdamond) -> None:
-    """Blocks of memory leave and come back while their pages are sampled."""
-    blocks = Path("/sys/devices/system/memory")
-    size = int((blocks / "block_size_bytes").read_text(), 16)
-    monitor(kdamond, memory(), sample_us=1000, aggr_us=20000, min_regions=1000, max_regions=2000)
-    numbers = sorted((int(path.name[6:]) for path in blocks.glob("memory[0-9]*")), reverse=True)
-    moved = 0
-    for number in numbers:
-        state = blocks / f"memory{number}/state"
-        try:
-            state.write_text("offline\n")
-        except OSError:
-            continue  # The kernel itself has something in it.
-        moved += 1
+    """Blocks of memory leave and come back while their pages are sampled. What is in them then is monitored as before."""
+    size = int((BLOCKS / "block_size_bytes").read_text(), 16)
+    areas = memory()
+    monitor(kdamond, areas, sample_us=1000, aggr_us=20000, min_regions=1000, max_regions=2000)
+    numbers = numbers_of_blocks()
+    moved = []
+    while len(moved) < 3 and (number := offline_one_of(numbers)) is not None:
         tried = kdamond.stats()["nr_tried"]
         wait_until(lambda: kdamond.stats()["nr_tried"] > tried + 2000, "it monitors")
         inside = [r for r in kdamond.snapshot() if number * size <= r.start and r.end <= (number + 1) * size]
-        state.write_text("online\n")
+        # What a process wants is taken from memory of this kind first.
+        (BLOCKS / f"memory{number}/state").write_text("online_movable\n")
         assert inside and not any(region.nr_accesses for region in inside)
-        if moved == 3:
-            break
+        moved.append(number)
     assert moved, "no block of memory can be taken offline"
+    assert kdamond.running
+    with mapper("anon") as process:
+        hot, cold = process.frames(6)
+        assert any(number * size <= start < (number + 1) * size for start, _ in hot for number in moved)
+        kdamond.set_init_regions(sorted(hot + cold))
+        kdamond.commit()
+        process.command("hot")
+        wait_until_seen(kdamond, lambda: finds(kdamond, hot, cold), "the hot pages are found, and they alone")
     assert kdamond.running
 
 

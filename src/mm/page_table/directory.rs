@@ -2,10 +2,7 @@
 
 //! The levels above the leaf tables.
 
-use kernel::{
-    bindings as c,
-    mm::MmWithUser, //
-};
+use kernel::bindings as c;
 
 use super::{
     word::Upper,
@@ -49,11 +46,12 @@ impl Directory {
     ///
     /// # Safety
     ///
-    /// `addr` must be in an area of the mm that is locked. The result may be used for addresses of
-    /// this area, as long as it is locked.
-    pub(super) unsafe fn find(mm: &MmWithUser, addr: usize) -> Result<Self, Span> {
+    /// `addr` must be in an area of the mm that is locked, or the lock of a reverse mapping that the
+    /// area is in must be held. The result may be used for addresses of this area, as long as this
+    /// is so.
+    pub(super) unsafe fn find(mm: *mut c::mm_struct, addr: usize) -> Result<Self, Span> {
         // SAFETY: The top-level table exists as long as the mm, and has an entry for any address.
-        let pgd = unsafe { bindings::damon_rs_helper_pgd_offset(mm.as_raw(), addr) };
+        let pgd = unsafe { bindings::damon_rs_helper_pgd_offset(mm, addr) };
         // SAFETY: The entry is valid, and a word; it may become non-empty under our eyes.
         if !unsafe { is_table(pgd.cast()) } {
             // The entry is for more, but only on machines with five levels.

@@ -29,7 +29,7 @@ use crate::bindings;
 /// `pages` is the start of an array of the pages of all addresses, and `mask` is what has the
 /// address of a page in entries that have any of the bits of `known`.
 #[derive(Clone, Copy)]
-pub(super) struct Frames {
+pub(in crate::mm) struct Frames {
     known: usize,
     mask: usize,
     pages: *mut c::page,
@@ -37,7 +37,7 @@ pub(super) struct Frames {
 
 impl Frames {
     /// Those of this kernel, on this machine.
-    pub(super) fn get() -> Self {
+    pub(in crate::mm) fn get() -> Self {
         // SAFETY: These are constants of a kernel that runs.
         let (mask, pages) = unsafe {
             (
@@ -52,6 +52,26 @@ impl Frames {
             mask,
             pages,
         }
+    }
+
+    /// The address of a page, as entries have it. `None` if nothing is known of entries.
+    #[inline]
+    pub(super) fn address_of(&self, page: *mut c::page) -> Option<usize> {
+        let offset = page.addr().wrapping_sub(self.pages.addr());
+        let number = offset / size_of::<c::page>();
+        (self.known != 0).then_some(number.wrapping_shl(c::PAGE_SHIFT))
+    }
+
+    /// The address that an entry of the lowest level has, if it is present and something is known of
+    /// entries. In those of other levels its lowest bits mean something else.
+    #[inline]
+    pub(super) fn address(&self, word: &EntryWord) -> usize {
+        let inverted = word.value() & self.known == 0;
+        (if inverted {
+            !word.value()
+        } else {
+            word.value()
+        }) & self.mask
     }
 
     /// The folio that an entry maps, of whose addresses `block` has the bits but those within what it
@@ -80,3 +100,26 @@ impl Frames {
         }
     }
 }
+
+#[cfg(CONFIG_KUNIT = "y")]
+impl Frames {
+    /// Some, for tests.
+    pub(super) fn example() -> Self {
+        // INVARIANT: No address has pages then.
+        Self {
+            known: PRESENT,
+            mask: 0xf_ffff_ffff_f000,
+            pages: core::ptr::null_mut(),
+        }
+    }
+
+    /// What has the address.
+    pub(super) fn mask(&self) -> usize {
+        self.mask
+    }
+}
+
+// SAFETY: These are constants. Who uses the pages must obey their rules.
+unsafe impl Send for Frames {}
+// SAFETY: As above.
+unsafe impl Sync for Frames {}

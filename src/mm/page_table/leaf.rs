@@ -52,10 +52,10 @@ impl LeafTable {
     ///
     /// # Safety
     ///
-    /// The address must be one of the directory's, and in an area of `mm` that is locked. The result
-    /// must not outlive this lock.
+    /// The address must be one of the directory's, and in an area of `mm` that is locked, or the lock
+    /// of a reverse mapping that the area is in be held. The result must not outlive this lock.
     pub(super) unsafe fn lock(
-        mm: &MmWithUser,
+        mm: *mut c::mm_struct,
         directory: &Directory,
         addr: usize,
         _rcu: &rcu::Guard,
@@ -71,14 +71,13 @@ impl LeafTable {
                     // SAFETY: The entry pointed to a table when it was read. Whoever takes that away
                     // has RCU free it, and its lock, thus no earlier than our guard is dropped. We
                     // hold no lock of the page table yet.
-                    let table =
-                        unsafe { bindings::damon_rs_helper_pte_table_lock(mm.as_raw(), value) };
+                    let table = unsafe { bindings::damon_rs_helper_pte_table_lock(mm, value) };
                     // INVARIANT: The helper has taken the lock.
                     let lock = Lock(table.lock);
                     // Whoever takes a leaf table away changes the PMD entry under the lock of the
-                    // leaf table, or with the area locked for writing, which is excluded. If the
-                    // entry is what it was, the table is still in place, and stays there until it
-                    // is unlocked.
+                    // leaf table, or with area and reverse mapping locked for writing, which is
+                    // excluded by either of our locks. If the entry is what it was, the table is
+                    // still in place, and stays there until it is unlocked.
                     // SAFETY: As above.
                     if unsafe { pmd.read_volatile() }.pmd == value.pmd {
                         // INVARIANT: See above.
@@ -97,7 +96,7 @@ impl LeafTable {
                 Upper::Huge => {
                     // SAFETY: The entry is valid, so its table is, and with it the lock. We hold no
                     // lock of the page table yet.
-                    let lock = unsafe { bindings::damon_rs_helper_pmd_lock(mm.as_raw(), pmd) };
+                    let lock = unsafe { bindings::damon_rs_helper_pmd_lock(mm, pmd) };
                     // INVARIANT: The helper has taken the lock.
                     let lock = Lock(lock);
                     // SAFETY: As above.

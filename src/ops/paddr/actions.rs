@@ -64,7 +64,7 @@ pub(super) fn supports(action: Action) -> bool {
 }
 
 /// A folio, and what finds its mappings.
-struct Mapped<'a>(&'a Folio, ReverseMap);
+struct Mapped<'a>(&'a Folio, &'a ReverseMap);
 
 impl Filtered for Mapped<'_> {
     fn attributes(&self) -> FolioAttributes<'_> {
@@ -188,7 +188,7 @@ impl Paddr {
                 return;
             }
             last = Some(folio.id());
-            if filters.pass(&Mapped(folio, self.map)) {
+            if filters.pass(&Mapped(folio, &self.map)) {
                 // CAST: Both have 64 bits.
                 *passed = passed.saturating_add(folio.size() as u64);
                 visitor(folio);
