@@ -2,6 +2,7 @@
 
 //! The regions of a target.
 
+mod list;
 mod ranges;
 
 pub(crate) use ranges::{
@@ -15,6 +16,7 @@ use super::{
     region::Region, //
 };
 use kernel::prelude::*;
+use list::List;
 
 /// Number of regions that a context is kept within, whatever limits the user has set.
 ///
@@ -43,7 +45,7 @@ pub(crate) trait Cut: Clone {
 /// - `size` is the number of addresses in all of them, and none of them is larger than `largest`.
 #[derive(Default)]
 pub struct Regions {
-    list: KVVec<Region>,
+    list: List,
     // Both are asked for at each aggregation and change seldom.
     size: u64,
     largest: u64,
@@ -56,7 +58,7 @@ impl Regions {
     /// No regions, with room for `capacity` of them.
     pub(crate) fn with_capacity(capacity: usize) -> Result<Self> {
         Ok(Self {
-            list: KVVec::with_capacity(capacity, GFP_KERNEL)?,
+            list: List::with_capacity(capacity)?,
             size: 0,
             largest: 0,
             changed: true,
@@ -87,13 +89,13 @@ impl Regions {
     /// The regions in ascending order.
     #[inline]
     pub fn as_slice(&self) -> &[Region] {
-        self.list.as_slice()
+        &self.list
     }
 
     /// The regions in ascending order.
     #[inline]
     pub(crate) fn as_mut_slice(&mut self) -> &mut [Region] {
-        self.list.as_mut_slice()
+        &mut self.list
     }
 
     /// Forgets all prepared samples.
@@ -138,7 +140,7 @@ impl Regions {
 
     /// Appends a region where room was made for it.
     fn push(&mut self, region: Region) -> Result {
-        self.list.push_within_capacity(region)?;
+        self.list.push(region)?;
         self.add(&region);
         self.changed = true;
         Ok(())
@@ -154,8 +156,12 @@ impl Regions {
     fn reserve(&mut self, extra: usize) -> Result {
         let needed = self.len().saturating_add(extra);
         if needed > self.list.capacity() {
-            let doubled = self.list.capacity().saturating_mul(2);
-            *self = self.try_clone(needed.max(doubled))?;
+            // Not much more: what is moved on the way costs less than what is never used.
+            let grown = self
+                .list
+                .capacity()
+                .saturating_add(self.list.capacity() / 8);
+            *self = self.try_clone(needed.max(grown))?;
         }
         Ok(())
     }
@@ -177,7 +183,7 @@ impl Regions {
         self.changed = true;
         // There is room for it.
         let behind = at.saturating_add(1);
-        self.list.insert_within_capacity(behind, right).is_ok()
+        self.list.insert(behind, right).is_ok()
     }
 
     /// Replaces neighbours by one region where `absorb` says that the left one took in the right
@@ -215,7 +221,7 @@ impl Regions {
     }
 
     fn remove_vanished(&mut self) {
-        let list = self.list.as_mut_slice();
+        let list = &mut *self.list;
         // Up to the first that has vanished, all are in their places.
         let mut kept: usize = 0;
         for _ in list.iter().take_while(|region| !region.has_vanished()) {
@@ -261,10 +267,10 @@ impl Regions {
             return Ok(());
         };
         for _ in 0..pieces {
-            self.list.push_within_capacity(filler)?;
+            self.list.push(filler)?;
         }
 
-        let list = self.list.as_mut_slice();
+        let list = &mut *self.list;
         let mut to = list.len();
         for from in (0..before).rev() {
             let Some(mut rest) = list.get(from).copied() else {
@@ -287,7 +293,7 @@ impl Regions {
     /// Regions grow outwards over what they covered in part; one whose place a neighbour has
     /// taken by that goes away.
     pub(crate) fn align(&mut self, grain: Grain) {
-        let list = self.list.as_mut_slice();
+        let list = &mut *self.list;
         let (mut kept, mut covered): (usize, u64) = (0, 0);
         for from in 0..list.len() {
             let Some(mut region) = list.get(from).copied() else {

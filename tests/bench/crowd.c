@@ -20,7 +20,7 @@
 
 static char *map(unsigned long size, const char *kind, int file)
 {
-	unsigned long piece = REPEATED_SZ < size ? REPEATED_SZ : size;
+	unsigned long piece;
 	bool sparse = !strcmp(kind, "sparse");
 	char *area = mmap(NULL, size + TABLE_SZ, PROT_READ | PROT_WRITE,
 			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -30,6 +30,9 @@ static char *map(unsigned long size, const char *kind, int file)
 	area = (char *)(((unsigned long)area + TABLE_SZ - 1) & ~(TABLE_SZ - 1));
 	if (!strcmp(kind, "shared")) {
 		for (char *at = area; at < area + size; at += piece) {
+			piece = area + size - at;
+			if (piece > REPEATED_SZ)
+				piece = REPEATED_SZ;
 			if (mmap(at, piece, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
 				 file, 0) == MAP_FAILED)
 				die("mmap");

@@ -138,6 +138,8 @@ class Session:
         used = cost.read(kdamond.pid) - before
         with LockTrace(kdamond.pid) as trace:
             traced = self.run(TRACED)
+            # What is done while this is read is not of that time.
+            trace.enable("0")
             text = trace.text()
         return {"alone": alone, "monitored": monitored, "kdamond": used.instructions, "traced": traced["total"], "trace": text}
 

@@ -10,6 +10,7 @@ pub use self::{
     kvec::{
         KVVec,
         KVec,
+        VVec,
         Vec, //
     },
 };
@@ -40,5 +41,9 @@ pub struct Kmalloc;
 /// Memory that may be contiguous in the kernel's address space only.
 pub struct KVmalloc;
 
+/// Memory that is made of single pages.
+pub struct Vmalloc;
+
 impl Allocator for Kmalloc {}
 impl Allocator for KVmalloc {}
+impl Allocator for Vmalloc {}

@@ -25,7 +25,8 @@ pub mod prelude {
             flags::*,
             KBox,
             KVVec,
-            KVec, //
+            KVec,
+            VVec, //
         },
         error::{
             code::*,

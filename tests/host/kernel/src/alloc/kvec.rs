@@ -7,7 +7,8 @@ use super::{
     Allocator,
     Flags,
     KVmalloc,
-    Kmalloc, //
+    Kmalloc,
+    Vmalloc, //
 };
 use crate::inject;
 use std::{
@@ -31,6 +32,9 @@ pub type KVec<T> = Vec<T, Kmalloc>;
 
 /// A vector in memory that is contiguous in the kernel's address space.
 pub type KVVec<T> = Vec<T, KVmalloc>;
+
+/// A vector in memory that is made of single pages.
+pub type VVec<T> = Vec<T, Vmalloc>;
 
 /// There is no room for the element.
 pub struct PushError<T>(pub T);
