@@ -246,6 +246,13 @@ def alone(program: in_guest.Program) -> Test:
     return Test(program.title, run)
 
 
+def package(step: Step) -> Counts:
+    """The package of `make deb`, installed, loaded and removed again."""
+    step.run(["nice", "-n", str(in_guest.POLITE), sys.executable, REPO / "tests/package.py"])
+    found = re.findall(r"^(\d+) passed", step.log.read_text(encoding="utf-8"), re.MULTILINE)
+    return Counts(int(found[-1]), 0) if found else Counts(0, 1, "no test was run")
+
+
 def prepared(name: str, ensure: Callable[[], object]) -> Test:
     def run(_: Step) -> Counts:
         ensure()
@@ -292,6 +299,7 @@ def plan(kasan: bool) -> list[list[list[Test]]]:
             [guest_tests("stock"), guest_tests(own, without=() if kasan else in_guest.UNHURRIED), kunit(own)],
             [
                 Test("cost", cost),
+                Test("package", package),
                 *map(alone, in_guest.lane()),
                 *([] if kasan else [prepared("KASAN kernel", kasan_kernel), module("kasan")]),
                 *map(alone, in_guest.kasan_lane()),
