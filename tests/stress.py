@@ -23,7 +23,7 @@ import in_guest  # noqa: E402
 
 # How long the long form takes on each kernel, in guest time.
 SECONDS = int(os.environ.get("DAMON_RS_STRESS_SECONDS") or 1800)
-KINDS = ("test", "kasan")
+KINDS = ("test", "kasan", "kcsan")
 
 
 class Properties:
@@ -44,7 +44,7 @@ class Properties:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("kinds", nargs="*", default=KINDS, metavar="KERNEL", help="default: test kasan")
+    parser.add_argument("kinds", nargs="*", default=KINDS, metavar="KERNEL", help="default: test kasan kcsan")
     parser.add_argument("--seconds", type=int, default=SECONDS, help="on each kernel (default: DAMON_RS_STRESS_SECONDS or %(default)s)")
     parser.add_argument("--seed", type=int, help="of the stress, for the same load again")
     parser.add_argument("--short", action="store_true", help="only what is cheap enough for `make test`")
