@@ -223,11 +223,10 @@ impl Regions {
     fn remove_vanished(&mut self) {
         let list = &mut *self.list;
         // Up to the first that has vanished, all are in their places.
-        let mut kept: usize = 0;
-        for _ in list.iter().take_while(|region| !region.has_vanished()) {
-            kept = kept.saturating_add(1);
-        }
-        for from in kept..list.len() {
+        let in_place = list.iter().take_while(|region| !region.has_vanished());
+        let first = in_place.fold(0, |number: usize, _| number.saturating_add(1));
+        let mut kept = first;
+        for from in first..list.len() {
             let Some(region) = list.get(from).copied() else {
                 break;
             };

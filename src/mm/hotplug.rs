@@ -59,11 +59,11 @@ impl Drop for Watch {
     }
 }
 
+#[cfg(CONFIG_MEMORY_HOTPLUG)]
 // SAFETY: Whoever registers the notifier, any thread may unregister it.
-#[cfg(CONFIG_MEMORY_HOTPLUG)]
 unsafe impl Send for Watch {}
-// SAFETY: There is nothing that could be done with a reference.
 #[cfg(CONFIG_MEMORY_HOTPLUG)]
+// SAFETY: There is nothing that could be done with a reference.
 unsafe impl Sync for Watch {}
 
 /// Called by the kernel, which holds locks of memory hotplug, but none that a reader could wait for.
