@@ -25,9 +25,9 @@ SETTINGS = "A sampling interval of 10 s, in which all regions are made and one s
 NOTES = """\
 What the kernel has allocated for itself: slabs that can't be reclaimed, vmalloc areas, the stacks of threads and memory of
 each processor, as ``/proc/meminfo`` counts them after all caches were shrunk. For a region: the difference between
-contexts with that many regions and contexts with ten, with no room for more, for each region more. The goal of 48 bytes
-is to the nearest byte: the kernel's list of the pages that regions are in takes a tenth of a byte for each region. 1,000 regions do
-not fill whole pages.
+contexts with that many regions and contexts with ten, with no room for more, for each region more. Here a region is 48
+bytes; the kernel's list of the pages that regions are in takes a tenth of a byte for each region, and 1,000 regions do not fill
+whole pages. That is by what the goal is missed.
 
 A running context is what its start allocates, with the thread and its stack. Here that is room for the highest number of
 regions that the user allows, up to 65,536, so that no sample needs memory; the in-tree DAMON allocates regions as it makes
@@ -71,7 +71,7 @@ class Case:
         return f"{which} {self.regions:,} regions, {self.most:,} at the most."
 
 
-SIZE_GOAL = {REGION.name: Goal(48.5, of_in_tree=False)}
+SIZE_GOAL = {REGION.name: Goal(48, of_in_tree=False)}
 CASES = [
     *(Case(f"{n} regions", count, n, n, SIZE_GOAL) for n, count in ((1000, 50), (20_000, 10), (100_000, 1), (300_000, 1))),
     Case("as by default", 50, FEW, 1000),
