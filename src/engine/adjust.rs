@@ -72,21 +72,29 @@ impl Regions {
     /// Ends the regions' aggregation interval: the rate becomes exact, ages are counted. Merges
     /// regions as [`Self::merge`] does.
     pub(crate) fn settle(&mut self, measure: Measure<'_>, threshold: u32, size_limit: u64) {
-        self.coalesce(
-            size_limit,
-            |region| region.settle(measure.now(region), measure.last(region), threshold),
-            |left, right| fits(left, right, size_limit) && absorb(measure, threshold, left, right),
-        );
+        self.visit_and_merge(measure, threshold, size_limit, |region| {
+            region.settle(measure.now(region), measure.last(region), threshold);
+        });
     }
 
     /// Merges regions that touch, that differ by no more than `threshold`, and that are together
     /// no larger than `size_limit`.
     pub(crate) fn merge(&mut self, measure: Measure<'_>, threshold: u32, size_limit: u64) {
-        self.coalesce(
-            size_limit,
-            |_| (),
-            |left, right| fits(left, right, size_limit) && absorb(measure, threshold, left, right),
-        );
+        self.visit_and_merge(measure, threshold, size_limit, |_| ());
+    }
+
+    /// Shows each region to `visit`, and merges those that have been seen as [`Self::merge`] says.
+    #[inline]
+    fn visit_and_merge(
+        &mut self,
+        measure: Measure<'_>,
+        threshold: u32,
+        size_limit: u64,
+        visit: impl FnMut(&mut Region),
+    ) {
+        self.coalesce(size_limit, visit, |left, right| {
+            fits(left, right, size_limit) && absorb(measure, threshold, left, right)
+        });
     }
 
     /// Joins regions that touch, of which the same is known, and that are together no larger than
