@@ -129,9 +129,9 @@ def pytest(*arguments: str, first: str = "", again: str = "") -> str:
     return f"{{ {once} {first} || {{ [ $? = 1 ] && {once} --lf {again}; }}; }}"
 
 
-def some_tests(name: str, kind: str, *arguments: str) -> Program:
+def some_tests(name: str, kind: str, *arguments: str, timeout: int = 2400) -> Program:
     """Some of the guest tests, for a kernel on which all of them would take too long."""
-    return Program(name, kind, pytest(*arguments), ("--timeout=2400", "--append=kunit.enable=0"))
+    return Program(name, kind, pytest(*arguments), (f"--timeout={timeout}", "--append=kunit.enable=0"))
 
 
 # Guest tests that look at no time, and take long on the test kernel. There they are a run of their own, beside the others.
@@ -195,6 +195,8 @@ def long_lane(kinds: Sequence[str], seconds: int, seed: int | None) -> list[Prog
         fuzz("stock", 10**9, seconds, "--self-test"),
         fuzz("test", 10**9, seconds),
         faults(0, seconds, 3600),
+        # With the search for leaks, for which `make test` has no time.
+        some_tests("guest tests", "test", timeout=7200),
         some_tests("unloading and monitoring", "kasan", *KASAN_TESTS, "test_paddr.py"),
         day(6 * 3600, "--sample-us", "5000", "--aggr-us", "100000"),
     ]

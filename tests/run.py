@@ -14,6 +14,7 @@ import shlex
 import sys
 import threading
 import xml.etree.ElementTree
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -147,7 +148,7 @@ def panic_entries(step: Step) -> Counts:
     return counts
 
 
-def guest_tests(kind: str, without: tuple[str, ...] = ()) -> Test:
+def guest_tests(kind: str, without: tuple[str, ...] = (), options: tuple[str, ...] = ()) -> Test:
     """pytest in the guest, and the kernel's verdict on it.
 
     What fails is tried once more: many tests look at what a process does within some milliseconds, for which an emulated machine can
@@ -160,7 +161,7 @@ def guest_tests(kind: str, without: tuple[str, ...] = ()) -> Test:
         for path in results:
             path.unlink(missing_ok=True)
         command = in_guest.pytest(*(f"--deselect={shlex.quote(name)}" for name in without), first="--junitxml=/out/junit.xml", again="--junitxml=/out/again.xml")
-        problem, complaints = in_guest.in_guest(step, kind, command, "--timeout=4500", out=out)
+        problem, complaints = in_guest.in_guest(step, kind, command, "--timeout=4500", *options, out=out)
         counts = read_junit(results[0])
         if counts.failed and results[1].exists():
             first, again = counts.failed, read_junit(results[1]).failed
@@ -271,10 +272,44 @@ def kasan_kernel() -> None:
     kernel.ensure("kasan")
 
 
-def plan(kasan: bool) -> list[list[list[Test]]]:
-    """Phases, one after the other; in a phase lanes, at the same time; in a lane tests, one after the other."""
+# Of the test kernel's time half would be the search for leaks, which what gives way has as well: fuzz, faults, stress, and bad input.
+NO_SEARCH_FOR_LEAKS = ("--append=kmemleak=off",)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Lanes run at the same time, the tests of a lane one after the other. What is shared is done by whichever lane has nothing left of
+    its own, in this order; the tests of one entry one after the other."""
+
+    lanes: list[list[Test]]
+    shared: list[list[Test]] = field(default_factory=list)
+
+    def only(self, names: tuple[str, ...]) -> "Phase":
+        """What of it has a name that begins with one of these."""
+
+        def chosen(all_of_it: list[list[Test]]) -> list[list[Test]]:
+            return [[test for test in tests if test.name.startswith(names)] for tests in all_of_it]
+
+        return Phase(chosen(self.lanes), chosen(self.shared))
+
+    def run(self) -> list[Counts]:
+        left = deque(self.shared)
+
+        def lane(tests: list[Test]) -> list[Counts]:
+            counts = [run_test(test) for test in tests]
+            with contextlib.suppress(IndexError):
+                while True:
+                    counts += [run_test(test) for test in left.popleft()]
+            return counts
+
+        with ThreadPoolExecutor(len(self.lanes)) as pool:
+            return [its for results in pool.map(lane, self.lanes) for its in results]
+
+
+def plan(kasan: bool) -> list[Phase]:
+    """Phases, one after the other."""
     own = "kasan" if kasan else "test"
-    return [
+    prepare = Phase(
         [
             [
                 prepared("toolchain root", toolchain.ensure),
@@ -282,7 +317,9 @@ def plan(kasan: bool) -> list[list[list[Test]]]:
                 prepared(f"{own} kernel", lambda: kernel.ensure(own)),
             ],
             [prepared("guest image", image.ensure)],
-        ],
+        ]
+    )
+    host = Phase(
         [
             [
                 Test("rustfmt", rustfmt(fix=False)),
@@ -293,19 +330,18 @@ def plan(kasan: bool) -> list[list[list[Test]]]:
                 Test("host tests", host_tests),
             ],
             [module("stock"), module(own), Test("panics", panic_entries), Test("clippy", clippy), Test("rustdoc", rustdoc)],
-        ],
-        # One machine at a time for what looks at times. What does not gives way to it.
-        [
-            [guest_tests("stock"), guest_tests(own, without=() if kasan else in_guest.UNHURRIED), kunit(own)],
-            [
-                Test("cost", cost),
-                Test("package", package),
-                *map(alone, in_guest.lane()),
-                *([] if kasan else [prepared("KASAN kernel", kasan_kernel), module("kasan")]),
-                *map(alone, in_guest.kasan_lane()),
-            ],
-        ],
+        ]
+    )
+    hurried = [
+        guest_tests("stock"),
+        guest_tests(own, *([] if kasan else [in_guest.UNHURRIED, NO_SEARCH_FOR_LEAKS])),
+        kunit(own),
     ]
+    on_kasan = [*([] if kasan else [prepared("KASAN kernel", kasan_kernel), module("kasan")]), *map(alone, in_guest.kasan_lane())]
+    polite = [Test("cost", cost), Test("package", package), *map(alone, in_guest.lane())]
+    # One machine at a time for what looks at times. What does not gives way to it; first what takes longest where nothing is cached.
+    guest = Phase([hurried, []], [on_kasan, *([test] for test in polite)])
+    return [prepare, host, guest]
 
 
 def new_step(name: str) -> Step:
@@ -334,10 +370,6 @@ def run_test(test: Test) -> Counts:
     return counts
 
 
-def run_lane(lane: list[Test]) -> list[Counts]:
-    return [run_test(test) for test in lane]
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="run only the steps whose name begins with one of these")
@@ -347,15 +379,11 @@ def main() -> int:
     if arguments.fix:
         toolchain.ensure()
         return run_test(Test("rustfmt", rustfmt(fix=True))).failed
+    names = tuple(arguments.names)
     counts: list[Counts] = []
     for phase in plan(arguments.kasan):
-        names = tuple(arguments.names)
-        lanes = [[test for test in lane if not names or test.name.startswith(names)] for lane in phase]
-        lanes = [lane for lane in lanes if lane]
-        if lanes:
-            with ThreadPoolExecutor(len(lanes)) as pool:
-                counts += [its for results in pool.map(run_lane, lanes) for its in results]
-    if names := tuple(arguments.names):
+        counts += (phase.only(names) if names else phase).run()
+    if names:
         say(f"only the steps that begin with {', '.join(names)}", sys.stdout)
     passed, failed = sum(its.passed for its in counts), sum(its.failed for its in counts)
     # Nothing passed is no success.
