@@ -9,6 +9,7 @@ use super::{
             Settings, //
         },
         events::Events,
+        filter::Known,
         machine::Machine,
         operations::Operations,
         scheme::Scheme, //
@@ -74,6 +75,7 @@ impl<O: Operations> Context<O> {
             return;
         }
         let mut histogram = Histogram::new();
+        let mut known = Known::default();
         let mut scorer = Scorer::new(attrs, &params.quota.weights, params.action);
         for (index, target) in (0..usize::MAX).zip(&self.targets) {
             if !ops.is_valid(&target.space) {
@@ -84,7 +86,7 @@ impl<O: Operations> Context<O> {
                     continue;
                 }
                 let (start, end) = (region.start(), region.end());
-                let size = params.filters.size_passed(index, start, end, *grain);
+                let size = known.size_passed(&params.filters, index, start, end, *grain);
                 histogram.add(scorer.score(region), size);
             }
         }
