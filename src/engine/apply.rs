@@ -14,7 +14,6 @@ use super::{
         Settings, //
     },
     events::Events,
-    filter::Known,
     machine::Machine,
     operations::Operations,
     scheme::{
@@ -83,7 +82,6 @@ impl<O: Operations> Context<O> {
                 shown,
                 counts: !limited && changes_nothing && !shown && !traced,
             };
-            scheme.state.known = Known::default();
         }
         let size_limit = self.max_region_size();
         let left_bp = self.left_bp();

@@ -241,7 +241,7 @@ pub(crate) struct SchemeState {
     /// The sampling interval, counted from the start, after which the scheme is due.
     pub(crate) next_apply: u64,
     pub(crate) turn: Turn,
-    /// What the filters of the core layer have said in this turn.
+    /// What the filters of the core layer have said about the current target in this turn.
     pub(crate) known: Known,
     /// Whether the walk under way, if any, has seen an application of this scheme.
     pub(crate) walked: bool,

@@ -5,7 +5,10 @@
 use super::super::{
     attrs::Attrs,
     events::Events,
-    filter::Verdict,
+    filter::{
+        Known,
+        Verdict, //
+    },
     machine::Machine,
     num::Grain,
     operations::{
@@ -57,6 +60,9 @@ impl<O: Operations> Round<'_, '_, O> {
         regions: &mut Regions,
         schemes: &mut [Scheme],
     ) {
+        for scheme in &mut *schemes {
+            scheme.state.known = Known::default();
+        }
         // Regions are added behind the current one while this goes on.
         let mut at: usize = 0;
         let mut any = true;

@@ -75,12 +75,12 @@ impl<O: Operations> Context<O> {
             return;
         }
         let mut histogram = Histogram::new();
-        let mut known = Known::default();
         let mut scorer = Scorer::new(attrs, &params.quota.weights, params.action);
         for (index, target) in (0..usize::MAX).zip(&self.targets) {
             if !ops.is_valid(&target.space) {
                 continue;
             }
+            let mut known = Known::default();
             for region in target.regions() {
                 if !params.pattern.matches(region) {
                     continue;
