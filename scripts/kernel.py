@@ -23,7 +23,9 @@ import toolchain
 from cache import REPO, Entry, copy, digest
 from progress import Failure, Step, run_main
 
-SERIES = os.environ.get("DAMON_RS_SERIES") or "7.2"
+# The series that the fragments are written for.
+DEFAULT_SERIES = "7.2"
+SERIES = os.environ.get("DAMON_RS_SERIES") or DEFAULT_SERIES
 FRAGMENTS = {"test": ("test",), "kasan": ("test", "kasan"), "kcsan": ("test", "kcsan")}
 # With Rust, these need clang.
 CLANG = ("kasan", "kcsan")
@@ -195,18 +197,37 @@ def build_stock(step: Step, folder: Path, series: str) -> Kernel:
     )
 
 
-def check_fragments(config: Path, fragments: list[Path]) -> None:
-    """Fails with the names of the symbols that did not take effect."""
+def defined_symbols(source: Path, names: set[str]) -> set[str]:
+    """Those of `names` that a Kconfig file of `source` defines, for whatever architecture."""
+    defined: set[str] = set()
+    for path in source.rglob("Kconfig*"):
+        if path.is_file():
+            defined |= names.intersection(re.findall(r"^\s*(?:menu)?config\s+(\w+)", path.read_text(encoding="utf-8"), re.MULTILINE))
+    return defined
+
+
+def check_fragments(step: Step, source: Path, series: str, config: Path, fragments: list[Path]) -> None:
+    """Fails with the names of the symbols that did not take effect.
+
+    A symbol that another series does not know any more (its Kconfig defines none of that name) is passed over there with a line in
+    the log. The default series must know all of them, so a misspelt name is found.
+    """
     actual = read_config(config)
     wanted: dict[str, str] = {}
     for fragment in fragments:
         wanted |= read_config(fragment)
-    lost = [f"CONFIG_{name}={value} (is {actual.get(name, 'n')})" for name, value in wanted.items() if actual.get(name, "n") != value]
+    lost = {name: value for name, value in wanted.items() if actual.get(name, "n") != value}
+    if lost and series != DEFAULT_SERIES:
+        defined = defined_symbols(source, set(lost))
+        for name in sorted(set(lost) - defined):
+            step.write(f"Linux {series} has no symbol CONFIG_{name}: passed over")
+            del lost[name]
     if lost:
+        lines = [f"CONFIG_{name}={value} (is {actual.get(name, 'n')})" for name, value in lost.items()]
         raise Failure(
             f"the kernel's configuration did not take {len(lost)} symbols of {', '.join(path.name for path in fragments)}:\n    "
-            + "\n    ".join(lost)
-            + "\n  Their dependencies are not met in this series; see the symbols' entries in the source's Kconfig files."
+            + "\n    ".join(lines)
+            + "\n  Their dependencies are not met in this series, or it has no such symbols; see its Kconfig files."
         )
 
 
@@ -230,7 +251,7 @@ def build_own(step: Step, folder: Path, kind: str, series: str) -> Kernel:
     merge: list[str | Path] = [source / "scripts/kconfig/merge_config.sh", "-m", "-O", build, build / ".config", *fragments]
     toolchain.run(step, merge, cwd=build, what="merging the fragments")
     make(step, build, source, *flags, "olddefconfig")
-    check_fragments(build / ".config", fragments)
+    check_fragments(step, source, series, build / ".config", fragments)
     make(step, build, source, *flags, local, "all")
     release = (build / "include/config/kernel.release").read_text(encoding="utf-8").strip()
     image = folder / "bzImage"

@@ -44,6 +44,11 @@ class Step:
     def seconds(self) -> float:
         return time.monotonic() - self._start
 
+    def write(self, line: str) -> None:
+        """Adds a line to the step's log."""
+        with open(self.log, "a", encoding="utf-8") as log:
+            log.write(f"{line}\n")
+
     def run(
         self,
         argv: Sequence[str | Path],

@@ -12,9 +12,13 @@
 #include <linux/mman.h>
 #include <linux/psi.h>
 #include <linux/rmap.h>
+#include <linux/version.h>
 
 #include "debugfs/file.h"
 #include "mm/helpers.h"
 #include "mm/unexported.h"
 #include "trace/log.h"
 #include "trace/region.h"
+
+/* What the in-tree DAMON does otherwise from a series on is done so here when built for that series or a later one. */
+static const bool DAMON_RS_SINCE_7_3 = LINUX_VERSION_CODE >= KERNEL_VERSION(7, 3, 0);

@@ -125,17 +125,24 @@ impl Regions {
         Ok(())
     }
 
-    /// Splits each region at random places into `pieces`, or fewer where it is too small. Without
-    /// memory nothing is split.
-    pub(crate) fn split(&mut self, pieces: u32, grain: Grain, rng: &mut Rng) -> Result {
+    /// Splits those regions that are `turn`'s at random places into `pieces`, or fewer where they are
+    /// too small. Without memory nothing is split.
+    pub(crate) fn split(
+        &mut self,
+        pieces: u32,
+        turn: &mut Turn,
+        grain: Grain,
+        rng: &mut Rng,
+    ) -> Result {
         let mut split = Split {
             rng: rng.clone(),
+            turn: turn.clone(),
             grain,
             cuts: pieces.saturating_sub(1),
             left: 0,
         };
         self.cut(&mut split)?;
-        *rng = split.rng;
+        (*rng, *turn) = (split.rng, split.turn);
         Ok(())
     }
 }
@@ -175,12 +182,39 @@ impl Cut for Chop {
     }
 }
 
+/// One in so many.
+#[derive(Clone)]
+pub(crate) struct Turn {
+    every: usize,
+    /// How many are still to be left out.
+    wait: usize,
+}
+
+impl Turn {
+    /// All.
+    pub(crate) const ALL: Self = Self { every: 1, wait: 0 };
+
+    /// One in `every`, which is all if that is zero, after those in front of `first`, modulo `every`.
+    pub(crate) fn one_in(every: usize, first: usize) -> Self {
+        let wait = first.checked_rem(every).unwrap_or(0);
+        Self { every, wait }
+    }
+
+    /// Whether it is the next one's turn.
+    fn is_next(&mut self) -> bool {
+        let is_next = self.wait == 0;
+        self.wait = if is_next { self.every } else { self.wait }.saturating_sub(1);
+        is_next
+    }
+}
+
 /// Splits regions at random.
 #[derive(Clone)]
 struct Split {
     rng: Rng,
+    turn: Turn,
     grain: Grain,
-    /// Cuts to be tried in each region.
+    /// Cuts to be tried in each region whose turn it is.
     cuts: u32,
     /// Cuts that are left for the current one.
     left: u32,
@@ -188,7 +222,7 @@ struct Split {
 
 impl Cut for Split {
     fn begin(&mut self) {
-        self.left = self.cuts;
+        self.left = if self.turn.is_next() { self.cuts } else { 0 };
     }
 
     /// Leaves between 10 and 90 percent of the rest. A try at which that gets no region of its own
@@ -360,7 +394,7 @@ mod tests {
     fn split_into(list: &[(u64, u64)], pieces: u32, grain: u64) -> Result<(usize, bool)> {
         let mut regions = places(list)?;
         let (before, grain) = (regions.size(), Grain::try_from(grain)?);
-        regions.split(pieces, grain, &mut Rng::new(7))?;
+        regions.split(pieces, &mut Turn::ALL.clone(), grain, &mut Rng::new(7))?;
         let aligned = regions
             .as_slice()
             .iter()
@@ -376,6 +410,34 @@ mod tests {
         assert!(len <= 4 && sound);
         let (len, sound) = split_into(&[(0, 224), (304, 400), (504, 704)], 4, 4)?;
         assert!(len <= 12 && sound);
+        Ok(())
+    }
+
+    #[test]
+    fn splits_one_in_so_many() -> Result {
+        let taken = |mut turn: Turn| [(); 7].map(|()| turn.is_next());
+        assert_eq!(taken(Turn::ALL), [true; 7]);
+        assert_eq!(taken(Turn::one_in(0, 3)), [true; 7]);
+        assert_eq!(taken(Turn::one_in(1, 3)), [true; 7]);
+        let third = [false, true, false, false, true, false, false];
+        assert_eq!(taken(Turn::one_in(3, 4)), third);
+
+        // The turn goes on from one target's regions, seen from the last to the first, to the next's.
+        let mut turn = Turn::one_in(2, 0);
+        let (grain, mut rng) = (Grain::try_from(1)?, Rng::new(7));
+        let list = [(0, 100), (100, 200), (200, 300)];
+        let (mut one, mut other) = (places(&list)?, places(&list)?);
+        one.split(2, &mut turn, grain, &mut rng)?;
+        other.split(2, &mut turn, grain, &mut rng)?;
+        assert_eq!((one.len(), other.len()), (5, 4));
+        let starts = |regions: &Regions, at: usize| {
+            let region = regions.as_slice().get(at);
+            region.map(Region::start)
+        };
+        assert_eq!(starts(&one, 2), Some(100));
+        assert_eq!(starts(&one, 3), Some(200));
+        assert_eq!(starts(&other, 1), Some(100));
+        assert_eq!(starts(&other, 3), Some(200));
         Ok(())
     }
 

@@ -74,14 +74,13 @@ impl<O: Operations> Context<O> {
             let params = &scheme.params;
             let (limited, acts) = (params.quota.is_set(), self.settings.ops.acts(params));
             let shown = walking && !scheme.state.walked;
-            let concerns_all = !limited && params.filters.core().is_empty();
             let changes_nothing = !acts && params.action == Action::Stat;
             scheme.state.turn = Turn {
                 takes_part: scheme.takes_part(passed),
                 limited,
                 acts,
                 shown,
-                counts: concerns_all && changes_nothing && !shown && !traced,
+                counts: !limited && changes_nothing && !shown && !traced,
             };
         }
         let size_limit = self.max_region_size();

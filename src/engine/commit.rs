@@ -194,6 +194,7 @@ impl<O: Operations> Context<O> {
             attrs,
             probes,
             pause,
+            split_in_part: self.settings.split_in_part,
         };
         let attrs_changed = old_attrs != attrs;
         if attrs_changed {

@@ -67,6 +67,8 @@ pub(crate) struct Settings<O> {
     pub(crate) attrs: Attrs,
     pub(crate) probes: Probes,
     pub(crate) pause: bool,
+    /// See [`Context::set_split_in_part`].
+    pub(crate) split_in_part: bool,
 }
 
 /// What a context remembers beside its targets and schemes.
@@ -81,6 +83,8 @@ pub(crate) struct Progress {
     pub(crate) merged: bool,
     /// How large a region may become by merging.
     pub(crate) size_limit: u64,
+    /// Number of splits of some regions only. The C DAMON has one for all its contexts.
+    pub(crate) splits_in_part: usize,
     /// Number of regions when they were last split. The C DAMON has one for all its contexts,
     /// and one context's splits there depend on another's.
     pub(crate) last_nr_regions: usize,
@@ -154,6 +158,7 @@ impl<O: Operations> Context<O> {
                 attrs,
                 probes,
                 pause,
+                split_in_part: false,
             },
             targets,
             schemes,
@@ -163,6 +168,7 @@ impl<O: Operations> Context<O> {
                 in_window: 0,
                 merged: false,
                 size_limit: 0,
+                splits_in_part: 0,
                 last_nr_regions: 0,
                 split: true,
                 rng: Rng::new(seed),
@@ -185,6 +191,11 @@ impl<O: Operations> Context<O> {
     /// Has monitoring stand still, or go on, from the next step on. All that was learned stays.
     pub fn set_paused(&mut self, paused: bool) {
         self.settings.pause = paused;
+    }
+
+    /// Has [`Self::split`] split some regions where there are too many to split all, or none.
+    pub fn set_split_in_part(&mut self, in_part: bool) {
+        self.settings.split_in_part = in_part;
     }
 
     /// From now on time does not count for what schemes may do in it, until [`Self::go_on`].

@@ -74,7 +74,7 @@ pub struct Filters {
 }
 
 /// What the filters of the core layer make of the first addresses of a range.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Verdict {
     /// The address behind those that it is about.
     pub(crate) end: u64,
@@ -138,20 +138,9 @@ impl Filters {
 
     /// What the filters of the core layer make of the addresses from `start`, up to `end` or to
     /// where the answer changes. Boundaries are multiples of `grain`.
-    #[inline]
-    pub(crate) fn decide(&self, target: usize, start: u64, end: u64, grain: Grain) -> Verdict {
-        if self.core.is_empty() {
-            // Nothing is spared by default then.
-            return Verdict {
-                end,
-                spared: false,
-                allowed: false,
-            };
-        }
-        self.decide_by_core(target, start, end, grain)
-    }
-
-    fn decide_by_core(&self, target: usize, start: u64, end: u64, grain: Grain) -> Verdict {
+    // What is seldom called leaves registers to what is not.
+    #[inline(never)]
+    fn decide(&self, target: usize, start: u64, end: u64, grain: Grain) -> Verdict {
         let mut end = end;
         for filter in &self.core {
             let is = match filter.kind {
@@ -184,22 +173,54 @@ impl Filters {
             allowed: false,
         }
     }
+}
 
-    /// How many of the addresses from `start` up to `end` are not spared by the core layer.
-    pub(crate) fn size_passed(&self, target: usize, start: u64, end: u64, grain: Grain) -> u64 {
-        if self.core.is_empty() {
-            return end.saturating_sub(start);
+/// What filters of the core layer make of the addresses of a target, remembered as far as it holds:
+/// most regions lie where the one before does.
+///
+/// Made anew for each target, and each time that the filters may be others. Asked about ascending
+/// addresses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Known(Verdict);
+
+impl Known {
+    /// What `filters` make of the addresses from `start`, up to where the answer changes.
+    #[inline]
+    pub(crate) fn decide(
+        &mut self,
+        filters: &Filters,
+        target: usize,
+        start: u64,
+        grain: Grain,
+    ) -> Verdict {
+        // Each filter says the same from the address it was asked about up to the end of the verdict.
+        if self.0.end <= start {
+            self.0 = filters.decide(target, start, u64::MAX, grain);
         }
+        self.0
+    }
+
+    /// How many of the addresses from `start` up to `end` are not spared.
+    #[inline]
+    pub(crate) fn size_passed(
+        &mut self,
+        filters: &Filters,
+        target: usize,
+        start: u64,
+        end: u64,
+        grain: Grain,
+    ) -> u64 {
         let (mut start, mut passed): (u64, u64) = (start, 0);
         while start < end {
-            let verdict = self.decide(target, start, end, grain);
+            let verdict = self.decide(filters, target, start, grain);
+            let stop = verdict.end.min(end);
             if !verdict.spared {
-                passed = passed.saturating_add(verdict.end.saturating_sub(start));
+                passed = passed.saturating_add(stop.saturating_sub(start));
             }
-            if verdict.end <= start {
+            if stop <= start {
                 break;
             }
-            start = verdict.end;
+            start = stop;
         }
         passed
     }
@@ -212,7 +233,10 @@ fn rejects_by_default(filters: &[Filter]) -> bool {
 
 #[kunit_tests(damon_rs_filter)]
 mod tests {
-    use super::*;
+    use super::{
+        super::rand::Rng,
+        *, //
+    };
 
     const ALLOW: bool = true;
     const REJECT: bool = false;
@@ -241,7 +265,7 @@ mod tests {
             start = verdict.end;
             pieces.push((verdict.end, verdict.spared), GFP_KERNEL)?;
         }
-        let passed = filters.size_passed(0, 0, 100, grain);
+        let passed = Known::default().size_passed(&filters, 0, 0, 100, grain);
         let mut sum = 0;
         let mut from = 0;
         for (end, spared) in &pieces {
@@ -266,6 +290,41 @@ mod tests {
         assert_eq!(decide(6, 8)?, (8, false));
         assert_eq!(decide(1, 4)?, (2, false));
         assert_eq!(decide(2, 8)?, (6, true));
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_known_is_what_the_filters_say() -> Result {
+        let (mut rng, grain) = (Rng::new(5), Grain::try_from(4)?);
+        for _ in 0..200 {
+            let mut list = KVec::new();
+            for _ in 0..rng.range(0, 5) {
+                let start = rng.range(0, 100);
+                let kind = match rng.range(0, 4) {
+                    0 => FilterKind::Target(usize::from(rng.range(0, 2) == 0)),
+                    1 => FilterKind::Anon,
+                    _ => addr(start, start + rng.range(0, 40)),
+                };
+                let (matching, allow) = (rng.range(0, 2) == 0, rng.range(0, 2) == 0);
+                list.push(filter(kind, matching, allow), GFP_KERNEL)?;
+            }
+            let filters = Filters::new(&list)?;
+            let (mut known, mut target, mut start) = (Known::default(), 0, 0);
+            for _ in 0..100 {
+                start += rng.range(0, 12);
+                if start > 140 {
+                    (known, target, start) = (Known::default(), 1 - target, 0);
+                }
+                let end = rng.range(start, 150) + 1;
+                let (asked, kept) = (
+                    filters.decide(target, start, end, grain),
+                    known.decide(&filters, target, start, grain),
+                );
+                assert!(kept.end > start);
+                let end = kept.end.min(end);
+                assert_eq!(asked, Verdict { end, ..kept });
+            }
+        }
         Ok(())
     }
 

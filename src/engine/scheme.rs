@@ -8,7 +8,10 @@ use super::{
         Micros, //
     },
     dests::Dests,
-    filter::Filters,
+    filter::{
+        Filters,
+        Known, //
+    },
     operations::Applied,
     quota::{
         score,
@@ -223,7 +226,8 @@ pub(crate) struct Turn {
     pub(crate) acts: bool,
     /// Whether somebody walks along who has not seen an application of it yet.
     pub(crate) shown: bool,
-    /// Whether regions that it wants are only counted: nothing else has to be thought about.
+    /// Whether regions that it wants and that its filters let through are only counted: nothing
+    /// else has to be thought about.
     pub(crate) counts: bool,
 }
 
@@ -237,6 +241,8 @@ pub(crate) struct SchemeState {
     /// The sampling interval, counted from the start, after which the scheme is due.
     pub(crate) next_apply: u64,
     pub(crate) turn: Turn,
+    /// What the filters of the core layer have said about the current target in this turn.
+    pub(crate) known: Known,
     /// Whether the walk under way, if any, has seen an application of this scheme.
     pub(crate) walked: bool,
     /// What the operations have noted in the current interval.
@@ -270,6 +276,7 @@ impl Scheme {
             active: true,
             next_apply: 0,
             turn: Turn::default(),
+            known: Known::default(),
             walked: false,
             last_entity: None,
         };

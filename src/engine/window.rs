@@ -3,7 +3,10 @@
 //! The end of an aggregation interval: what it has found, and regions that fit it better.
 
 use super::{
-    adjust::Measure,
+    adjust::{
+        Measure,
+        Turn, //
+    },
     context::{
         Context,
         Settings, //
@@ -82,20 +85,40 @@ impl<O: Operations> Context<O> {
     ///
     /// In two usually. In three where the last split was all merged away again and there is plenty
     /// of room: maybe a region's middle is what differs.
+    ///
+    /// Where there is less room none is split, or if [`Self::set_split_in_part`] has said so, one in
+    /// as many as the room is enough for, another one each time. So does the in-tree DAMON from Linux
+    /// 7.3 on: whatever needs more than half of the regions would keep the rest from being looked at
+    /// more closely.
     pub fn split(&mut self) {
         let nr_regions = self.nr_regions();
         let max = self.settings.attrs.max_regions();
         self.progress.split = false;
+        let mut turn = Turn::ALL;
         if nr_regions > max / 2 {
-            return;
+            if !self.settings.split_in_part {
+                return;
+            }
+            // One in max / room, rounded down. That is more than nr_regions / room, so no more are
+            // split than there is room for.
+            let room = max.saturating_sub(nr_regions);
+            let Some(every) = max.checked_div(room) else {
+                self.progress.last_nr_regions = nr_regions;
+                return;
+            };
+            turn = Turn::one_in(every, self.progress.splits_in_part);
+            self.progress.splits_in_part = self.progress.splits_in_part.wrapping_add(1);
         }
         let stuck = self.progress.last_nr_regions == nr_regions && nr_regions < max / 3;
         let pieces = if stuck { 3 } else { 2 };
         for target in &mut self.targets {
             // Without memory for more regions monitoring goes on with those that there are.
-            let _ = target
-                .regions
-                .split(pieces, self.settings.grain, &mut self.progress.rng);
+            let _ = target.regions.split(
+                pieces,
+                &mut turn,
+                self.settings.grain,
+                &mut self.progress.rng,
+            );
         }
         self.progress.split = self.nr_regions() > nr_regions;
         self.progress.last_nr_regions = nr_regions;
@@ -110,9 +133,11 @@ mod tests {
                 Attrs,
                 AttrsParams, //
             },
+            context::Target,
             fake::{
                 params,
-                Deaf, //
+                Deaf,
+                Fake, //
             },
             region::tests::region,
             regions::tests::{
@@ -157,6 +182,82 @@ mod tests {
         }
         assert!(context.nr_regions() > 500);
         assert!(context.nr_regions() <= 1000);
+        Ok(())
+    }
+
+    #[test]
+    fn splits_some_above_half_of_the_upper_limit() -> Result {
+        let parts: KVec<(u64, u64)> = {
+            let mut list = KVec::with_capacity(760, GFP_KERNEL)?;
+            for at in 0..760u64 {
+                list.push_within_capacity((at * 200, at * 200 + 100))?;
+            }
+            list
+        };
+        let context = |in_part| -> Result<Context<Fake>> {
+            let mut params = params(&[parts.as_slice(), &[(0, 100)]], 1)?;
+            params.attrs = Attrs::try_from(AttrsParams {
+                max_nr_regions: 1500,
+                ..AttrsParams::default()
+            })?;
+            let mut context = Context::new(params, 0)?;
+            context.start();
+            context.set_split_in_part(in_part);
+            Ok(context)
+        };
+        let mut whole = context(false)?;
+        let before = whole.nr_regions();
+        assert_eq!(before, 761);
+        whole.split();
+        assert_eq!(whole.nr_regions(), before);
+
+        let mut some = context(true)?;
+        // 1500 / 739 is 2, so every second one is split, the first among them.
+        some.split();
+        assert_eq!(some.nr_regions(), 761 + 381);
+        // Then 1500 / 358 is 4, and so on, until there is no more room.
+        let mut last = some.nr_regions();
+        for _ in 0..50 {
+            some.split();
+            assert!(some.nr_regions() >= last && some.nr_regions() <= 1500);
+            last = some.nr_regions();
+        }
+        assert_eq!(last, 1500);
+        Ok(())
+    }
+
+    #[test]
+    fn each_region_has_its_turn_to_be_split() -> Result {
+        let place = [
+            region(0, 100, 0, 0, 0)?,
+            region(100, 200, 0, 0, 0)?,
+            region(200, 300, 0, 0, 0)?,
+            region(300, 400, 0, 0, 0)?,
+            region(400, 500, 0, 0, 0)?,
+        ];
+        let mut params = params(&[&[(0, 500)]], 1)?;
+        params.attrs = Attrs::try_from(AttrsParams {
+            min_nr_regions: 3,
+            max_nr_regions: 9,
+            ..AttrsParams::default()
+        })?;
+        let mut context = Context::new(params, 0)?;
+        context.set_split_in_part(true);
+        // Two of five in a round, as 9 / 4 is 2, and then the other three.
+        let mut split = [0; 5];
+        for _ in 0..2 {
+            for target in &mut context.targets {
+                target.regions = regions(&place)?;
+            }
+            context.split();
+            for region in context.targets().iter().flat_map(Target::regions) {
+                let whole = place.iter().zip(&mut split);
+                for (_, times) in whole.filter(|(its, _)| its.end() == region.end()) {
+                    *times += usize::from(region.size() < 100);
+                }
+            }
+        }
+        assert_eq!(split, [1; 5]);
         Ok(())
     }
 

@@ -28,7 +28,10 @@
 //! put [`Slot::Ending`] there and does not hold the lock.
 
 use super::{
-    machine::ThisMachine,
+    machine::{
+        ThisMachine,
+        SPLIT_IN_PART, //
+    },
     mailbox::Mailbox,
     registry::Registry,
     requests::{
@@ -123,7 +126,8 @@ impl Kdamond {
             return Err(EINVAL);
         }
         let inbox = self.requests.0.open()?;
-        let context = Context::new(params, random_seed())?;
+        let mut context = Context::new(params, random_seed())?;
+        context.set_split_in_part(SPLIT_IN_PART);
         let mut claim = self.claim(inbox.run());
         let running = self.registry.enter(alone)?;
         // If it cannot be made, what it was to own is dropped, the inbox included.

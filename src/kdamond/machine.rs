@@ -4,10 +4,15 @@
 
 use super::thread::bell;
 use crate::{
+    bindings,
     engine::Machine,
     mm::metrics, //
 };
 use kernel::prelude::*;
+
+/// Whether some regions are split where there are too many to split all: what the in-tree DAMON of
+/// its kernel does.
+pub(crate) const SPLIT_IN_PART: bool = bindings::DAMON_RS_SINCE_7_3;
 
 /// What there is to know of it.
 pub(crate) struct ThisMachine;

@@ -19,12 +19,15 @@ use super::{
         Words, //
     },
 };
-use crate::kdamond::{
-    ecanceled,
-    now,
-    Context,
-    Kdamond,
-    Params, //
+use crate::{
+    bindings,
+    kdamond::{
+        ecanceled,
+        now,
+        Context,
+        Kdamond,
+        Params, //
+    }, //
 };
 use kernel::{
     new_mutex,
@@ -136,7 +139,7 @@ impl State {
         }
         match command {
             Command::On => self.on(),
-            Command::Off => self.kdamond()?.stop(),
+            Command::Off => self.off(),
             Command::Commit => self.commit(),
             Command::CommitQuotaGoals => self.commit_quota_goals(),
             Command::UpdateStats => self.publish(publish_stats),
@@ -166,6 +169,14 @@ impl State {
             }
             // It may have ended at once, as a kdamond does when its targets do.
             _ => Ok(()),
+        }
+    }
+
+    fn off(&self) -> Result {
+        match self.kdamond()?.stop() {
+            // It had ended already. In-tree that is an error up to Linux 7.2.
+            Err(EPERM) if bindings::DAMON_RS_SINCE_7_3 => Ok(()),
+            result => result,
         }
     }
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""The in-tree DAMON's answers to everything that behaviour.py and scenarios.py ask, kept in in_tree.json.
+"""The in-tree DAMON's answers to everything that behaviour.py and scenarios.py ask, kept in a file for each kernel series.
 
-    python3 answers.py >in_tree.json        asks the in-tree DAMON of the running kernel
+    python3 answers.py >in_tree-7.3.json        asks the in-tree DAMON of the running kernel
 """
 
 from __future__ import annotations
@@ -17,7 +17,20 @@ import behaviour
 import damon_tree
 import scenarios
 
-ANSWERS = Path(__file__).with_name("in_tree.json")
+HERE = Path(__file__).parent
+Series = tuple[int, ...]
+
+
+def series(text: str) -> Series:
+    """The kernel series at the beginning of a release: (7, 2) of "7.2.12-cloud"."""
+    return tuple(int(number) for number in text.split("-")[0].split(".")[:2])
+
+
+def recorded() -> Path:
+    """The answers of the running kernel's series, or of the newest one before it that they are recorded of."""
+    running = series(os.uname().release)
+    files = {series(path.stem.removeprefix("in_tree-")): path for path in HERE.glob("in_tree-*.json")}
+    return files[max(its for its in files if its <= running)]
 
 
 def group_writes(answers: dict[str, list[str]]) -> list[dict[str, list[str]]]:
@@ -29,8 +42,8 @@ def group_writes(answers: dict[str, list[str]]) -> list[dict[str, list[str]]]:
 
 
 def load() -> dict[str, Any]:
-    """The in-tree DAMON's answers, writes by file."""
-    found = json.loads(ANSWERS.read_text())
+    """The answers of the in-tree DAMON of the running series, writes by file."""
+    found = json.loads(recorded().read_text())
     found["writes"] = {name: group["answers"] for group in found["writes"] for name in group["files"]}
     return found
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Bad input is refused with the errno of the in-tree DAMON, the old value stays, and the kernel says nothing about it.
 
-behaviour.py and scenarios.py ask, in_tree.json has the answers that are expected.
+behaviour.py and scenarios.py ask, answers.py has the answers of this series that are expected.
 """
 
 import os

@@ -5,6 +5,10 @@
 use super::super::{
     attrs::Attrs,
     events::Events,
+    filter::{
+        Known,
+        Verdict, //
+    },
     machine::Machine,
     num::Grain,
     operations::{
@@ -56,11 +60,17 @@ impl<O: Operations> Round<'_, '_, O> {
         regions: &mut Regions,
         schemes: &mut [Scheme],
     ) {
+        for scheme in &mut *schemes {
+            scheme.state.known = Known::default();
+        }
         // Regions are added behind the current one while this goes on.
         let mut at: usize = 0;
-        while at < regions.len() {
+        let mut any = true;
+        while any && at < regions.len() {
+            any = false;
             for (scheme_index, scheme) in (0..usize::MAX).zip(schemes.iter_mut()) {
                 if scheme.state.turn.takes_part {
+                    any = true;
                     let place = Place {
                         target,
                         space,
@@ -78,7 +88,12 @@ impl<O: Operations> Round<'_, '_, O> {
     fn meet(&mut self, place: &Place<'_, O::Space>, regions: &mut Regions, scheme: &mut Scheme) {
         let turn = scheme.state.turn;
         if turn.limited {
-            if scheme.state.quota.is_full(self.grain) || self.had_its_turn(place, regions, scheme) {
+            if scheme.state.quota.is_full(self.grain) {
+                // Nothing makes room before the next time.
+                scheme.state.turn.takes_part = false;
+                return;
+            }
+            if self.had_its_turn(place, regions, scheme) {
                 return;
             }
         }
@@ -87,9 +102,16 @@ impl<O: Operations> Round<'_, '_, O> {
         }
         let region = regions.as_slice().get(place.at);
         if let Some(region) = region.filter(|region| scheme.wants(self.attrs, region)) {
-            match turn.counts {
-                true => scheme.state.stat.count(region.size(), Applied::default()),
-                false => self.try_on(place, regions, scheme),
+            let Scheme { params, state } = &mut *scheme;
+            let (start, size) = (region.start(), region.size());
+            let verdict = state
+                .known
+                .decide(&params.filters, place.target, start, self.grain);
+            let whole = region.end() <= verdict.end;
+            if !whole || !(verdict.spared || turn.counts) {
+                self.try_on(place, regions, scheme, verdict);
+            } else if !verdict.spared {
+                state.stat.count(size, Applied::default());
             }
         }
         // A target's last region ends a snapshot of it, matching or not.
@@ -124,18 +146,24 @@ impl<O: Operations> Round<'_, '_, O> {
     }
 
     /// Tries the scheme's action on the region, or on the first part of it that quota and filters
-    /// let it be tried on, which becomes a region.
+    /// let it be tried on, which becomes a region. `verdict` is what filters make of its first
+    /// addresses.
     // What is seldom called leaves registers to what is not.
     #[inline(never)]
-    fn try_on(&mut self, place: &Place<'_, O::Space>, regions: &mut Regions, scheme: &mut Scheme) {
+    fn try_on(
+        &mut self,
+        place: &Place<'_, O::Space>,
+        regions: &mut Regions,
+        scheme: &mut Scheme,
+        verdict: Verdict,
+    ) {
         let Scheme { params, state } = scheme;
         let turn = state.turn;
         let Some(region) = regions.as_slice().get(place.at) else {
             return;
         };
-        let (start, end) = (region.start(), region.end());
-        let verdict = params.filters.decide(place.target, start, end, self.grain);
-        if cut(regions, place.at, verdict.end.saturating_sub(start)).is_none() || verdict.spared {
+        let decided = verdict.end.saturating_sub(region.start());
+        if cut(regions, place.at, decided).is_none() || verdict.spared {
             return;
         }
         let size_left = match turn.limited {

@@ -9,6 +9,7 @@ use super::{
             Settings, //
         },
         events::Events,
+        filter::Known,
         machine::Machine,
         operations::Operations,
         scheme::Scheme, //
@@ -79,12 +80,13 @@ impl<O: Operations> Context<O> {
             if !ops.is_valid(&target.space) {
                 continue;
             }
+            let mut known = Known::default();
             for region in target.regions() {
                 if !params.pattern.matches(region) {
                     continue;
                 }
                 let (start, end) = (region.start(), region.end());
-                let size = params.filters.size_passed(index, start, end, *grain);
+                let size = known.size_passed(&params.filters, index, start, end, *grain);
                 histogram.add(scorer.score(region), size);
             }
         }

@@ -74,6 +74,9 @@ impl Events for TraceEvents {
 /// Nothing to see, and no time passes.
 pub(crate) struct ThisMachine;
 
+/// No scenario has enough regions for it.
+pub(crate) const SPLIT_IN_PART: bool = false;
+
 impl Machine for ThisMachine {
     fn now_ns(&self) -> u64 {
         0
