@@ -366,6 +366,11 @@ void damon_rs_helper_prepare_to_rcuwait(struct rcuwait *w, unsigned int state)
 	set_current_state(state);
 }
 
+void damon_rs_helper_anon_vma_unlock_read(struct anon_vma *anon_vma)
+{
+	up_read(&anon_vma->root->rwsem);
+}
+
 void damon_rs_helper_folio_vma_walk(struct page_vma_mapped_walk *walk, struct folio *folio, struct vm_area_struct *vma,
 				    unsigned long addr)
 {

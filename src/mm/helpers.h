@@ -129,6 +129,7 @@ u64 damon_rs_helper_psi_some_mem(struct psi_group *group);
 void damon_rs_helper_prepare_to_rcuwait(struct rcuwait *w, unsigned int state);
 
 /* linux/rmap.h */
+void damon_rs_helper_anon_vma_unlock_read(struct anon_vma *anon_vma);
 void damon_rs_helper_folio_vma_walk(struct page_vma_mapped_walk *walk, struct folio *folio, struct vm_area_struct *vma,
 				    unsigned long addr);
 void damon_rs_helper_page_vma_mapped_walk_done(struct page_vma_mapped_walk *walk);

@@ -56,6 +56,7 @@ pub(crate) use entry::{
 };
 pub(super) use frames::Frames;
 pub(super) use mapped::{
+    KnownDirectory,
     Memory,
     Seen, //
 };

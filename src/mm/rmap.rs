@@ -10,6 +10,9 @@
 //! lock of that mapping, which keeps areas in it and their page tables. The folio's lock is never
 //! waited for: who holds it may be waiting for the disk, or reclaiming the folio.
 //!
+//! Neighbours in memory are often of one anonymous mapping, whose lock [`Mappings`] keeps from one
+//! folio to the next.
+//!
 //! C header: [`include/linux/rmap.h`](srctree/include/linux/rmap.h)
 
 use core::{
@@ -23,6 +26,8 @@ use kernel::{
     page::PAGE_SIZE, //
 };
 
+mod anon;
+
 use super::{
     folio::{
         set_idle,
@@ -34,12 +39,14 @@ use super::{
     page_table::{
         EntryWord,
         Frames,
+        KnownDirectory,
         Memory,
         Seen, //
     },
     symbols, //
 };
 use crate::bindings;
+use anon::AnonLock;
 
 /// The kernel's functions for the reverse mapping.
 pub(crate) struct ReverseMap {
@@ -56,11 +63,38 @@ impl ReverseMap {
         })
     }
 
+    /// To look at the mappings of one folio after the other.
+    pub(crate) fn mappings(&self) -> Mappings<'_> {
+        Mappings {
+            map: self,
+            anon: None,
+        }
+    }
+}
+
+/// The mappings of folios, best in the order in which they are in memory.
+///
+/// From a look at one until [`relax`](Self::relax) the caller must not wait for a lock of memory
+/// management.
+pub(crate) struct Mappings<'map> {
+    map: &'map ReverseMap,
+    /// Of the folio that was looked at last.
+    anon: Option<AnonLock>,
+}
+
+impl Mappings<'_> {
+    /// Lets go of what is held, for whoever changes mappings, and so that the caller may sleep. To be
+    /// called every few dozen folios.
+    #[inline]
+    pub(crate) fn relax(&mut self) {
+        self.anon = None;
+    }
+
     /// Whether there was an access to any part of a folio since [`mkold`](Self::mkold). `None` if
     /// it cannot be told now, because somebody else has the folio locked.
     ///
     /// May sleep, until who changes the folio's mappings is done.
-    pub(crate) fn young(&self, folio: &Folio) -> Option<bool> {
+    pub(crate) fn young(&mut self, folio: &Folio) -> Option<bool> {
         if !folio.flags().idle() {
             return Some(true);
         }
@@ -80,7 +114,7 @@ impl ReverseMap {
     /// process's own page table.
     ///
     /// May sleep, until who changes the folio's mappings is done.
-    pub(crate) fn mkold(&self, folio: &Folio) -> Option<bool> {
+    pub(crate) fn mkold(&mut self, folio: &Folio) -> Option<bool> {
         if !folio.is_mapped() {
             let idle = folio.flags().idle();
             if !idle {
@@ -106,23 +140,25 @@ impl ReverseMap {
 
     /// Shows all mappings of a folio to a visitor, until that has seen enough. `false` if some were
     /// left out because of a lock that must not be waited for.
-    fn walk<V: Visitor>(&self, locked: &LockedFolio<'_>, visitor: &mut V) -> bool {
+    fn walk<V: Visitor>(&mut self, locked: &LockedFolio<'_>, visitor: &mut V) -> bool {
         let folio = locked.folio();
+        let calls = self.map.calls;
         let hugetlb = folio.is_hugetlb();
         let size = folio.size();
         let mut walk = Walk {
-            calls: self.calls,
+            calls,
             // The tables of hugetlb are others.
             memory: if hugetlb {
                 None
             } else {
-                Memory::of(folio.as_ptr(), size, &self.frames)
+                Memory::of(folio.as_ptr(), size, &self.map.frames)
             },
             size,
+            directory: &mut KnownDirectory::none(),
             visitor,
         };
         let mut control = bindings::rmap_walk_control {
-            arg: core::ptr::from_mut(&mut walk).cast(),
+            arg: core::ptr::null_mut(),
             // hugetlb takes the lock of a file's mappings first, and then those of its folios.
             // Everything else takes them as we do here.
             try_lock: hugetlb,
@@ -130,14 +166,29 @@ impl ReverseMap {
             rmap_one: Some(Walk::<V>::one),
             done: None,
             // Others than the default function, this does not rely on `mmap_lock`.
-            anon_lock: Some(self.calls.folio_lock_anon_vma_read),
+            anon_lock: Some(calls.folio_lock_anon_vma_read),
             invalid_vma: None,
         };
-        // SAFETY: The folio is user memory, referenced and locked. `one` is called back with a
-        // pointer to `walk`, before this returns. We are in a thread that may sleep, and hold no
-        // lock but the folio's.
-        unsafe { (self.calls.rmap_walk)(folio.as_ptr(), &mut control) };
-        !control.contended
+        if hugetlb || !AnonLock::is_for(locked) {
+            // The locks of files are taken before those of anonymous mappings.
+            self.anon = None;
+            control.arg = core::ptr::from_mut(&mut walk).cast();
+            // SAFETY: The folio is user memory, referenced and locked. `one` is called back with a
+            // pointer to `walk`, before this returns. We are in a thread that may sleep, and hold no
+            // lock but the folio's.
+            unsafe { (calls.rmap_walk)(folio.as_ptr(), &mut control) };
+            return !control.contended;
+        }
+        let Some(anon) = AnonLock::keep_or_take(&mut self.anon, locked, calls) else {
+            // It is not mapped any more.
+            return true;
+        };
+        walk.directory = anon.directory();
+        control.arg = core::ptr::from_mut(&mut walk).cast();
+        // SAFETY: As above, but that we hold the lock of the folio's anonymous mapping, and this is
+        // what takes none.
+        unsafe { (calls.rmap_walk_locked)(folio.as_ptr(), &mut control) };
+        true
     }
 }
 
@@ -219,6 +270,8 @@ struct Walk<'a, V> {
     memory: Option<Memory<'a>>,
     /// How many bytes the folio has.
     size: usize,
+    /// Known since the lock of the reverse mapping was taken, if at all.
+    directory: &'a mut KnownDirectory,
     visitor: &'a mut V,
 }
 
@@ -258,8 +311,8 @@ impl<V: Visitor> Walk<'_, V> {
                 })
             };
             // SAFETY: The area is in the reverse mapping, whose lock is held, and it is not one of
-            // hugetlbfs: the folio is not.
-            match unsafe { memory.entries(mm, addr, end, see) } {
+            // hugetlbfs: the folio is not. The directory was found under that lock.
+            match unsafe { memory.entries(mm, addr, end, walk.directory, see) } {
                 Seen::All => return true,
                 Seen::Enough => return false,
                 // Those that were shown may well be shown again.
