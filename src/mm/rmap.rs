@@ -10,8 +10,8 @@
 //! lock of that mapping, which keeps areas in it and their page tables. The folio's lock is never
 //! waited for: who holds it may be waiting for the disk, or reclaiming the folio.
 //!
-//! Neighbours in memory are often of one anonymous mapping, whose lock [`Mappings`] keeps from one
-//! folio to the next.
+//! Neighbours in memory often belong to the same, whose lock [`Mappings`] keeps from one folio to the
+//! next, unless somebody waits for it.
 //!
 //! C header: [`include/linux/rmap.h`](srctree/include/linux/rmap.h)
 
@@ -26,7 +26,7 @@ use kernel::{
     page::PAGE_SIZE, //
 };
 
-mod anon;
+mod lock;
 
 use super::{
     folio::{
@@ -46,7 +46,7 @@ use super::{
     symbols, //
 };
 use crate::bindings;
-use anon::AnonLock;
+use lock::MappingLock;
 
 /// The kernel's functions for the reverse mapping.
 pub(crate) struct ReverseMap {
@@ -67,7 +67,7 @@ impl ReverseMap {
     pub(crate) fn mappings(&self) -> Mappings<'_> {
         Mappings {
             map: self,
-            anon: None,
+            lock: None,
         }
     }
 }
@@ -78,8 +78,8 @@ impl ReverseMap {
 /// management.
 pub(crate) struct Mappings<'map> {
     map: &'map ReverseMap,
-    /// Of the folio that was looked at last.
-    anon: Option<AnonLock>,
+    /// Of what the folio belongs to that was looked at last.
+    lock: Option<MappingLock>,
 }
 
 impl Mappings<'_> {
@@ -87,7 +87,7 @@ impl Mappings<'_> {
     /// called every few dozen folios.
     #[inline]
     pub(crate) fn relax(&mut self) {
-        self.anon = None;
+        self.lock = None;
     }
 
     /// Whether there was an access to any part of a folio since [`mkold`](Self::mkold). `None` if
@@ -145,6 +145,20 @@ impl Mappings<'_> {
         let calls = self.map.calls;
         let hugetlb = folio.is_hugetlb();
         let size = folio.size();
+        let covers = |lock: &MappingLock| !hugetlb && lock.covers(locked);
+        if !self.lock.as_ref().is_some_and(covers) {
+            // Two of them are not held at once: there is an order.
+            self.lock = None;
+            if !hugetlb {
+                // SAFETY: No other is held. Below it is dropped unless an area is seen.
+                self.lock = unsafe { MappingLock::take(locked, calls) };
+            }
+        }
+        let mut unknown = KnownDirectory::none();
+        let (rmap_walk, directory) = match &mut self.lock {
+            Some(lock) => (calls.rmap_walk_locked, lock.directory()),
+            None => (calls.rmap_walk, &mut unknown),
+        };
         let mut walk = Walk {
             calls,
             // The tables of hugetlb are others.
@@ -154,11 +168,12 @@ impl Mappings<'_> {
                 Memory::of(folio.as_ptr(), size, &self.map.frames)
             },
             size,
-            directory: &mut KnownDirectory::none(),
+            directory,
+            has_area: false,
             visitor,
         };
         let mut control = bindings::rmap_walk_control {
-            arg: core::ptr::null_mut(),
+            arg: core::ptr::from_mut(&mut walk).cast(),
             // hugetlb takes the lock of a file's mappings first, and then those of its folios.
             // Everything else takes them as we do here.
             try_lock: hugetlb,
@@ -169,26 +184,15 @@ impl Mappings<'_> {
             anon_lock: Some(calls.folio_lock_anon_vma_read),
             invalid_vma: None,
         };
-        if hugetlb || !AnonLock::is_for(locked) {
-            // The locks of files are taken before those of anonymous mappings.
-            self.anon = None;
-            control.arg = core::ptr::from_mut(&mut walk).cast();
-            // SAFETY: The folio is user memory, referenced and locked. `one` is called back with a
-            // pointer to `walk`, before this returns. We are in a thread that may sleep, and hold no
-            // lock but the folio's.
-            unsafe { (calls.rmap_walk)(folio.as_ptr(), &mut control) };
-            return !control.contended;
+        // SAFETY: The folio is user memory, referenced and locked. `one` is called back with a
+        // pointer to `walk`, before this returns. We are in a thread that may sleep, and hold no lock
+        // but the folio's and, if it is the one that wants it held, that of what it belongs to.
+        unsafe { rmap_walk(folio.as_ptr(), &mut control) };
+        let has_area = walk.has_area;
+        if !has_area || self.lock.as_ref().is_some_and(MappingLock::is_contended) {
+            self.lock = None;
         }
-        let Some(anon) = AnonLock::keep_or_take(&mut self.anon, locked, calls) else {
-            // It is not mapped any more.
-            return true;
-        };
-        walk.directory = anon.directory();
-        control.arg = core::ptr::from_mut(&mut walk).cast();
-        // SAFETY: As above, but that we hold the lock of the folio's anonymous mapping, and this is
-        // what takes none.
-        unsafe { (calls.rmap_walk_locked)(folio.as_ptr(), &mut control) };
-        true
+        !control.contended
     }
 }
 
@@ -272,6 +276,8 @@ struct Walk<'a, V> {
     size: usize,
     /// Known since the lock of the reverse mapping was taken, if at all.
     directory: &'a mut KnownDirectory,
+    /// Whether an area was shown to us.
+    has_area: bool,
     visitor: &'a mut V,
 }
 
@@ -291,6 +297,7 @@ impl<V: Visitor> Walk<'_, V> {
         // SAFETY: This is the pointer that was handed to `rmap_walk`, to a value that nobody else
         // uses meanwhile.
         let walk = unsafe { &mut *arg.cast::<Self>() };
+        walk.has_area = true;
         // SAFETY: The area is there as long as the lock of the reverse mapping is held, that is
         // until we return. The address space of an area never changes, and exists as long as it has
         // areas.
@@ -319,17 +326,36 @@ impl<V: Visitor> Walk<'_, V> {
                 Seen::NotAll => {}
             }
         }
-        // SAFETY: The folio is referenced, and the area there, as long as the place is used.
-        let mut place = unsafe { Place::new(walk.calls, folio, vma, addr) };
+        // SAFETY: The folio is referenced, and the area there.
+        unsafe { walk.ask(folio, vma, addr, &notifiers) }
+    }
+
+    /// Visits all mappings of a folio in an area as the kernel's function finds them. Returns whether
+    /// to go on with other areas.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Place::new`], as long as this takes. The notifiers must be those of the area's address
+    /// space.
+    #[inline(never)]
+    unsafe fn ask(
+        &mut self,
+        folio: *mut c::folio,
+        vma: *mut c::vm_area_struct,
+        addr: usize,
+        notifiers: &Notifiers,
+    ) -> bool {
+        // SAFETY: The caller promises it.
+        let mut place = unsafe { Place::new(self.calls, folio, vma, addr) };
         while let Some((entry, start, size)) = place.next() {
             let mapping = Mapping {
                 folio,
                 entry,
                 start,
                 size,
-                notifiers: &notifiers,
+                notifiers,
             };
-            if !walk.visitor.visit(&mapping) {
+            if !self.visitor.visit(&mapping) {
                 return false;
             }
         }

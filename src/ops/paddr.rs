@@ -87,7 +87,8 @@ impl Paddr {
                         pass.probe(region, folio.as_ref().map(Folio::attributes).as_ref());
                     }
                     if pass.checks() {
-                        let accessed = folio.is_some_and(|f| accessed(&f, &mut mappings, &mut seen));
+                        let accessed =
+                            folio.is_some_and(|f| accessed(&f, &mut mappings, &mut seen));
                         pass.record(region, accessed);
                     }
                 }

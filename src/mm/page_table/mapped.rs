@@ -67,10 +67,22 @@ impl KnownDirectory {
     unsafe fn find(&mut self, mm: *mut c::mm_struct, addr: usize) -> Result<&Directory, Span> {
         if self.mm != mm || !self.directory.span().contains(addr) {
             // SAFETY: The caller promises it.
-            self.directory = unsafe { Directory::find(mm, addr) }?;
-            self.mm = mm;
+            unsafe { self.go_to(mm, addr) }?;
         }
         Ok(&self.directory)
+    }
+
+    /// Finds another one.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::find`].
+    #[inline(never)]
+    unsafe fn go_to(&mut self, mm: *mut c::mm_struct, addr: usize) -> Result<(), Span> {
+        // SAFETY: The caller promises it.
+        self.directory = unsafe { Directory::find(mm, addr) }?;
+        self.mm = mm;
+        Ok(())
     }
 }
 
@@ -96,7 +108,13 @@ impl<'a> Memory<'a> {
         })
     }
 
-    /// Whether a page, or what a PMD entry maps, is in it in part.
+    /// Whether a page is in it.
+    #[inline]
+    fn contains(&self, page: usize) -> bool {
+        page.wrapping_sub(self.start) < self.size
+    }
+
+    /// Whether what a PMD entry maps is in it in part.
     #[inline]
     fn overlaps(&self, start: usize, size: usize) -> bool {
         start.wrapping_sub(self.start) < self.size || self.start.wrapping_sub(start) < size
@@ -136,10 +154,10 @@ impl<'a> Memory<'a> {
             };
             // Behind the last page that has the same PMD entry.
             let next = (at | ((1 << c::PMD_SHIFT) - 1)).saturating_add(1).min(end);
+            let rcu = rcu::read_lock();
             // SAFETY: As above. The address is in the directory, and the table is left before the
             // lock of the reverse mapping is.
-            let rcu = rcu::read_lock();
-            if let Some(table) = unsafe { LeafTable::lock(mm, directory, at, &rcu) } {
+            if let Some(table) = unsafe { LeafTable::lock(mm, directory, self.frames, at, &rcu) } {
                 let leaf = table.leaf(at);
                 let seen = if leaf.mask == PAGE_MASK {
                     // SAFETY: The table is locked for these addresses, which have one PMD entry.
@@ -175,8 +193,7 @@ impl<'a> Memory<'a> {
             // SAFETY: The caller promises that the entry is there, and locked.
             let word = unsafe { EntryWord::read(entry) };
             if word.is_present() {
-                if self.overlaps(self.frames.address(&word), PAGE_SIZE) && !see(word, at, PAGE_SIZE)
-                {
+                if self.contains(self.frames.address(&word)) && !see(word, at, PAGE_SIZE) {
                     return Seen::Enough;
                 }
             } else if word.value() != 0 {
