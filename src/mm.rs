@@ -75,7 +75,10 @@ pub(crate) use reclaim::{
     Priority,
     ReclaimList, //
 };
-pub(crate) use rmap::ReverseMap;
+pub(crate) use rmap::{
+    Mappings,
+    ReverseMap, //
+};
 pub use system_ram::system_ram;
 
 /// Lets other threads run if it is their turn. To be called without any lock.

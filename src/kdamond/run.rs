@@ -11,8 +11,8 @@
 //!        │        │          │
 //!        ├────────┘          ▼
 //!        │             is it time? ──no──► sleep until it is, or the bell rings ──┐
-//!        │                   │ yes                                               │
-//!        │                   ▼                                                   │
+//!        │                   │ yes                   │ it is                     │ it has rung
+//!        │                   ▼                       ▼                           │
 //!        │    tick: check, merge, schemes, aggregate, split, update, prepare     │
 //!        └───────────────────┴───────────────────────────────────────────────────┘
 //! ```
@@ -151,14 +151,13 @@ impl<O: Operations + 'static, E: Events, M: Machine> Kdamond<O, E, M> {
             Some(prepared) => {
                 // At least a microsecond, so that an interval of zero leaves the CPU to others.
                 let due = prepared.after_micros(self.context.attrs().sample().0.max(1));
-                if self.passed < due {
-                    self.passed = match self.inbox.bell().sleep_until(due) {
-                        true => due,
-                        // Whoever rings again and again does not put it off.
-                        false => bell::now(),
-                    };
+                if self.passed < due && !self.inbox.bell().sleep_until(due) {
+                    // Whoever rings again and again does not put it off.
+                    self.passed = bell::now();
                     return;
                 }
+                // What was looked at before the sleep is as it was, for nobody has rung. A target that
+                // has ended meanwhile has one more sample, in which nothing is accessed.
                 self.tick();
             }
         }

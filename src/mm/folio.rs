@@ -301,6 +301,16 @@ impl LockedFolio<'_> {
     pub(super) fn folio(&self) -> &Folio {
         self.0
     }
+
+    /// What it belongs to: a pointer with flags in its lowest bits. The flags do not change, and the
+    /// pointer, where it is to an anonymous mapping, neither.
+    #[inline]
+    pub(super) fn mapping(&self) -> usize {
+        let folio = self.0.as_ptr();
+        // SAFETY: The folio is valid by the type invariants. A word is read at once.
+        unsafe { (&raw const (*folio).__bindgen_anon_1.__bindgen_anon_1.mapping).read_volatile() }
+            .addr()
+    }
 }
 
 impl Drop for LockedFolio<'_> {

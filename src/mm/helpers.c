@@ -13,7 +13,6 @@
 #include <linux/mm.h>
 #include <linux/mm_inline.h>
 #include <linux/mmap_lock.h>
-#include <linux/mmu_notifier.h>
 #include <linux/page-flags.h>
 #include <linux/page_idle.h>
 #include <linux/pagemap.h>
@@ -256,11 +255,6 @@ bool damon_rs_helper_vma_start_read_locked(struct vm_area_struct *vma)
 }
 #endif
 
-bool damon_rs_helper_mm_has_notifiers(struct mm_struct *mm)
-{
-	return mm_has_notifiers(mm);
-}
-
 struct folio *damon_rs_helper_page_folio(struct page *page)
 {
 	return page_folio(page);
@@ -307,34 +301,39 @@ bool damon_rs_helper_folio_test_anon(struct folio *folio)
 	return folio_test_anon(folio);
 }
 
-p4d_t *damon_rs_helper_p4d_offset(pgd_t *pgd, unsigned long addr)
-{
-	return p4d_offset(pgd, addr);
-}
-
-pgd_t *damon_rs_helper_pgd_offset(struct mm_struct *mm, unsigned long addr)
-{
-	return pgd_offset(mm, addr);
-}
-
 pmd_t *damon_rs_helper_pmd_table(pud_t pud)
 {
 	return pmd_offset(&pud, 0);
 }
 
-/* What is left of pte_offset_map_lock() where the caller looks at the entry, before and after. */
-struct damon_rs_pte_table damon_rs_helper_pte_table_lock(struct mm_struct *mm, pmd_t pmd)
+unsigned long damon_rs_helper_pte_table_address(pmd_t pmd)
 {
-	pte_t *ptes = pte_offset_kernel(&pmd, 0);
-	struct damon_rs_pte_table table = { .ptes = ptes, .lock = ptep_lockptr(mm, ptes) };
+	return PFN_PHYS(pmd_pfn(pmd));
+}
+
+/* pte_lockptr() for a table at an address of physical memory. */
+#ifdef CONFIG_SPLIT_PTE_PTLOCKS
+#define TABLE_LOCK(mm, address) ptlock_ptr(page_ptdesc(pfn_to_page(PHYS_PFN(address))))
+#else
+#define TABLE_LOCK(mm, address) (&(mm)->page_table_lock)
+#endif
+
+/* What is left of pte_offset_map_lock() where the caller looks at the entry above, before and after. */
+struct damon_rs_pte_table damon_rs_helper_pte_table_lock(struct mm_struct *mm, unsigned long address)
+{
+	struct damon_rs_pte_table table = { .ptes = __va(address), .lock = TABLE_LOCK(mm, address) };
 
 	spin_lock(table.lock);
 	return table;
 }
 
-pud_t *damon_rs_helper_pud_offset(p4d_t *p4d, unsigned long addr)
+/* NULL if there is no table with it. Entries of the levels above stay as they are once they point to a table. */
+pud_t *damon_rs_helper_pud_entry(struct mm_struct *mm, unsigned long addr)
 {
-	return pud_offset(p4d, addr);
+	pgd_t *pgd = pgd_offset(mm, addr);
+	p4d_t *p4d = pgd_present(*pgd) ? p4d_offset(pgd, addr) : NULL;
+
+	return p4d && p4d_present(*p4d) ? pud_offset(p4d, addr) : NULL;
 }
 
 bool damon_rs_helper_test_and_clear_young(unsigned long *entry)
@@ -366,6 +365,11 @@ void damon_rs_helper_prepare_to_rcuwait(struct rcuwait *w, unsigned int state)
 	set_current_state(state);
 }
 
+struct rw_semaphore *damon_rs_helper_anon_vma_semaphore(struct anon_vma *anon_vma)
+{
+	return &anon_vma->root->rwsem;
+}
+
 void damon_rs_helper_folio_vma_walk(struct page_vma_mapped_walk *walk, struct folio *folio, struct vm_area_struct *vma,
 				    unsigned long addr)
 {
@@ -377,6 +381,11 @@ void damon_rs_helper_folio_vma_walk(struct page_vma_mapped_walk *walk, struct fo
 void damon_rs_helper_page_vma_mapped_walk_done(struct page_vma_mapped_walk *walk)
 {
 	page_vma_mapped_walk_done(walk);
+}
+
+bool damon_rs_helper_rwsem_is_contended(struct rw_semaphore *semaphore)
+{
+	return rwsem_is_contended(semaphore);
 }
 
 void damon_rs_helper_cond_resched(void)

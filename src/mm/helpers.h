@@ -88,9 +88,6 @@ bool damon_rs_helper_vma_is_contended(struct vm_area_struct *vma);
 bool damon_rs_helper_vma_start_read_locked(struct vm_area_struct *vma);
 #endif
 
-/* linux/mmu_notifier.h */
-bool damon_rs_helper_mm_has_notifiers(struct mm_struct *mm);
-
 /* linux/page-flags.h, linux/page_idle.h */
 struct folio *damon_rs_helper_page_folio(struct page *page);
 void damon_rs_helper_folio_clear_referenced(struct folio *folio);
@@ -105,15 +102,14 @@ bool damon_rs_helper_folio_test_anon(struct folio *folio);
 bool damon_rs_helper_folio_trylock(struct folio *folio);
 
 /* linux/pgtable.h */
-p4d_t *damon_rs_helper_p4d_offset(pgd_t *pgd, unsigned long addr);
-pgd_t *damon_rs_helper_pgd_offset(struct mm_struct *mm, unsigned long addr);
 pmd_t *damon_rs_helper_pmd_table(pud_t pud);
+unsigned long damon_rs_helper_pte_table_address(pmd_t pmd);
 struct damon_rs_pte_table {
 	pte_t *ptes;
 	spinlock_t *lock;
 };
-struct damon_rs_pte_table damon_rs_helper_pte_table_lock(struct mm_struct *mm, pmd_t pmd);
-pud_t *damon_rs_helper_pud_offset(p4d_t *p4d, unsigned long addr);
+struct damon_rs_pte_table damon_rs_helper_pte_table_lock(struct mm_struct *mm, unsigned long address);
+pud_t *damon_rs_helper_pud_entry(struct mm_struct *mm, unsigned long addr);
 bool damon_rs_helper_test_and_clear_young(unsigned long *entry);
 
 /* linux/pid.h */
@@ -129,9 +125,13 @@ u64 damon_rs_helper_psi_some_mem(struct psi_group *group);
 void damon_rs_helper_prepare_to_rcuwait(struct rcuwait *w, unsigned int state);
 
 /* linux/rmap.h */
+struct rw_semaphore *damon_rs_helper_anon_vma_semaphore(struct anon_vma *anon_vma);
 void damon_rs_helper_folio_vma_walk(struct page_vma_mapped_walk *walk, struct folio *folio, struct vm_area_struct *vma,
 				    unsigned long addr);
 void damon_rs_helper_page_vma_mapped_walk_done(struct page_vma_mapped_walk *walk);
+
+/* linux/rwsem.h */
+bool damon_rs_helper_rwsem_is_contended(struct rw_semaphore *semaphore);
 
 /* linux/sched.h */
 void damon_rs_helper_cond_resched(void);

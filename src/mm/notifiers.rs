@@ -11,8 +11,6 @@ use kernel::bindings as c;
 
 #[cfg(CONFIG_MMU_NOTIFIER)]
 use super::symbols;
-#[cfg(CONFIG_MMU_NOTIFIER)]
-use crate::bindings;
 
 /// The secondary MMUs of an address space.
 ///
@@ -39,9 +37,11 @@ impl Notifiers {
     /// all areas and all locks of the reverse mapping held for writing.
     #[inline]
     pub(super) unsafe fn of(mm: *mut c::mm_struct) -> Self {
-        // SAFETY: The caller promises that the mm is valid.
-        let has_notifiers = unsafe { bindings::damon_rs_helper_mm_has_notifiers(mm) };
-        if !has_notifiers {
+        // As `mm_has_notifiers()` has it, which would have to be called for each mapping of a folio.
+        // SAFETY: The caller promises that the mm is valid. A word is read at once.
+        let notifiers =
+            unsafe { (&raw const (*mm).__bindgen_anon_1.notifier_subscriptions).read_volatile() };
+        if notifiers.is_null() {
             return Self(None);
         }
         // INVARIANT: It was just seen to have some.

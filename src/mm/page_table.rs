@@ -56,6 +56,7 @@ pub(crate) use entry::{
 };
 pub(super) use frames::Frames;
 pub(super) use mapped::{
+    KnownDirectory,
     Memory,
     Seen, //
 };
@@ -155,16 +156,20 @@ impl<'mm> Cursor<'mm> {
     /// Goes to another table.
     #[inline(never)]
     fn seek(&mut self, addr: usize) {
-        self.leave_table();
-        if !self.directory.span().contains(addr) && !self.seek_directory(addr) {
-            return;
+        self.table = None;
+        if !self.directory.span().contains(addr) {
+            self.span = Span::EMPTY;
+            if !self.seek_directory(addr) {
+                return;
+            }
         }
         // INVARIANT: These addresses have the same PMD entry.
         self.span = Span::block(addr, c::PMD_SHIFT).intersection(self.directory.span());
         let rcu = self.rcu.get_or_insert_with(rcu::read_lock);
         // SAFETY: The address is in the directory, thus by the type invariants in an area that is
         // locked. The table is left before the area is.
-        self.table = unsafe { LeafTable::lock(self.mm.as_raw(), &self.directory, addr, rcu) };
+        self.table =
+            unsafe { LeafTable::lock(self.mm.as_raw(), &self.directory, &self.frames, addr, rcu) };
     }
 
     /// Goes to another directory, and to another area if need be. `false` if there is none for the

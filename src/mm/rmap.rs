@@ -10,6 +10,9 @@
 //! lock of that mapping, which keeps areas in it and their page tables. The folio's lock is never
 //! waited for: who holds it may be waiting for the disk, or reclaiming the folio.
 //!
+//! Neighbours in memory often belong to the same, whose lock [`Mappings`] keeps from one folio to the
+//! next, unless somebody waits for it.
+//!
 //! C header: [`include/linux/rmap.h`](srctree/include/linux/rmap.h)
 
 use core::{
@@ -23,6 +26,8 @@ use kernel::{
     page::PAGE_SIZE, //
 };
 
+mod lock;
+
 use super::{
     folio::{
         set_idle,
@@ -34,12 +39,14 @@ use super::{
     page_table::{
         EntryWord,
         Frames,
+        KnownDirectory,
         Memory,
         Seen, //
     },
     symbols, //
 };
 use crate::bindings;
+use lock::MappingLock;
 
 /// The kernel's functions for the reverse mapping.
 pub(crate) struct ReverseMap {
@@ -56,11 +63,38 @@ impl ReverseMap {
         })
     }
 
+    /// To look at the mappings of one folio after the other.
+    pub(crate) fn mappings(&self) -> Mappings<'_> {
+        Mappings {
+            map: self,
+            lock: None,
+        }
+    }
+}
+
+/// The mappings of folios, best in the order in which they are in memory.
+///
+/// From a look at one until [`relax`](Self::relax) the caller must not wait for a lock of memory
+/// management.
+pub(crate) struct Mappings<'map> {
+    map: &'map ReverseMap,
+    /// Of what the folio belongs to that was looked at last.
+    lock: Option<MappingLock>,
+}
+
+impl Mappings<'_> {
+    /// Lets go of what is held, for whoever changes mappings, and so that the caller may sleep. To be
+    /// called every few dozen folios.
+    #[inline]
+    pub(crate) fn relax(&mut self) {
+        self.lock = None;
+    }
+
     /// Whether there was an access to any part of a folio since [`mkold`](Self::mkold). `None` if
     /// it cannot be told now, because somebody else has the folio locked.
     ///
     /// May sleep, until who changes the folio's mappings is done.
-    pub(crate) fn young(&self, folio: &Folio) -> Option<bool> {
+    pub(crate) fn young(&mut self, folio: &Folio) -> Option<bool> {
         if !folio.flags().idle() {
             return Some(true);
         }
@@ -80,7 +114,7 @@ impl ReverseMap {
     /// process's own page table.
     ///
     /// May sleep, until who changes the folio's mappings is done.
-    pub(crate) fn mkold(&self, folio: &Folio) -> Option<bool> {
+    pub(crate) fn mkold(&mut self, folio: &Folio) -> Option<bool> {
         if !folio.is_mapped() {
             let idle = folio.flags().idle();
             if !idle {
@@ -106,19 +140,36 @@ impl ReverseMap {
 
     /// Shows all mappings of a folio to a visitor, until that has seen enough. `false` if some were
     /// left out because of a lock that must not be waited for.
-    fn walk<V: Visitor>(&self, locked: &LockedFolio<'_>, visitor: &mut V) -> bool {
+    fn walk<V: Visitor>(&mut self, locked: &LockedFolio<'_>, visitor: &mut V) -> bool {
         let folio = locked.folio();
+        let calls = self.map.calls;
         let hugetlb = folio.is_hugetlb();
         let size = folio.size();
+        let covers = |lock: &MappingLock| !hugetlb && lock.covers(locked);
+        if !self.lock.as_ref().is_some_and(covers) {
+            // Two of them are not held at once: there is an order.
+            self.lock = None;
+            if !hugetlb {
+                // SAFETY: No other is held. Below it is dropped unless an area is seen.
+                self.lock = unsafe { MappingLock::take(locked, calls) };
+            }
+        }
+        let mut unknown = KnownDirectory::none();
+        let (rmap_walk, directory) = match &mut self.lock {
+            Some(lock) => (calls.rmap_walk_locked, lock.directory()),
+            None => (calls.rmap_walk, &mut unknown),
+        };
         let mut walk = Walk {
-            calls: self.calls,
+            calls,
             // The tables of hugetlb are others.
             memory: if hugetlb {
                 None
             } else {
-                Memory::of(folio.as_ptr(), size, &self.frames)
+                Memory::of(folio.as_ptr(), size, &self.map.frames)
             },
             size,
+            directory,
+            has_area: false,
             visitor,
         };
         let mut control = bindings::rmap_walk_control {
@@ -130,13 +181,17 @@ impl ReverseMap {
             rmap_one: Some(Walk::<V>::one),
             done: None,
             // Others than the default function, this does not rely on `mmap_lock`.
-            anon_lock: Some(self.calls.folio_lock_anon_vma_read),
+            anon_lock: Some(calls.folio_lock_anon_vma_read),
             invalid_vma: None,
         };
         // SAFETY: The folio is user memory, referenced and locked. `one` is called back with a
-        // pointer to `walk`, before this returns. We are in a thread that may sleep, and hold no
-        // lock but the folio's.
-        unsafe { (self.calls.rmap_walk)(folio.as_ptr(), &mut control) };
+        // pointer to `walk`, before this returns. We are in a thread that may sleep, and hold no lock
+        // but the folio's and, if it is the one that wants it held, that of what it belongs to.
+        unsafe { rmap_walk(folio.as_ptr(), &mut control) };
+        let has_area = walk.has_area;
+        if !has_area || self.lock.as_ref().is_some_and(MappingLock::is_contended) {
+            self.lock = None;
+        }
         !control.contended
     }
 }
@@ -219,6 +274,10 @@ struct Walk<'a, V> {
     memory: Option<Memory<'a>>,
     /// How many bytes the folio has.
     size: usize,
+    /// Known since the lock of the reverse mapping was taken, if at all.
+    directory: &'a mut KnownDirectory,
+    /// Whether an area was shown to us.
+    has_area: bool,
     visitor: &'a mut V,
 }
 
@@ -238,6 +297,7 @@ impl<V: Visitor> Walk<'_, V> {
         // SAFETY: This is the pointer that was handed to `rmap_walk`, to a value that nobody else
         // uses meanwhile.
         let walk = unsafe { &mut *arg.cast::<Self>() };
+        walk.has_area = true;
         // SAFETY: The area is there as long as the lock of the reverse mapping is held, that is
         // until we return. The address space of an area never changes, and exists as long as it has
         // areas.
@@ -258,25 +318,44 @@ impl<V: Visitor> Walk<'_, V> {
                 })
             };
             // SAFETY: The area is in the reverse mapping, whose lock is held, and it is not one of
-            // hugetlbfs: the folio is not.
-            match unsafe { memory.entries(mm, addr, end, see) } {
+            // hugetlbfs: the folio is not. The directory was found under that lock.
+            match unsafe { memory.entries(mm, addr, end, walk.directory, see) } {
                 Seen::All => return true,
                 Seen::Enough => return false,
                 // Those that were shown may well be shown again.
                 Seen::NotAll => {}
             }
         }
-        // SAFETY: The folio is referenced, and the area there, as long as the place is used.
-        let mut place = unsafe { Place::new(walk.calls, folio, vma, addr) };
+        // SAFETY: The folio is referenced, and the area there.
+        unsafe { walk.ask(folio, vma, addr, &notifiers) }
+    }
+
+    /// Visits all mappings of a folio in an area as the kernel's function finds them. Returns whether
+    /// to go on with other areas.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Place::new`], as long as this takes. The notifiers must be those of the area's address
+    /// space.
+    #[inline(never)]
+    unsafe fn ask(
+        &mut self,
+        folio: *mut c::folio,
+        vma: *mut c::vm_area_struct,
+        addr: usize,
+        notifiers: &Notifiers,
+    ) -> bool {
+        // SAFETY: The caller promises it.
+        let mut place = unsafe { Place::new(self.calls, folio, vma, addr) };
         while let Some((entry, start, size)) = place.next() {
             let mapping = Mapping {
                 folio,
                 entry,
                 start,
                 size,
-                notifiers: &notifiers,
+                notifiers,
             };
-            if !walk.visitor.visit(&mapping) {
+            if !self.visitor.visit(&mapping) {
                 return false;
             }
         }

@@ -204,6 +204,7 @@ features! {
     /// From memory to what maps it.
     ReverseMapping(reverse_mapping, "monitoring of physical addresses (paddr)") {
         fn rmap_walk(folio: *mut c::folio, control: *mut bindings::rmap_walk_control);
+        fn rmap_walk_locked(folio: *mut c::folio, control: *mut bindings::rmap_walk_control);
         fn page_vma_mapped_walk(walk: *mut bindings::page_vma_mapped_walk) -> bool;
         fn folio_lock_anon_vma_read(
             folio: *const c::folio,

@@ -104,8 +104,8 @@ impl Bell {
         self.rung.load(Acquire) && self.rung.xchg(false, Full)
     }
 
-    /// Sleeps until the bell rings, or until `deadline`. Whether that has passed: if not, it may have
-    /// all the same.
+    /// Sleeps until the bell rings, or until `deadline`. Whether that has passed and the bell was
+    /// silent: if not, it may have passed all the same.
     ///
     /// Process context, no locks held. Counts as idle, not as load. May return early.
     pub(crate) fn sleep_until(&self, deadline: Moment) -> bool {
@@ -124,7 +124,7 @@ impl Bell {
                 )
             };
             // Zero where the timer has expired, and it does so no earlier.
-            passed = left == 0;
+            passed = left == 0 && !self.rung.load(Relaxed);
         }
         // SAFETY: As above.
         unsafe { c::finish_rcuwait(self.sleeper.get()) };

@@ -50,21 +50,12 @@ impl Directory {
     /// area is in must be held. The result may be used for addresses of this area, as long as this
     /// is so.
     pub(super) unsafe fn find(mm: *mut c::mm_struct, addr: usize) -> Result<Self, Span> {
-        // SAFETY: The top-level table exists as long as the mm, and has an entry for any address.
-        let pgd = unsafe { bindings::damon_rs_helper_pgd_offset(mm, addr) };
-        // SAFETY: The entry is valid, and a word; it may become non-empty under our eyes.
-        if !unsafe { is_table(pgd.cast()) } {
-            // The entry is for more, but only on machines with five levels.
+        // SAFETY: The top-level table exists as long as the mm, and has an entry for any address. Those
+        // that it leads to are not freed, as the caller promises.
+        let pud = unsafe { bindings::damon_rs_helper_pud_entry(mm, addr) };
+        if pud.is_null() {
             return Err(Span::block(addr, c::P4D_SHIFT));
         }
-        // SAFETY: The entry points to a table, which the caller promises is not freed.
-        let p4d = unsafe { bindings::damon_rs_helper_p4d_offset(pgd, addr) };
-        // SAFETY: As for the level above. Where there are four, it is the same entry.
-        if !unsafe { is_table(p4d.cast()) } {
-            return Err(Span::block(addr, c::P4D_SHIFT));
-        }
-        // SAFETY: As for the level above.
-        let pud = unsafe { bindings::damon_rs_helper_pud_offset(p4d, addr) };
         // SAFETY: The entry is valid; it may change under our eyes.
         let pud = unsafe { pud.read_volatile() };
         if !matches!(Upper::of(pud.pud), Upper::Table) {
@@ -104,13 +95,3 @@ impl Directory {
 
 /// Entries in a table of PMD entries.
 const PTRS_PER_PMD: usize = 1 << (DIRECTORY_SHIFT - c::PMD_SHIFT);
-
-/// Whether an entry of an upper level points to a table.
-///
-/// # Safety
-///
-/// The pointer must be to an entry of a table that is not freed meanwhile.
-unsafe fn is_table(entry: *const usize) -> bool {
-    // SAFETY: The caller promises that it is there. It is read once, as others may change it.
-    matches!(Upper::of(unsafe { entry.read_volatile() }), Upper::Table)
-}

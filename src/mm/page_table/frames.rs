@@ -74,6 +74,16 @@ impl Frames {
         }) & self.mask
     }
 
+    /// The address of the table of the lowest level that an entry points to.
+    #[inline]
+    pub(super) fn table(&self, entry: c::pmd_t) -> usize {
+        if entry.pmd & self.known != 0 {
+            return entry.pmd & self.mask;
+        }
+        // SAFETY: This looks at the value.
+        unsafe { bindings::damon_rs_helper_pte_table_address(entry) }
+    }
+
     /// The folio that an entry maps, of whose addresses `block` has the bits but those within what it
     /// maps.
     ///

@@ -16,6 +16,7 @@ use kernel::{
 use super::{
     directory::Directory,
     entry::Leaf,
+    frames::Frames,
     hugetlb::TablesLock,
     word::Upper,
     Area,
@@ -57,6 +58,7 @@ impl LeafTable {
     pub(super) unsafe fn lock(
         mm: *mut c::mm_struct,
         directory: &Directory,
+        frames: &Frames,
         addr: usize,
         _rcu: &rcu::Guard,
     ) -> Option<Self> {
@@ -71,7 +73,9 @@ impl LeafTable {
                     // SAFETY: The entry pointed to a table when it was read. Whoever takes that away
                     // has RCU free it, and its lock, thus no earlier than our guard is dropped. We
                     // hold no lock of the page table yet.
-                    let table = unsafe { bindings::damon_rs_helper_pte_table_lock(mm, value) };
+                    let table = unsafe {
+                        bindings::damon_rs_helper_pte_table_lock(mm, frames.table(value))
+                    };
                     // INVARIANT: The helper has taken the lock.
                     let lock = Lock(table.lock);
                     // Whoever takes a leaf table away changes the PMD entry under the lock of the

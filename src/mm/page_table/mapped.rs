@@ -21,6 +21,7 @@ use super::{
     directory::Directory,
     frames::Frames,
     leaf::LeafTable,
+    span::Span,
     word::EntryWord, //
 };
 
@@ -35,6 +36,54 @@ pub(in crate::mm) enum Seen {
     /// elsewhere, which may be a device that has taken a page of the folio for itself. Any number of
     /// others were shown.
     NotAll,
+}
+
+/// The directory in which an entry was found last.
+///
+/// It stays in place as long as the lock of the reverse mapping that it was found under: that keeps
+/// an area, an area keeps the tables that serve it, and a directory serves all areas of an address
+/// space in its range. The address space is kept as well, so none comes to be at the same place.
+pub(in crate::mm) struct KnownDirectory {
+    mm: *mut c::mm_struct,
+    directory: Directory,
+}
+
+impl KnownDirectory {
+    /// Nothing is known yet.
+    pub(in crate::mm) const fn none() -> Self {
+        Self {
+            mm: core::ptr::null_mut(),
+            directory: Directory::UNKNOWN,
+        }
+    }
+
+    /// As [`Directory::find`].
+    ///
+    /// # Safety
+    ///
+    /// As for [`Directory::find`] with the lock of a reverse mapping; and that lock must have been held
+    /// since this was made.
+    #[inline]
+    unsafe fn find(&mut self, mm: *mut c::mm_struct, addr: usize) -> Result<&Directory, Span> {
+        if self.mm != mm || !self.directory.span().contains(addr) {
+            // SAFETY: The caller promises it.
+            unsafe { self.go_to(mm, addr) }?;
+        }
+        Ok(&self.directory)
+    }
+
+    /// Finds another one.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::find`].
+    #[inline(never)]
+    unsafe fn go_to(&mut self, mm: *mut c::mm_struct, addr: usize) -> Result<(), Span> {
+        // SAFETY: The caller promises it.
+        self.directory = unsafe { Directory::find(mm, addr) }?;
+        self.mm = mm;
+        Ok(())
+    }
 }
 
 /// The memory of a folio that is not one of hugetlb's, as page tables name it.
@@ -59,7 +108,13 @@ impl<'a> Memory<'a> {
         })
     }
 
-    /// Whether a page, or what a PMD entry maps, is in it in part.
+    /// Whether a page is in it.
+    #[inline]
+    fn contains(&self, page: usize) -> bool {
+        page.wrapping_sub(self.start) < self.size
+    }
+
+    /// Whether what a PMD entry maps is in it in part.
     #[inline]
     fn overlaps(&self, start: usize, size: usize) -> bool {
         start.wrapping_sub(self.start) < self.size || self.start.wrapping_sub(start) < size
@@ -72,21 +127,22 @@ impl<'a> Memory<'a> {
     /// # Safety
     ///
     /// The addresses must be those of an area of `mm` that is not one of hugetlbfs, and the lock of a
-    /// reverse mapping that the area is in must be held. `see` must not sleep.
+    /// reverse mapping that the area is in must be held. What is known must be nothing, or have come
+    /// from here since that lock was taken. `see` must not sleep.
     #[inline]
     pub(in crate::mm) unsafe fn entries(
         &self,
         mm: *mut c::mm_struct,
         addr: usize,
         end: usize,
+        known: &mut KnownDirectory,
         mut see: impl FnMut(EntryWord, usize, usize) -> bool,
     ) -> Seen {
         let mut at = addr;
         while at < end {
-            let rcu = rcu::read_lock();
             // SAFETY: The caller promises that the area is in the reverse mapping, whose lock is
             // held.
-            let directory = match unsafe { Directory::find(mm, at) } {
+            let directory = match unsafe { known.find(mm, at) } {
                 Ok(directory) => directory,
                 Err(none) => {
                     let Some(next) = none.end() else {
@@ -98,9 +154,10 @@ impl<'a> Memory<'a> {
             };
             // Behind the last page that has the same PMD entry.
             let next = (at | ((1 << c::PMD_SHIFT) - 1)).saturating_add(1).min(end);
+            let rcu = rcu::read_lock();
             // SAFETY: As above. The address is in the directory, and the table is left before the
             // lock of the reverse mapping is.
-            if let Some(table) = unsafe { LeafTable::lock(mm, &directory, at, &rcu) } {
+            if let Some(table) = unsafe { LeafTable::lock(mm, directory, self.frames, at, &rcu) } {
                 let leaf = table.leaf(at);
                 let seen = if leaf.mask == PAGE_MASK {
                     // SAFETY: The table is locked for these addresses, which have one PMD entry.
@@ -136,8 +193,7 @@ impl<'a> Memory<'a> {
             // SAFETY: The caller promises that the entry is there, and locked.
             let word = unsafe { EntryWord::read(entry) };
             if word.is_present() {
-                if self.overlaps(self.frames.address(&word), PAGE_SIZE) && !see(word, at, PAGE_SIZE)
-                {
+                if self.contains(self.frames.address(&word)) && !see(word, at, PAGE_SIZE) {
                     return Seen::Enough;
                 }
             } else if word.value() != 0 {

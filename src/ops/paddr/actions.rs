@@ -73,9 +73,10 @@ impl Filtered for Mapped<'_> {
 
     /// Accesses through any mapping. What cannot be found out counts as not accessed.
     fn take_accesses(&self) -> bool {
-        let young = self.1.young(self.0).unwrap_or(false);
+        let mut mappings = self.1.mappings();
+        let young = mappings.young(self.0).unwrap_or(false);
         if young {
-            self.1.mkold(self.0);
+            mappings.mkold(self.0);
         }
         young
     }

@@ -83,7 +83,7 @@ impl Bell {
         rung
     }
 
-    /// Sleeps until the bell rings, or until `deadline`. Whether that has passed.
+    /// Sleeps until the bell rings, or until `deadline`. Whether that has passed and the bell was silent.
     pub(crate) fn sleep_until(&self, deadline: Moment) -> bool {
         self.change(|state| state.asleep = Some(deadline.as_ktime()));
         let mut state = self.wait_until(|state| state.rung || state.elapsed);
@@ -92,7 +92,7 @@ impl Bell {
             NOW.set(deadline.as_ktime());
         }
         state.asleep = None;
-        elapsed
+        elapsed && !state.rung
     }
 
     /// For the test: waits until somebody sleeps with nothing to do. Returns until when, `None` if

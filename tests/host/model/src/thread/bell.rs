@@ -78,7 +78,7 @@ impl Bell {
         self.rung.load(Ordering::Acquire) && self.rung.swap(false, Ordering::AcqRel)
     }
 
-    /// Sleeps until the bell rings, or until `deadline`. Whether that has passed.
+    /// Sleeps until the bell rings, or until `deadline`. Whether that has passed and the bell was silent.
     pub(crate) fn sleep_until(&self, deadline: Moment) -> bool {
         let mut passed = false;
         // `prepare_to_rcuwait()`
@@ -90,7 +90,7 @@ impl Bell {
             if TIMERS.with(Cell::get) > 0 {
                 TIMERS.with(|timers| timers.set(timers.get() - 1));
                 NOW.with(|now| now.set(deadline.as_ktime().max(now.get())));
-                passed = true;
+                passed = !self.rung.load(Ordering::Relaxed);
             } else {
                 let mut woken = self.woken.lock().expect("no thread has panicked");
                 while !*woken {
