@@ -166,10 +166,10 @@ impl<'mm> Cursor<'mm> {
         // INVARIANT: These addresses have the same PMD entry.
         self.span = Span::block(addr, c::PMD_SHIFT).intersection(self.directory.span());
         let rcu = self.rcu.get_or_insert_with(rcu::read_lock);
+        let mm = self.mm.as_raw();
         // SAFETY: The address is in the directory, thus by the type invariants in an area that is
         // locked. The table is left before the area is.
-        self.table =
-            unsafe { LeafTable::lock(self.mm.as_raw(), &self.directory, &self.frames, addr, rcu) };
+        self.table = unsafe { LeafTable::lock(mm, &self.directory, &self.frames, addr, rcu) };
     }
 
     /// Goes to another directory, and to another area if need be. `false` if there is none for the

@@ -143,8 +143,10 @@ impl Mappings<'_> {
     fn walk<V: Visitor>(&mut self, locked: &LockedFolio<'_>, visitor: &mut V) -> bool {
         let folio = locked.folio();
         let calls = self.map.calls;
-        let hugetlb = folio.is_hugetlb();
-        let size = folio.size();
+        // Most are not, and each of these asks again.
+        let large = folio.flags().large();
+        let hugetlb = large && folio.is_hugetlb();
+        let size = if large { folio.size() } else { PAGE_SIZE };
         let covers = |lock: &MappingLock| !hugetlb && lock.covers(locked);
         if !self.lock.as_ref().is_some_and(covers) {
             // Two of them are not held at once: there is an order.
@@ -247,6 +249,25 @@ struct Mapping<'a> {
 }
 
 impl Mapping<'_> {
+    /// Whether nothing else maps the folio now, which must be one of a single page.
+    ///
+    /// Mappings are counted before they are made, and discounted after they are gone. As this one
+    /// does not go while its lock is held, a count of one is that of this one.
+    #[inline]
+    fn is_only_one(&self) -> bool {
+        // SAFETY: The folio is referenced by the type invariants. A word is read at once.
+        let others = unsafe {
+            (&raw const (*self.folio)
+                .__bindgen_anon_1
+                .__bindgen_anon_1
+                ._mapcount
+                .counter)
+                .read_volatile()
+        };
+        // It counts from -1.
+        others == 0
+    }
+
     /// Whether there was an access through it.
     #[inline]
     fn young(&self) -> bool {
@@ -309,13 +330,15 @@ impl<V: Visitor> Walk<'_, V> {
             let end = unsafe { (*vma).__bindgen_anon_1.__bindgen_anon_1.vm_end };
             let end = addr.saturating_add(walk.size).min(end);
             let see = |entry, start, size| {
-                walk.visitor.visit(&Mapping {
+                let mapping = Mapping {
                     folio,
                     entry,
                     start,
                     size,
                     notifiers: &notifiers,
-                })
+                };
+                // There is nothing left to be seen if this is the only one.
+                walk.visitor.visit(&mapping) && !(walk.size == PAGE_SIZE && mapping.is_only_one())
             };
             // SAFETY: The area is in the reverse mapping, whose lock is held, and it is not one of
             // hugetlbfs: the folio is not. The directory was found under that lock.

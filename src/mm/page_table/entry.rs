@@ -12,6 +12,7 @@ use super::{
     super::{
         attributes::FolioAttributes, //
         folio::{
+            head,
             set_idle,
             set_young_and_idle,
             FolioFlags,
@@ -29,14 +30,15 @@ use super::{
 /// # Invariants
 ///
 /// - As long as this value exists, the lock of the table that the entry is in is held.
-/// - The entry is present, and not special: it maps memory that has a `struct page`.
+/// - The entry is present, and not special: it maps memory that has a `struct page`. `page` is that of
+///   its first page, or the folio that this is part of.
 /// - The mapping has a reference to its folio. An entry is cleared, and only then the reference
 ///   dropped, under the lock, and a folio is split only when nothing maps it. Thus the folio is
 ///   neither freed nor split.
 pub(crate) struct Entry<'cursor> {
     word: EntryWord,
     leaf: Leaf,
-    frames: &'cursor Frames,
+    page: *mut c::page,
     notifiers: &'cursor Notifiers,
     /// The table stays locked as long as the cursor is borrowed.
     _cursor: PhantomData<&'cursor mut ()>,
@@ -81,19 +83,17 @@ impl<'cursor> Entry<'cursor> {
     #[inline]
     pub(super) unsafe fn new(
         leaf: Leaf,
-        frames: &'cursor Frames,
+        frames: &Frames,
         notifiers: &'cursor Notifiers,
     ) -> Option<Self> {
         // SAFETY: The caller promises that the entry is valid and its lock held.
         let word = unsafe { EntryWord::read(leaf.entry) };
-        if !word.maps_folio() {
-            return None;
-        }
+        let page = frames.page(&word, leaf.mask)?;
         // INVARIANT: The caller promises that the lock is held, and the entry was just looked at.
         Some(Self {
             word,
             leaf,
-            frames,
+            page,
             notifiers,
             _cursor: PhantomData,
         })
@@ -190,9 +190,8 @@ impl<'cursor> Entry<'cursor> {
 
     #[inline]
     fn folio(&self) -> *mut c::folio {
-        // SAFETY: By the type invariants, the entry is present and maps a page that has a
-        // `struct page`.
-        unsafe { self.frames.folio(&self.word, self.leaf.mask) }
+        // SAFETY: By the type invariants this is a `struct page`, which stays as long as it is mapped.
+        unsafe { head(self.page) }
     }
 
     #[inline]

@@ -10,12 +10,10 @@ use kernel::{
     page::PAGE_MASK, //
 };
 
-use super::{
-    super::folio::head,
-    word::{
-        EntryWord,
-        PRESENT, //
-    },
+use super::word::{
+    EntryWord,
+    PRESENT,
+    SPECIAL, //
 };
 use crate::bindings;
 
@@ -26,11 +24,14 @@ use crate::bindings;
 ///
 /// # Invariants
 ///
-/// `pages` is the start of an array of the pages of all addresses, and `mask` is what has the
-/// address of a page in entries that have any of the bits of `known`.
+/// Unless `plain` is zero, `pages` is the start of an array of the pages of all addresses, and `mask`
+/// is what has the address of a page in entries that are present, which have it inverted if the
+/// processor does not follow them.
 #[derive(Clone, Copy)]
 pub(in crate::mm) struct Frames {
-    known: usize,
+    /// Of these bits, entries that the processor follows and that map a folio have [`PRESENT`] alone.
+    /// Zero if nothing is known of any.
+    plain: usize,
     mask: usize,
     pages: *mut c::page,
 }
@@ -45,10 +46,9 @@ impl Frames {
                 bindings::damon_rs_helper_first_page(),
             )
         };
-        // INVARIANT: Entries that the processor does not follow have the number inverted. Without a
-        // mask nothing is known of any.
+        // INVARIANT: Without a mask nothing is known.
         Self {
-            known: if mask == 0 { 0 } else { PRESENT },
+            plain: if mask == 0 { 0 } else { PRESENT | SPECIAL },
             mask,
             pages,
         }
@@ -59,14 +59,14 @@ impl Frames {
     pub(super) fn address_of(&self, page: *mut c::page) -> Option<usize> {
         let offset = page.addr().wrapping_sub(self.pages.addr());
         let number = offset / size_of::<c::page>();
-        (self.known != 0).then_some(number.wrapping_shl(c::PAGE_SHIFT))
+        (self.plain != 0).then_some(number.wrapping_shl(c::PAGE_SHIFT))
     }
 
     /// The address that an entry of the lowest level has, if it is present and something is known of
     /// entries. In those of other levels its lowest bits mean something else.
     #[inline]
     pub(super) fn address(&self, word: &EntryWord) -> usize {
-        let inverted = word.value() & self.known == 0;
+        let inverted = word.value() & PRESENT == 0;
         (if inverted {
             !word.value()
         } else {
@@ -77,37 +77,42 @@ impl Frames {
     /// The address of the table of the lowest level that an entry points to.
     #[inline]
     pub(super) fn table(&self, entry: c::pmd_t) -> usize {
-        if entry.pmd & self.known != 0 {
+        if self.plain != 0 {
             return entry.pmd & self.mask;
         }
         // SAFETY: This looks at the value.
         unsafe { bindings::damon_rs_helper_pte_table_address(entry) }
     }
 
-    /// The folio that an entry maps, of whose addresses `block` has the bits but those within what it
-    /// maps.
-    ///
-    /// # Safety
-    ///
-    /// The entry must be present, and map memory that has a `struct page`.
+    /// The first page that an entry maps, or the folio of that, where `block` has the bits of an
+    /// address but those within what the entry maps. `None` if it maps no folio that is the process's
+    /// own.
     #[inline]
-    pub(super) unsafe fn folio(&self, word: &EntryWord, block: usize) -> *mut c::folio {
-        if word.value() & self.known != 0 {
+    pub(super) fn page(&self, word: &EntryWord, block: usize) -> Option<*mut c::page> {
+        // What most entries are is asked first, at once.
+        if word.value() & self.plain == PRESENT {
             let start = word.value() & self.mask & block;
-            let page = self.pages.wrapping_add(start >> c::PAGE_SHIFT);
-            // SAFETY: By the type invariants this is the `struct page` of what the entry maps, which
-            // the caller promises is there.
-            return unsafe { head(page) };
+            return Some(self.pages.wrapping_add(start >> c::PAGE_SHIFT));
         }
-        // SAFETY: The caller promises that there is one. The number is in the same place in entries
-        // of all levels above the lowest.
-        unsafe {
+        Self::ask_for(word, block)
+    }
+
+    /// As the kernel tells it, for any entry.
+    #[inline(never)]
+    fn ask_for(word: &EntryWord, block: usize) -> Option<*mut c::page> {
+        if !word.maps_folio() {
+            return None;
+        }
+        // SAFETY: The entry is present and maps memory that has a `struct page`. The number is in the
+        // same place in entries of all levels above the lowest.
+        let folio = unsafe {
             if block == PAGE_MASK {
                 bindings::damon_rs_helper_pte_folio(c::pte_t { pte: word.value() })
             } else {
                 bindings::damon_rs_helper_pmd_folio(c::pmd_t { pmd: word.value() })
             }
-        }
+        };
+        Some(folio.cast())
     }
 }
 
@@ -117,7 +122,7 @@ impl Frames {
     pub(super) fn example() -> Self {
         // INVARIANT: No address has pages then.
         Self {
-            known: PRESENT,
+            plain: PRESENT | SPECIAL,
             mask: 0xf_ffff_ffff_f000,
             pages: core::ptr::null_mut(),
         }

@@ -18,7 +18,7 @@ const PROTNONE: usize = 1 << c::_PAGE_BIT_PROTNONE;
 /// The processor has followed the entry.
 const ACCESSED: usize = 1 << c::_PAGE_BIT_ACCESSED;
 /// The memory is not the process's own: a zero page, or without a folio.
-const SPECIAL: usize = 1 << c::_PAGE_BIT_SPECIAL;
+pub(super) const SPECIAL: usize = 1 << c::_PAGE_BIT_SPECIAL;
 
 /// An entry of a page table, and what it said when it was read.
 ///
@@ -61,9 +61,7 @@ impl EntryWord {
     /// Whether it maps memory that is the process's own.
     #[inline]
     pub(super) fn maps_folio(&self) -> bool {
-        // What most entries are is asked first, at once.
-        self.value & (PRESENT | SPECIAL) == PRESENT
-            || (self.is_present() && self.value & SPECIAL == 0)
+        self.is_present() && self.value & SPECIAL == 0
     }
 
     /// Whether the processor had followed it.
