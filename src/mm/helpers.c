@@ -217,9 +217,9 @@ struct folio *damon_rs_helper_pmd_folio(pmd_t pmd)
 	return pfn_folio(pmd_pfn(pmd));
 }
 
-spinlock_t *damon_rs_helper_pmd_lock(struct mm_struct *mm, pmd_t *pmd)
+spinlock_t *damon_rs_helper_pmd_lockptr(struct mm_struct *mm, pmd_t *pmd)
 {
-	return pmd_lock(mm, pmd);
+	return pmd_lockptr(mm, pmd);
 }
 
 /* Zero where the address has to be translated, and where there is no array of all pages. */

@@ -76,7 +76,7 @@ bool damon_rs_helper_folio_try_get(struct folio *folio);
 void damon_rs_helper_vma_iter_init(struct vma_iterator *vmi, struct mm_struct *mm, unsigned long addr);
 struct vm_area_struct *damon_rs_helper_vma_next(struct vma_iterator *vmi);
 struct folio *damon_rs_helper_pmd_folio(pmd_t pmd);
-spinlock_t *damon_rs_helper_pmd_lock(struct mm_struct *mm, pmd_t *pmd);
+spinlock_t *damon_rs_helper_pmd_lockptr(struct mm_struct *mm, pmd_t *pmd);
 unsigned long damon_rs_helper_frame_mask(void);
 struct page *damon_rs_helper_first_page(void);
 struct folio *damon_rs_helper_pte_folio(pte_t pte);

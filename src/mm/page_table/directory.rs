@@ -19,17 +19,19 @@ const DIRECTORY_SHIFT: u32 = c::PUD_SHIFT;
 ///
 /// # Invariants
 ///
-/// `pmds` is the table of all addresses in `span`, which may be none.
+/// `pmds` is the table of all addresses in `span`, which may be none, and `lock` is the table's.
 #[derive(Clone, Copy)]
 pub(super) struct Directory {
     span: Span,
     pmds: *mut c::pmd_t,
+    lock: *mut c::spinlock_t,
 }
 
 impl Directory {
     pub(super) const UNKNOWN: Self = Self {
         span: Span::EMPTY,
         pmds: core::ptr::null_mut(),
+        lock: core::ptr::null_mut(),
     };
 
     /// The addresses that this directory is for.
@@ -61,11 +63,14 @@ impl Directory {
         if !matches!(Upper::of(pud.pud), Upper::Table) {
             return Err(Span::block(addr, DIRECTORY_SHIFT));
         }
+        // SAFETY: The value is that of an entry that points to a table.
+        let pmds = unsafe { bindings::damon_rs_helper_pmd_table(pud) };
         // INVARIANT: This is the table that the PUD entry of these addresses points to.
         Ok(Self {
             span: Span::block(addr, DIRECTORY_SHIFT),
-            // SAFETY: The value is that of an entry that points to a table.
-            pmds: unsafe { bindings::damon_rs_helper_pmd_table(pud) },
+            pmds,
+            // SAFETY: The table is the mm's, and is not freed, as the caller promises.
+            lock: unsafe { bindings::damon_rs_helper_pmd_lockptr(mm, pmds) },
         })
     }
 
@@ -82,6 +87,12 @@ impl Directory {
     #[inline]
     pub(super) fn first(&self) -> *mut c::pmd_t {
         self.pmds
+    }
+
+    /// The lock of all its entries, which is there as long as the directory is.
+    #[inline]
+    pub(super) fn lock(&self) -> *mut c::spinlock_t {
+        self.lock
     }
 
     /// The PMD entry of an address of this directory.

@@ -98,10 +98,11 @@ impl LeafTable {
                 // Transparent, for areas of hugetlbfs are not walked this way.
                 Upper::Huge if cfg!(not(CONFIG_TRANSPARENT_HUGEPAGE)) => return None,
                 Upper::Huge => {
-                    // SAFETY: The entry is valid, so its table is, and with it the lock. We hold no
-                    // lock of the page table yet.
-                    let lock = unsafe { bindings::damon_rs_helper_pmd_lock(mm, pmd) };
-                    // INVARIANT: The helper has taken the lock.
+                    let lock = directory.lock();
+                    // SAFETY: The directory has an entry, so it is there, and with it the lock. We hold
+                    // no lock of the page table yet.
+                    unsafe { c::spin_lock(lock) };
+                    // INVARIANT: Just taken.
                     let lock = Lock(lock);
                     // SAFETY: As above.
                     if matches!(Upper::of(unsafe { pmd.read_volatile() }.pmd), Upper::Huge) {
