@@ -137,7 +137,6 @@ def some_tests(name: str, kind: str, *arguments: str, timeout: int = 2400) -> Pr
 # Guest tests that look at no time, and take long on the test kernel. There they are a run of their own, beside the others.
 UNHURRIED = (
     "test_bad_input.py",
-    "test_clients.py::test_selftest[sysfs.sh]",
     "test_commit_parameters.py",
     "test_limits.py",
     "test_unload.py",
