@@ -184,6 +184,13 @@ impl Filters {
 pub(crate) struct Known(Verdict);
 
 impl Known {
+    /// Whether it is known that all addresses up to `end` are let through, from the one that
+    /// [`Self::decide`] was asked about last.
+    #[inline]
+    pub(crate) fn passes(&self, end: u64) -> bool {
+        end <= self.0.end && !self.0.spared
+    }
+
     /// What `filters` make of the addresses from `start`, up to where the answer changes.
     #[inline]
     pub(crate) fn decide(

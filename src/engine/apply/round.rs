@@ -5,10 +5,7 @@
 use super::super::{
     attrs::Attrs,
     events::Events,
-    filter::{
-        Known,
-        Verdict, //
-    },
+    filter::Known,
     machine::Machine,
     num::Grain,
     operations::{
@@ -102,16 +99,9 @@ impl<O: Operations> Round<'_, '_, O> {
         }
         let region = regions.as_slice().get(place.at);
         if let Some(region) = region.filter(|region| scheme.wants(self.attrs, region)) {
-            let Scheme { params, state } = &mut *scheme;
-            let (start, size) = (region.start(), region.size());
-            let verdict = state
-                .known
-                .decide(&params.filters, place.target, start, self.grain);
-            let whole = region.end() <= verdict.end;
-            if !whole || !(verdict.spared || turn.counts) {
-                self.try_on(place, regions, scheme, verdict);
-            } else if !verdict.spared {
-                state.stat.count(size, Applied::default());
+            match turn.counts && scheme.state.known.passes(region.end()) {
+                true => scheme.state.stat.count(region.size(), Applied::default()),
+                false => self.try_on(place, regions, scheme),
             }
         }
         // A target's last region ends a snapshot of it, matching or not.
@@ -146,23 +136,20 @@ impl<O: Operations> Round<'_, '_, O> {
     }
 
     /// Tries the scheme's action on the region, or on the first part of it that quota and filters
-    /// let it be tried on, which becomes a region. `verdict` is what filters make of its first
-    /// addresses.
+    /// let it be tried on, which becomes a region.
     // What is seldom called leaves registers to what is not.
     #[inline(never)]
-    fn try_on(
-        &mut self,
-        place: &Place<'_, O::Space>,
-        regions: &mut Regions,
-        scheme: &mut Scheme,
-        verdict: Verdict,
-    ) {
+    fn try_on(&mut self, place: &Place<'_, O::Space>, regions: &mut Regions, scheme: &mut Scheme) {
         let Scheme { params, state } = scheme;
         let turn = state.turn;
         let Some(region) = regions.as_slice().get(place.at) else {
             return;
         };
-        let decided = verdict.end.saturating_sub(region.start());
+        let start = region.start();
+        let verdict = state
+            .known
+            .decide(&params.filters, place.target, start, self.grain);
+        let decided = verdict.end.saturating_sub(start);
         if cut(regions, place.at, decided).is_none() || verdict.spared {
             return;
         }
