@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ CROWD = Path(__file__).parent / "crowd"
 SAMPLES = 20
 ALL_SAMPLES = 40_000
 LONG = 50_000
+SETTLE_SECONDS = 2
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,8 @@ def session(case: Case) -> Iterator[Session]:
         lines = [crowd.stdout.readline().split() for _ in range(case.targets)]
         if not all(lines):
             raise MemoryError(f"{case.targets} times {case.size} MiB are not to be had")
+        # What RCU still has to free of the processes before is not to be freed in a kdamond's time.
+        time.sleep(SETTLE_SECONDS)
         yield Session(case, [Process(pid, (start, end)) for pid, start, end in (map(int, line) for line in lines)])
         crowd.stdin.close()
 
