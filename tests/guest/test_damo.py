@@ -306,7 +306,6 @@ def have(program: str) -> None:
 @pytest.fixture(scope="module")
 def perf_record(damon: Damon, modules: None, folder: Path, shared_workload: Workload) -> Path:
     """As `record`, by perf."""
-    not_slow()
     have("perf")
     return recorded(damon, folder, shared_workload, PERF_SECONDS, "perf", "access", name="perf.data")
 
@@ -314,7 +313,6 @@ def perf_record(damon: Damon, modules: None, folder: Path, shared_workload: Work
 @pytest.fixture(scope="module")
 def profile(damon: Damon, modules: None, folder: Path, shared_workload: Workload) -> Path:
     """As `record`, and what the processors did meanwhile, by perf."""
-    not_slow()
     have("perf")
     # An emulated processor does nothing else than what it is asked for 4,000 times a second.
     rate = Path("/proc/sys/kernel/perf_event_max_sample_rate")
