@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""Measures this DAMON and the in-tree one side by side: `make bench`.
+"""Measures this DAMON and the in-tree one side by side: what they cost (`make bench`), whether they see and do the same (`make compare`).
 
 Both run one after the other, in turn, several times each, in the same boot of the unmodified kernel, at equal settings.
 The virtual machine has one processor and counts instructions (QEMU's icount): an instruction takes a nanosecond of its
@@ -61,10 +61,11 @@ def wanted(names: list[str], patterns: list[str]) -> list[str]:
     unknown = set(names) - set(groups.GROUPS)
     if unknown:
         raise Failure(f"no such group: {', '.join(sorted(unknown))}; there is {', '.join(groups.GROUPS)}")
+    chosen = names or [module.NAME for module in groups.COST]
     found = [
         f"{name}/{case.name}"
         for name, group in groups.GROUPS.items()
-        if not names or name in names
+        if name in chosen
         for case in group.CASES
         if not patterns or any(fnmatch.fnmatchcase(case.name, pattern) for pattern in patterns)
     ]
@@ -219,7 +220,7 @@ def report(folder: Path, cases: list[str], repetitions: int, its: kernel.Kernel,
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"of {', '.join(groups.GROUPS)} (default: all)")
+    parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"of {', '.join(groups.GROUPS)} (default: all that measure costs)")
     parser.add_argument("--case", action="append", default=[], metavar="PATTERN", help="only cases of this name, as in the shell: 'st*'")
     parser.add_argument("--repetitions", type=int, default=REPETITIONS, help="of each case with each DAMON (default: %(default)s)")
     parser.add_argument("--quick", action="store_true", help="a few cases, once; a goal that is missed makes it fail")

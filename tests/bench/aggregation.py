@@ -13,11 +13,15 @@ from damon_tree import Damon, Dir, Kdamond
 from figures import Figure, Goal
 from single import Monitored, session_of
 from single import anywhere as unsupported  # noqa: F401
+from single import undoubted as doubts  # noqa: F401
 from workload import MIB
 
 NAME = "aggregation"
 TITLE = "Cost of aggregation and of schemes"
-SETTINGS = "256 MiB that are not accessed; a sampling interval of 5 ms, and an aggregation interval of as much."
+SETTINGS = (
+    "256 MiB that are not accessed; a sampling interval of 5 ms, or of 10 us for each region where that is longer, and an aggregation "
+    "interval of as much."
+)
 NOTES = """\
 Instructions of the kdamond for each region and aggregation, without those of a kdamond that only samples as many regions.
 "steady": as many regions as there are at least, so that none is merged or split. "splitting": up to four times as many, so
@@ -28,11 +32,12 @@ it does is to put regions in order."""
 
 AGGREGATION = Figure("instructions per region and aggregation", "", False, 0, 1, ratio=True)
 FIGURES = [AGGREGATION]
-SAMPLE_US = 5000
 SIZE = 256 * MIB
-SECONDS = 0.5
+# Until regions are as many as they are going to be.
+SETTLE = 0.2
+SAMPLES = 30
 PAGE = 4096
-QUOTA = {"bytes": PAGE, "reset_interval_ms": SAMPLE_US // 1000, "weights/nr_accesses_permil": 500, "weights/age_permil": 500}
+QUOTA = {"bytes": PAGE, "reset_interval_ms": 5, "weights/nr_accesses_permil": 500, "weights/age_permil": 500}
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,10 @@ class Case:
     @property
     def goals(self) -> dict[str, Goal]:
         return {AGGREGATION.name: Goal(self.goal)}
+
+    @property
+    def sample_us(self) -> int:
+        return max(5000, 10 * self.regions)
 
     def about(self) -> str:
         schemes = f", {self.schemes} schemes" if self.schemes else ""
@@ -87,20 +96,19 @@ class Session(Monitored):
         most = case.regions * case.most + case.most // 2
         return cost.start(
             damon, self.targets, case.regions,
-            sample_us=SAMPLE_US, aggr_us=SAMPLE_US, schemes=case.schemes, most_regions=most, change=case.change,
+            sample_us=case.sample_us, aggr_us=case.sample_us, schemes=case.schemes, most_regions=most, change=case.change,
         )  # fmt: skip
 
-    def use(self, damon: Damon, kdamond: Kdamond) -> tuple[float, int]:
-        """Instructions of a sample, and how many samples were looked at."""
-        time.sleep(0.2)
-        used = cost.over(kdamond.pid, SECONDS)
+    def use(self, damon: Damon, kdamond: Kdamond) -> float:
+        """Instructions of a sample."""
+        time.sleep(SETTLE)
+        used = cost.over_samples(kdamond.pid, SAMPLES, self.case.sample_us)
         damon.reset()
-        return used.instructions / used.sleeps, used.sleeps
+        return used.instructions / used.sleeps
 
     def measure(self, damon: Damon) -> dict[str, Any]:
-        without, _ = self.use(damon, cost.start(damon, self.targets, self.case.regions, sample_us=SAMPLE_US))
-        its, samples = self.use(damon, self.start(damon))
-        return {"without": without, "with": its, "samples": samples}
+        without = self.use(damon, cost.start(damon, self.targets, self.case.regions, sample_us=self.case.sample_us))
+        return {"without": without, "with": self.use(damon, self.start(damon))}
 
 
 def session(case: Case) -> AbstractContextManager[Session]:
@@ -112,7 +120,3 @@ def session(case: Case) -> AbstractContextManager[Session]:
 
 def figures(case: Case, record: dict[str, Any]) -> dict[str, float]:
     return {AGGREGATION.name: (record["with"] - record["without"]) / case.regions}
-
-
-def doubts(case: Case, record: dict[str, Any]) -> str | None:
-    return f"{case.name}: {record['samples']} samples" if record["samples"] < 3 else None

@@ -60,8 +60,10 @@ class Group(Protocol):
         """Why the record may be worthless."""
 
 
-MODULES = (accuracy, schemes, sampling, growth, aggregation, paused, request_times, disturbance, memory)
-GROUPS: dict[str, Group] = {module.NAME: cast(Group, module) for module in MODULES}
+# What they cost, and whether they see and do the same.
+COST = (sampling, growth, aggregation, paused, request_times, disturbance, memory)
+SAME = (accuracy, schemes)
+GROUPS: dict[str, Group] = {module.NAME: cast(Group, module) for module in (*COST, *SAME)}
 
 # Those that tell in a minute whether what is cheap still is, and by far enough from their goals that one repetition does.
 QUICK = ("sampling/vaddr 1000", "sampling/vaddr 4000", "sampling/thp 1000", "paused/1000 regions", "request_times/500 ms")
