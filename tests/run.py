@@ -254,6 +254,14 @@ def package(step: Step) -> Counts:
     return Counts(int(found[-1]), 0) if found else Counts(0, 1, "no test was run")
 
 
+def machine(step: Step) -> Counts:
+    """What a program in the guest prints at once comes back whole: more than a virtio port takes of a write."""
+    length = 100_000
+    step.run([sys.executable, REPO / "scripts/vm.py", "run", "--kernel", "stock", "--", "python3", "-c", f"print('x' * {length})"])
+    longest = max(map(len, step.log.read_text(encoding="utf-8", errors="replace").splitlines()), default=0)
+    return passed_if_quiet("what is printed", [] if longest == length else [f"{longest} of {length} characters came back"])
+
+
 def prepared(name: str, ensure: Callable[[], object]) -> Test:
     def run(_: Step) -> Counts:
         ensure()
@@ -338,7 +346,7 @@ def plan(kasan: bool) -> list[Phase]:
         kunit(own),
     ]
     on_kasan = [*([] if kasan else [prepared("KASAN kernel", kasan_kernel), module("kasan")]), *map(alone, in_guest.kasan_lane())]
-    polite = [Test("cost", cost), Test("package", package), *map(alone, in_guest.lane())]
+    polite = [Test("machine", machine), Test("cost", cost), Test("package", package), *map(alone, in_guest.lane())]
     # One machine at a time for what looks at times. What does not gives way to it; first what takes longest where nothing is cached.
     guest = Phase([hurried, []], [on_kasan, *([test] for test in polite)])
     return [prepare, host, guest]
