@@ -6,7 +6,7 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 # For the targets that need more than a kernel's headers: installs what they start with, once.
 BOOTSTRAP := scripts/bootstrap
 
-.PHONY: modules modules_install clean heatmap demo deb rustdoc test stress bench compare shell clippy rustfmt rustfmtcheck help
+.PHONY: modules modules_install clean heatmap demo deb rustdoc test stress bench shell clippy rustfmt rustfmtcheck help
 
 modules: | metadata
 	$(MAKE) -C $(KDIR) M=$(CURDIR) $(if $(MO),MO=$(MO)) modules
@@ -54,10 +54,6 @@ bench:
 	@$(BOOTSTRAP)
 	@python3 scripts/bench.py
 
-compare:
-	@$(BOOTSTRAP)
-	@python3 scripts/bench.py accuracy schemes
-
 shell:
 	@$(BOOTSTRAP)
 	@python3 scripts/demo.py --shell
@@ -87,8 +83,7 @@ help:
 	@echo '  make shell             a prompt with the module loaded and damo at hand'
 	@echo '  make test              every test that there is'
 	@echo '  make stress            hours of load: the long forms of stress, fuzz, failing allocations and a day'
-	@echo '  make bench             what it costs, side by side with the in-tree DAMON; scripts/bench.py --help tells more'
-	@echo '  make compare           what it finds and what its schemes do, side by side with the in-tree DAMON'
+	@echo '  make bench             side by side with the in-tree DAMON: what it costs; then what it finds, and what its schemes do'
 	@echo '  make deb               a Debian package of the source, for DKMS'
 	@echo '  make rustdoc           the documentation of the crate, for modules that build on it'
 	@echo '  make clippy            lints, warnings are errors'

@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""Measures this DAMON and the in-tree one side by side: what they cost (`make bench`), whether they see and do the same (`make compare`).
+"""Measures this DAMON and the in-tree one side by side: what they cost; then, which takes longer, whether they see and do the same:
+`make bench`.
 
 Both run one after the other, in turn, several times each, in the same boot of the unmodified kernel, at equal settings.
 The virtual machine has one processor and counts instructions (QEMU's icount): an instruction takes a nanosecond of its
 time, so that nothing depends on what else the host does. There are as many of them as the host has processors, among which
 the cases are dealt out.
 
-Prints tables and a verdict; leaves bench.json and bench.txt. --write-docs puts each group's tables, and a picture of
+Prints tables and a verdict, those of the cost as soon as they are there; leaves bench.json and bench.txt. --write-docs puts each group's tables, and a picture of
 them, into Documentation/.
 Exit status: 0 if nothing is worse, or other than it has to be, beyond noise; 2 if something is.
 """
@@ -61,17 +62,23 @@ def wanted(names: list[str], patterns: list[str]) -> list[str]:
     unknown = set(names) - set(groups.GROUPS)
     if unknown:
         raise Failure(f"no such group: {', '.join(sorted(unknown))}; there is {', '.join(groups.GROUPS)}")
-    chosen = names or [module.NAME for module in groups.COST]
     found = [
         f"{name}/{case.name}"
         for name, group in groups.GROUPS.items()
-        if name in chosen
+        if not names or name in names
         for case in group.CASES
         if not patterns or any(fnmatch.fnmatchcase(case.name, pattern) for pattern in patterns)
     ]
     if not found:
         raise Failure("no such case; --list shows those that there are")
     return found
+
+
+def parts(cases: list[str]) -> list[list[str]]:
+    """What is measured at once, first what it costs."""
+    of_cost = [case for case in cases if case.partition("/")[0] in {module.NAME for module in groups.COST}]
+    others = [case for case in cases if case not in of_cost]
+    return [part for part in (of_cost, others) if part]
 
 
 def most_guests() -> int:
@@ -82,7 +89,6 @@ def most_guests() -> int:
 
 def measure(cases: list[str], options: list[str], its: kernel.Kernel, folder: Path, timeout: float, guests: int) -> None:
     """Leaves a folder of records for each case. They are dealt out to so many guests, each to one of them."""
-    shutil.rmtree(folder, ignore_errors=True)
     modules = build.module(its.kind, its.series)
     overlay = stage(OWN / "bench/stage")
     script = f'insmod "$DAMON_RS_MODULE" && exec python3 {GUEST_BENCH}/run.py "$@"'
@@ -102,10 +108,10 @@ def measure(cases: list[str], options: list[str], its: kernel.Kernel, folder: Pa
         return vm.run(machine, ["sh", "-c", script, "run.py", *options, *part])
 
     begin = time.monotonic()
-    parts = [cases[first::guests] for first in range(min(guests, len(cases)))]
-    with ThreadPoolExecutor(len(parts)) as pool:
-        statuses = list(pool.map(run, range(len(parts)), parts))
-    say(f"{time.monotonic() - begin:7.1f} s  bench in {len(parts)} guest{'s' if len(parts) > 1 else ''}")
+    hands = [cases[first::guests] for first in range(min(guests, len(cases)))]
+    with ThreadPoolExecutor(len(hands)) as pool:
+        statuses = list(pool.map(run, range(len(hands)), hands))
+    say(f"{time.monotonic() - begin:7.1f} s  bench in {len(hands)} guest{'s' if len(hands) > 1 else ''}")
     if any(statuses):
         raise Failure(f"the bench ended with status {max(statuses)}")
 
@@ -220,7 +226,7 @@ def report(folder: Path, cases: list[str], repetitions: int, its: kernel.Kernel,
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"of {', '.join(groups.GROUPS)} (default: all that measure costs)")
+    parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"of {', '.join(groups.GROUPS)} (default: all)")
     parser.add_argument("--case", action="append", default=[], metavar="PATTERN", help="only cases of this name, as in the shell: 'st*'")
     parser.add_argument("--repetitions", type=int, default=REPETITIONS, help="of each case with each DAMON (default: %(default)s)")
     parser.add_argument("--quick", action="store_true", help="a few cases, once; a goal that is missed makes it fail")
@@ -246,6 +252,10 @@ def main() -> int:
     plan = OWN / "bench/plan.json"
     prepare(("stock",))
     its = kernel.ensure("stock", arguments.series)
+
+    def show(cases: list[str], repetitions: int) -> int:
+        return report(records, cases, repetitions, its, arguments.write_docs, arguments.out, arguments.quick)
+
     if arguments.again:
         try:
             cases, repetitions = json.loads(plan.read_text(encoding="utf-8"))
@@ -253,17 +263,22 @@ def main() -> int:
             raise Failure("there are no records of an earlier run") from error
         if arguments.write_docs and cases != wanted(sorted({case.partition("/")[0] for case in cases}), []):
             raise Failure("what goes into Documentation/ has all cases")
-    else:
-        cases, repetitions = wanted(arguments.groups, arguments.case), arguments.repetitions
-        if arguments.quick:
-            cases, repetitions = list(groups.QUICK), 1
-        plan.unlink(missing_ok=True)
-        options = ["--against-itself"] if arguments.against_itself else []
-        number = arguments.guests or (1 if arguments.quick else most_guests())
-        measure(cases, [*options, "/out", str(repetitions)], its, records, arguments.timeout, number)
+        return show(cases, repetitions)
+    cases, repetitions = wanted(arguments.groups, arguments.case), arguments.repetitions
+    if arguments.quick:
+        cases, repetitions = list(groups.QUICK), 1
+    plan.unlink(missing_ok=True)
+    shutil.rmtree(records, ignore_errors=True)
+    options = ["--against-itself"] if arguments.against_itself else []
+    number = arguments.guests or (1 if arguments.quick else most_guests())
+    status, measured = 0, list[str]()
+    for part in parts(cases):
+        measure(part, [*options, "/out", str(repetitions)], its, records, arguments.timeout, number)
+        measured += part
         if not arguments.against_itself:
-            plan.write_text(json.dumps([cases, repetitions]), encoding="utf-8")
-    return report(records, cases, repetitions, its, arguments.write_docs, arguments.out, arguments.quick)
+            plan.write_text(json.dumps([measured, repetitions]), encoding="utf-8")
+        status = show(measured, repetitions)
+    return status
 
 
 if __name__ == "__main__":
