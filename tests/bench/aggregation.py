@@ -35,7 +35,9 @@ FIGURES = [AGGREGATION]
 SIZE = 256 * MIB
 # Until regions are as many as they are going to be.
 SETTLE = 0.2
+# Looked at, and more where there are few regions.
 SAMPLES = 30
+ALL_SAMPLES = 10_000
 PAGE = 4096
 QUOTA = {"bytes": PAGE, "reset_interval_ms": 5, "weights/nr_accesses_permil": 500, "weights/age_permil": 500}
 
@@ -102,7 +104,7 @@ class Session(Monitored):
     def use(self, damon: Damon, kdamond: Kdamond) -> float:
         """Instructions of a sample."""
         time.sleep(SETTLE)
-        used = cost.over_samples(kdamond.pid, SAMPLES, self.case.sample_us)
+        used = cost.over_samples(kdamond.pid, max(SAMPLES, ALL_SAMPLES // self.case.regions), self.case.sample_us)
         damon.reset()
         return used.instructions / used.sleeps
 
