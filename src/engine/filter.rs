@@ -208,7 +208,8 @@ impl Known {
     }
 
     /// How many of the addresses from `start` up to `end` are not spared.
-    #[inline]
+    // What is seldom called leaves registers to what is not.
+    #[inline(never)]
     pub(crate) fn size_passed(
         &mut self,
         filters: &Filters,
