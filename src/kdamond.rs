@@ -25,6 +25,7 @@ mod walk;
 
 pub use handle::Kdamond;
 pub use moment::Moment;
+pub(crate) use params::fitting;
 pub use params::ANY_PAGES;
 pub use registry::Registry;
 pub(crate) use reply::ecanceled;

@@ -56,11 +56,28 @@ mod watermarks;
 pub use kobject::parameters;
 pub use tree::Tree;
 
-use crate::debug;
+use crate::{
+    debug,
+    mm::memcg_id, //
+};
 use kernel::{
     bindings,
     prelude::*, //
 };
+
+/// The number of the memory control group whose path is in a file.
+///
+/// Fails with `EINVAL` if there is none, with `EOPNOTSUPP` if this kernel's groups cannot be looked
+/// at, and with `ENOMEM`.
+fn known_memcg(path: &[u8], file: &str) -> Result<u64> {
+    memcg_id(path).map_err(|err| match err {
+        ENODEV => unsupported(file),
+        err => {
+            debug!("{file}: no memory control group of this path was found");
+            err
+        }
+    })
+}
 
 /// The error for a parameter that cannot be acted upon with this kernel.
 fn unsupported(file: &str) -> Error {

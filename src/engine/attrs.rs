@@ -86,6 +86,21 @@ impl Default for AttrsParams {
     }
 }
 
+impl AttrsParams {
+    /// What of the values does not fit together, in the names of the files, if something does not.
+    pub fn misfit(&self) -> Option<&'static str> {
+        let goal = &self.goal;
+        let tunable = goal.min_sample_us <= self.sample && self.sample <= goal.max_sample_us;
+        if goal.aggrs != 0 && !tunable {
+            return Some("sample_us is not between min_sample_us and max_sample_us");
+        }
+        if self.min_nr_regions < 3 || self.min_nr_regions > self.max_nr_regions {
+            return Some("nr_regions/min is below 3 or above nr_regions/max");
+        }
+        (self.sample > self.aggr).then_some("sample_us is above aggr_us")
+    }
+}
+
 /// Monitoring attributes that fit together.
 ///
 /// # Invariants
@@ -103,15 +118,7 @@ impl TryFrom<AttrsParams> for Attrs {
 
     /// `EINVAL` for values that do not fit together.
     fn try_from(params: AttrsParams) -> Result<Self> {
-        let goal = &params.goal;
-        let tunable = goal.min_sample_us <= params.sample && params.sample <= goal.max_sample_us;
-        if goal.aggrs != 0 && !tunable {
-            return Err(EINVAL);
-        }
-        if params.min_nr_regions < 3 || params.min_nr_regions > params.max_nr_regions {
-            return Err(EINVAL);
-        }
-        if params.sample > params.aggr {
+        if params.misfit().is_some() {
             return Err(EINVAL);
         }
         Ok(Self {

@@ -10,13 +10,17 @@ use crate::{
     engine::{
         AccessPattern,
         AddrRange,
+        Attrs,
         AttrsParams,
         MinMax,
         Probes,
         SchemeParams,
         TargetParams, //
     },
-    mm::system_ram,
+    mm::{
+        log::Because,
+        system_ram, //
+    },
     ops::{
         AnyOps,
         OpsId,
@@ -59,7 +63,7 @@ impl Params {
     pub fn in_units(ops: OpsId, addr_unit: u64, attrs: AttrsParams) -> Result<Self> {
         Ok(Self {
             ops: AnyOps::new(ops, addr_unit)?,
-            attrs: attrs.try_into()?,
+            attrs: fitting(attrs)?,
             probes: Probes::default(),
             pause: false,
             targets: KVec::new(),
@@ -95,6 +99,11 @@ impl Params {
         self.schemes = with(self.schemes, scheme)?;
         Ok(self)
     }
+}
+
+/// Attributes that fit together. Fails with `EINVAL`, and tells the debug log what does not.
+pub(crate) fn fitting(attrs: AttrsParams) -> Result<Attrs> {
+    Attrs::try_from(attrs).because(attrs.misfit().unwrap_or_default())
 }
 
 impl Kdamond {

@@ -6,7 +6,10 @@
 //! wrong with a user's input has to be found out on any kernel, and must not fill anybody's log.
 
 use crate::bindings;
-use kernel::fmt;
+use kernel::{
+    fmt,
+    prelude::*, //
+};
 
 /// A line of text; what is longer is cut off.
 struct Line {
@@ -39,6 +42,21 @@ pub(crate) fn debug(message: fmt::Arguments<'_>) {
     if fmt::Write::write_fmt(&mut line, message).is_ok() {
         // SAFETY: May be called in any context. Reads no more than the array, and it is that long.
         unsafe { bindings::damon_rs_debug(line.text.as_ptr()) };
+    }
+}
+
+/// What can fail, and then for a reason that the error alone does not tell.
+pub(crate) trait Because {
+    /// Writes the reason as a debug message if it has failed.
+    fn because(self, reason: &str) -> Self;
+}
+
+impl<T> Because for Result<T> {
+    fn because(self, reason: &str) -> Self {
+        if self.is_err() {
+            debug(fmt!("{reason}"));
+        }
+        self
     }
 }
 

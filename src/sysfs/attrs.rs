@@ -20,11 +20,14 @@ use super::{
         Range, //
     },
 };
-use crate::engine::{
-    self,
-    AttrsParams,
-    IntervalsGoal,
-    Micros, //
+use crate::{
+    engine::{
+        self,
+        AttrsParams,
+        IntervalsGoal,
+        Micros, //
+    },
+    kdamond::fitting,
 };
 use kernel::{
     prelude::*,
@@ -60,7 +63,7 @@ impl Attrs {
         self.probes.params()
     }
 
-    /// The attributes that are asked for. Fails as [`engine::Attrs::try_from`] does.
+    /// The attributes that are asked for. Fails as [`fitting`] does.
     pub(super) fn params(&self) -> Result<engine::Attrs> {
         let intervals = &self.intervals;
         let params = AttrsParams {
@@ -71,7 +74,7 @@ impl Attrs {
             min_nr_regions: self.nr_regions.min.get(),
             max_nr_regions: self.nr_regions.max.get(),
         };
-        engine::Attrs::try_from(params)
+        fitting(params)
     }
 
     /// Takes over the intervals that a kdamond has.

@@ -3,6 +3,7 @@
 //! `schemes/<S>/{core_filters,ops_filters,filters}/`: what memory an action is to spare.
 
 use super::{
+    known_memcg,
     kobject::{
         files,
         Directory,
@@ -16,7 +17,6 @@ use super::{
         Entry,
         List, //
     },
-    unsupported,
     values::{
         Number,
         Switch,
@@ -32,7 +32,7 @@ use crate::{
         FilterKind,
         MinMax, //
     },
-    mm::memcg_id,
+    mm::log::Because,
 };
 use kernel::{
     alloc::flags::__GFP_NOWARN,
@@ -162,15 +162,20 @@ impl Filter {
         let kind = match self.kind.kind.get()? {
             Kind::Anon => FilterKind::Anon,
             Kind::Active => FilterKind::Active,
-            Kind::Memcg => FilterKind::Memcg(known_memcg(&self.memcg_path.get()?)?),
+            Kind::Memcg => FilterKind::Memcg(known_memcg(
+                &self.memcg_path.get()?,
+                "filters/<F>/memcg_path",
+            )?),
             Kind::Young => FilterKind::Young,
             Kind::HugepageSize => {
-                let (min, max) = ordered(self.min.get(), self.max.get())?;
+                let (min, max) = ordered(self.min.get(), self.max.get())
+                    .because("filters/<F>: max is below min")?;
                 FilterKind::HugepageSize(MinMax { min, max })
             }
             Kind::Unmapped => FilterKind::Unmapped,
             Kind::Addr => {
-                let (start, end) = ordered(self.addr_start.get(), self.addr_end.get())?;
+                let (start, end) = ordered(self.addr_start.get(), self.addr_end.get())
+                    .because("filters/<F>: addr_end is below addr_start")?;
                 FilterKind::Addr(AddrRange { start, end })
             }
             // A number below zero is no target's, as is one that is too large.
@@ -192,14 +197,6 @@ fn ordered(start: u64, end: u64) -> Result<(u64, u64)> {
         true => Ok((start, end)),
         false => Err(EINVAL),
     }
-}
-
-/// The number of the memory control group with this path. Fails as [`params`] does.
-pub(super) fn known_memcg(path: &[u8]) -> Result<u64> {
-    memcg_id(path).map_err(|err| match err {
-        ENODEV => unsupported("schemes/<S>/{*filters/<F>/memcg_,quotas/goals/<G>/}path"),
-        err => err,
-    })
 }
 
 impl Directory for Filter {

@@ -18,6 +18,7 @@
 pub mod parameters;
 mod text;
 
+use text::c_str;
 pub(super) use text::{
     bytes,
     Input,
@@ -25,6 +26,10 @@ pub(super) use text::{
     Page, //
 };
 
+use crate::{
+    debug,
+    kdamond::ecanceled, //
+};
 use core::{
     cell::UnsafeCell,
     marker::PhantomData,
@@ -370,9 +375,36 @@ unsafe extern "C" fn store<T: Directory>(
         let stored = (file.value)(data).store(&Input::new(text, place));
         stored.map_err(|err| {
             let err = file.error.unwrap_or(err);
-            crate::debug!("{}: refused, error {}", file.name, err.to_errno());
+            refused(place, file.name, text, err);
             err
         })?;
         Ok(isize::try_from(count)?)
     })
+}
+
+/// Tells the debug log what was refused, and why as far as the error tells.
+fn refused(place: Place<'_>, file: &CStr, text: &CStr, err: Error) {
+    // SAFETY: By the type invariants the kobject has been added, so that it and all above have names.
+    let path = unsafe { bindings::kobject_get_path(place.0.as_ptr(), bindings::GFP_KERNEL) };
+    // SAFETY: The function returns a C string that is ours.
+    let known = NonNull::new(path).and_then(|path| unsafe { c_str(path) });
+    let (dir, errno, reason) = (known.unwrap_or(c"?"), err.to_errno(), reason(err));
+    debug!("{dir}/{file}: refused with error {errno}, {reason}: {text:?}");
+    // SAFETY: The string was allocated by `kmalloc`, if at all, and is not used any more.
+    unsafe { bindings::kfree(path.cast()) };
+}
+
+/// What an error means for who writes to a file.
+fn reason(err: Error) -> &'static str {
+    match err {
+        EINVAL => "not what it takes, or not as other files are",
+        ERANGE => "too large",
+        EBUSY => "a kdamond runs or is being started, or directories are being changed",
+        EPERM => "it has ended",
+        EINTR => "interrupted by a signal",
+        ENOMEM => "no memory, or more than there can be",
+        ENODEV => "it is being removed",
+        err if err == ecanceled() => "it has ended, is paused, or lets all schemes rest",
+        _ => "as the message before this one says",
+    }
 }

@@ -3,6 +3,7 @@
 //! `probes/`: attributes of pages to look at while monitoring.
 
 use super::{
+    known_memcg,
     kobject::{
         files,
         Dir,
@@ -14,7 +15,6 @@ use super::{
         Entry,
         List, //
     },
-    unsupported,
     values::{
         Number,
         Switch,
@@ -23,13 +23,10 @@ use super::{
         Words, //
     },
 };
-use crate::{
-    engine::{
-        self,
-        Attribute,
-        ProbeFilter, //
-    },
-    mm::memcg_id,
+use crate::engine::{
+    self,
+    Attribute,
+    ProbeFilter, //
 };
 use kernel::{
     alloc::flags::__GFP_NOWARN,
@@ -127,13 +124,10 @@ impl Filter {
     fn params(&self) -> Result<ProbeFilter> {
         let attribute = match self.kind.get()? {
             Kind::Anon => Attribute::Anon,
-            Kind::Memcg => {
-                let id = memcg_id(&self.path.get()?).map_err(|err| match err {
-                    ENODEV => unsupported("probes/<P>/filters/<F>/path"),
-                    err => err,
-                })?;
-                Attribute::Memcg(id)
-            }
+            Kind::Memcg => Attribute::Memcg(known_memcg(
+                &self.path.get()?,
+                "probes/<P>/filters/<F>/path",
+            )?),
         };
         Ok(ProbeFilter {
             attribute,

@@ -3,7 +3,7 @@
 //! `schemes/<S>/quotas/`: how much an action may do.
 
 use super::{
-    filters::known_memcg,
+    known_memcg,
     kobject::{
         files,
         Dir,
@@ -194,7 +194,7 @@ impl Goal {
             return Ok(None);
         }
         let nid = self.nid.get();
-        let memcg = || known_memcg(&self.path.get()?);
+        let memcg = || known_memcg(&self.path.get()?, "quotas/goals/<G>/path");
         let metric = match self.target_metric.get()? {
             Metric::UserInput => GoalMetric::UserInput(self.current_value.get()),
             Metric::SomeMemPsiUs => GoalMetric::SomeMemPsiUs,

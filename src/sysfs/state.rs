@@ -27,7 +27,8 @@ use crate::{
         Context,
         Kdamond,
         Params, //
-    }, //
+    },
+    mm::log::Because,
 };
 use kernel::{
     new_mutex,
@@ -135,7 +136,8 @@ impl State {
 
     fn run(&self, command: Command) -> Result {
         if command != Command::Off {
-            self.contexts.only()?;
+            let context = self.contexts.only();
+            context.because("contexts/nr_contexts: there is no context")?;
         }
         match command {
             Command::On => self.on(),
@@ -160,7 +162,8 @@ impl State {
             return Err(EBUSY);
         }
         self.started.store(false, Relaxed);
-        self.kdamond.start(self.params()?)?;
+        let started = self.kdamond.start(self.params()?);
+        started.because("state: no thread, or regions and goals do not fit the operations")?;
         self.started.store(true, Relaxed);
         match self.kdamond.call_repeatedly(self.refresh()) {
             Err(ENOMEM) => {
@@ -184,7 +187,7 @@ impl State {
     fn kdamond(&self) -> Result<&Kdamond> {
         match self.started.load(Relaxed) {
             true => Ok(&self.kdamond),
-            false => Err(EINVAL),
+            false => Err(EINVAL).because("state: the kdamond was never on, or not with success"),
         }
     }
 
@@ -200,7 +203,8 @@ impl State {
             return Err(ecanceled());
         }
         let params = self.params()?;
-        kdamond.commit(params)
+        let committed = kdamond.commit(params);
+        committed.because("state: targets, regions or goals do not fit what runs, or it has ended")
     }
 
     fn commit_quota_goals(&self) -> Result {

@@ -24,7 +24,10 @@ use crate::{
         AddrRange,
         TargetParams, //
     },
-    mm::Pid,
+    mm::{
+        log::Because,
+        Pid, //
+    },
     ops::{
         OpsId,
         Space, //
@@ -46,7 +49,7 @@ impl Targets {
     pub(super) fn params(&self, ops: OpsId) -> Result<KVec<TargetParams<Space>>> {
         let targets = &self.dirs;
         if ops == OpsId::Paddr && targets.len() > 1 {
-            return Err(EINVAL);
+            return Err(EINVAL).because("targets/nr_targets: there is one physical memory only");
         }
         let mut params = KVec::with_capacity(targets.len(), GFP_KERNEL | __GFP_NOWARN)?;
         for target in targets.iter() {
@@ -94,7 +97,8 @@ impl Target {
     fn params(&self, ops: OpsId) -> Result<TargetParams<Space>> {
         let space = match ops {
             OpsId::Vaddr | OpsId::Fvaddr => {
-                Space::Process(Pid::find(self.pid.get()).ok_or(EINVAL)?)
+                let found = Pid::find(self.pid.get()).ok_or(EINVAL);
+                Space::Process(found.because("targets/<T>/pid_target: there is no such process")?)
             }
             OpsId::Paddr => Space::Physical,
             OpsId::Own => return Err(EINVAL),
@@ -116,7 +120,8 @@ impl Regions {
         let mut ranges = KVec::with_capacity(regions.len(), GFP_KERNEL | __GFP_NOWARN)?;
         let mut covered = 0;
         for region in regions.iter() {
-            let range = follow(covered, region.start.get(), region.end.get())?;
+            let range = follow(covered, region.start.get(), region.end.get())
+                .because("targets/<T>/regions/<R>: not in ascending order")?;
             covered = range.end;
             ranges.push_within_capacity(range)?;
         }

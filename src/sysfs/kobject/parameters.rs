@@ -13,16 +13,23 @@
 //!
 //! C header: [`include/linux/moduleparam.h`](srctree/include/linux/moduleparam.h)
 
+use super::text::c_str;
 pub use super::text::{
     Integer,
     Page, //
 };
-use crate::kdamond::Kdamond;
+use crate::{
+    debug,
+    kdamond::Kdamond, //
+};
 use core::{
     cell::UnsafeCell,
     ffi::c_void,
     marker::PhantomData,
-    ptr, //
+    ptr::{
+        self,
+        NonNull, //
+    }, //
 };
 use kernel::{
     bindings as c,
@@ -349,18 +356,18 @@ impl<P: Parameter> Calls<P> {
     /// held.
     unsafe extern "C" fn set(text: *const c_char, param: *const c::kernel_param) -> c_int {
         from_result(|| {
-            if text.is_null() {
-                return Err(EINVAL);
-            }
+            let text = NonNull::new(text.cast_mut()).ok_or(EINVAL)?;
             // SAFETY: The kernel hands over a C string.
-            let len = unsafe { c::strlen(text) };
-            // SAFETY: It is that long, with the NUL behind it.
-            let text = unsafe { core::slice::from_raw_parts(text, len.saturating_add(1)) };
-            // `CStr::from_char_ptr` adds without a look at the sum.
-            let text = CStr::from_bytes_until_nul(text).map_err(|_| EINVAL)?;
+            let text = unsafe { c_str(text) }.ok_or(EINVAL)?;
             // SAFETY: By the requirements of this function.
             let (parameter, mut held) = unsafe { Self::of(param) };
-            parameter.store(text, &mut held)?;
+            parameter.store(text, &mut held).inspect_err(|err| {
+                // SAFETY: As above. The name is a C string of the module's.
+                let name =
+                    unsafe { NonNull::new((*param).name.cast_mut()).and_then(|its| c_str(its)) };
+                let (name, errno) = (name.unwrap_or(c"?"), err.to_errno());
+                debug!("parameter {name}: refused with error {errno}: {text:?}");
+            })?;
             Ok(0)
         })
     }

@@ -6,7 +6,10 @@
 //! and refused.
 
 use super::Place;
-use core::fmt;
+use core::{
+    fmt,
+    ptr::NonNull, //
+};
 use kernel::{
     bindings,
     error::to_result,
@@ -133,6 +136,22 @@ impl<'a> Input<'a> {
     pub(in crate::sysfs) fn is(&self, word: &CStr) -> bool {
         same_word(self.text, word)
     }
+}
+
+/// The C string at a place. `None` does not happen.
+///
+/// `CStr::from_char_ptr` adds without a look at the sum.
+///
+/// # Safety
+///
+/// There must be a C string, for all of `'a`, that nobody changes.
+pub(super) unsafe fn c_str<'a>(text: NonNull<c_char>) -> Option<&'a CStr> {
+    // SAFETY: The caller promises that it is a C string.
+    let len = unsafe { bindings::strlen(text.as_ptr()) };
+    // SAFETY: It is that long, with the NUL behind it.
+    let text =
+        unsafe { core::slice::from_raw_parts(text.as_ptr().cast::<u8>(), len.saturating_add(1)) };
+    CStr::from_bytes_until_nul(text).ok()
 }
 
 /// The bytes of a C string, without the NUL.
