@@ -156,21 +156,20 @@ impl Mappings<'_> {
                 self.lock = unsafe { MappingLock::take(locked, calls) };
             }
         }
-        let mut unknown = KnownDirectory::none();
-        let (rmap_walk, directory) = match &mut self.lock {
-            Some(lock) => (calls.rmap_walk_locked, lock.directory()),
-            None => (calls.rmap_walk, &mut unknown),
+        let rmap_walk = match self.lock {
+            Some(_) => calls.rmap_walk_locked,
+            None => calls.rmap_walk,
         };
+        // The tables of hugetlb are others, and a walk that takes locks by itself may take several,
+        // one after the other.
+        let known = self.lock.as_mut().and_then(|lock| {
+            let memory = Memory::of(folio.as_ptr(), size, &self.map.frames)?;
+            Some((memory, lock.directory()))
+        });
         let mut walk = Walk {
             calls,
-            // The tables of hugetlb are others.
-            memory: if hugetlb {
-                None
-            } else {
-                Memory::of(folio.as_ptr(), size, &self.map.frames)
-            },
+            known,
             size,
-            directory,
             has_area: false,
             visitor,
         };
@@ -291,12 +290,11 @@ impl Mapping<'_> {
 /// What the kernel hands back to us for each area that maps a folio.
 struct Walk<'a, V> {
     calls: &'static symbols::ReverseMapping,
-    /// `None` if only the kernel's function can tell where it is mapped.
-    memory: Option<Memory<'a>>,
+    /// The folio's memory, and what is known since the lock of the reverse mapping was taken, which is
+    /// held all the time. `None` if only the kernel's function can tell where it is mapped.
+    known: Option<(Memory<'a>, &'a mut KnownDirectory)>,
     /// How many bytes the folio has.
     size: usize,
-    /// Known since the lock of the reverse mapping was taken, if at all.
-    directory: &'a mut KnownDirectory,
     /// Whether an area was shown to us.
     has_area: bool,
     visitor: &'a mut V,
@@ -325,7 +323,7 @@ impl<V: Visitor> Walk<'_, V> {
         let mm = unsafe { (*vma).vm_mm };
         // SAFETY: As above; and nobody adds the first notifier while the lock is held.
         let notifiers = unsafe { Notifiers::of(mm) };
-        if let Some(memory) = walk.memory {
+        if let Some((memory, directory)) = &mut walk.known {
             // SAFETY: As above; whoever changes what an area is takes the lock for writing.
             let end = unsafe { (*vma).__bindgen_anon_1.__bindgen_anon_1.vm_end };
             let end = addr.saturating_add(walk.size).min(end);
@@ -341,8 +339,9 @@ impl<V: Visitor> Walk<'_, V> {
                 walk.visitor.visit(&mapping) && !(walk.size == PAGE_SIZE && mapping.is_only_one())
             };
             // SAFETY: The area is in the reverse mapping, whose lock is held, and it is not one of
-            // hugetlbfs: the folio is not. The directory was found under that lock.
-            match unsafe { memory.entries(mm, addr, end, walk.directory, see) } {
+            // hugetlbfs: the folio is not. The directory was found under that lock, which `walk` of
+            // `Mappings` has taken.
+            match unsafe { memory.entries(mm, addr, end, directory, see) } {
                 Seen::All => return true,
                 Seen::Enough => return false,
                 // Those that were shown may well be shown again.
