@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""Finds unsafe code outside the places that own it, and unsafe blocks that nobody has justified."""
+"""Finds unsafe code outside the places that own it, unsafe blocks that nobody has justified, and addresses made into functions.
+
+Functions that the kernel does not export are called as src/mm/calls.h says, never by their address.
+"""
 
 import argparse
 import re
@@ -44,6 +47,8 @@ def audit(path: Path) -> tuple[list[str], int]:
         if TESTS.match(line):
             break
         code = without_strings(line)
+        if re.search(r"\btransmute(_copy)?\b", code):
+            complaints.append(f"{name}:{number + 1}: what an address is made into may not be called, see src/mm/calls.h: {line.strip()}")
         if not re.search(r"\bunsafe\b", code) or re.search(r"unsafe_code|unsafe_op", code):
             continue
         if not OWNERS.match(name):

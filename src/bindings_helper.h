@@ -15,8 +15,8 @@
 #include <linux/version.h>
 
 #include "debugfs/file.h"
+#include "mm/calls.h"
 #include "mm/helpers.h"
-#include "mm/unexported.h"
 #include "trace/log.h"
 #include "trace/region.h"
 

@@ -64,7 +64,7 @@ pub(crate) fn advise(mm: &MmWithUser, start: usize, len: usize, advice: Advice) 
     };
     // SAFETY: The address space has users as long as it is borrowed, and need not be that of the
     // current thread for any of the six. The function checks the range. Its locks are not held.
-    unsafe { (calls.do_madvise)(mm.as_raw(), start, len, advice.behavior()) == 0 }
+    unsafe { calls.do_madvise(mm.as_raw(), start, len, advice.behavior()) == 0 }
 }
 
 /// Nothing that the kernel could be advised with.

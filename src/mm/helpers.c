@@ -171,14 +171,9 @@ u64 damon_rs_helper_folio_memcg_id(struct folio *folio)
 	return mem_cgroup_id(folio_memcg_check(folio));
 }
 
-/* lruvec_page_state() is not exported; `state` is where it is. */
-unsigned long damon_rs_helper_lruvec_pages(struct mem_cgroup *memcg, int nid,
-					   unsigned long (*state)(struct lruvec *lruvec, enum node_stat_item item))
+struct lruvec *damon_rs_helper_mem_cgroup_lruvec(struct mem_cgroup *memcg, int nid)
 {
-	struct lruvec *lruvec = mem_cgroup_lruvec(memcg, NODE_DATA(nid));
-
-	return state(lruvec, NR_ACTIVE_ANON) + state(lruvec, NR_INACTIVE_ANON) +
-	       state(lruvec, NR_ACTIVE_FILE) + state(lruvec, NR_INACTIVE_FILE);
+	return mem_cgroup_lruvec(memcg, NODE_DATA(nid));
 }
 
 u64 damon_rs_helper_mem_cgroup_id(struct mem_cgroup *memcg)

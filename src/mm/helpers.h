@@ -54,8 +54,7 @@ struct page *damon_rs_helper_pfn_to_online_page(unsigned long pfn);
 #ifdef CONFIG_MEMCG
 u64 damon_rs_helper_folio_memcg_id(struct folio *folio);
 u64 damon_rs_helper_mem_cgroup_id(struct mem_cgroup *memcg);
-unsigned long damon_rs_helper_lruvec_pages(struct mem_cgroup *memcg, int nid,
-					   unsigned long (*state)(struct lruvec *lruvec, enum node_stat_item item));
+struct lruvec *damon_rs_helper_mem_cgroup_lruvec(struct mem_cgroup *memcg, int nid);
 bool damon_rs_helper_mem_cgroup_online(struct mem_cgroup *memcg);
 int damon_rs_helper_mem_cgroup_path(struct mem_cgroup *memcg, char *buf, size_t size);
 void damon_rs_helper_mem_cgroup_put(struct mem_cgroup *memcg);

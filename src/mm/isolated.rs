@@ -53,7 +53,7 @@ impl Isolated {
         let folio = NonNull::new(folio)?;
         // SAFETY: The caller promises that the folio is referenced and no such lock is held.
         // Does not sleep.
-        let isolated = unsafe { (calls.folio_isolate_lru)(folio.as_ptr()) };
+        let isolated = unsafe { calls.folio_isolate_lru(folio.as_ptr()) };
         // INVARIANT: The function has taken it off its list, and a reference for that. Only then is
         // there a value: dropping one puts the folio back.
         isolated.then(|| Self { calls, folio })
@@ -74,7 +74,7 @@ impl Drop for Isolated {
     fn drop(&mut self) {
         // SAFETY: By the type invariants the folio is isolated, and we own the reference that the
         // function drops.
-        unsafe { (self.calls.folio_putback_lru)(self.folio.as_ptr()) };
+        unsafe { self.calls.folio_putback_lru(self.folio.as_ptr()) };
     }
 }
 

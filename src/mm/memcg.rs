@@ -101,7 +101,7 @@ mod groups {
             let (root, cookie) = (core::ptr::null_mut(), core::ptr::null_mut());
             // SAFETY: May be called in any context that may sleep. By the type invariants the
             // reference to the current group is ours to give.
-            let next = unsafe { (self.calls.mem_cgroup_iter)(root, self.current, cookie) };
+            let next = unsafe { self.calls.mem_cgroup_iter(root, self.current, cookie) };
             // INVARIANT: The next one's is handed to us.
             self.current = next;
             !next.is_null()
@@ -149,7 +149,7 @@ mod groups {
                 let null = core::ptr::null_mut();
                 // SAFETY: By the type invariants we own the iterator's reference, and this value is
                 // gone afterwards.
-                unsafe { (self.calls.mem_cgroup_iter_break)(null, self.current) };
+                unsafe { self.calls.mem_cgroup_iter_break(null, self.current) };
             }
         }
     }

@@ -95,6 +95,15 @@ pub(crate) fn node_memcg_free_bp(nid: i32, memcg: u64) -> u64 {
     })
 }
 
+/// The lists that a goal on the memory of a group counts.
+#[cfg(CONFIG_MEMCG)]
+const LISTS: [c::node_stat_item; 4] = [
+    c::node_stat_item_NR_ACTIVE_ANON,
+    c::node_stat_item_NR_INACTIVE_ANON,
+    c::node_stat_item_NR_ACTIVE_FILE,
+    c::node_stat_item_NR_INACTIVE_FILE,
+];
+
 /// Pages on the lists of a group on a node, and those that the node has.
 #[cfg(CONFIG_MEMCG)]
 fn node_memcg(nid: i32, memcg: u64) -> Option<(usize, usize)> {
@@ -102,16 +111,18 @@ fn node_memcg(nid: i32, memcg: u64) -> Option<(usize, usize)> {
     let all = node_memory(nid)?.all;
     let calls = symbols::memcg_usage()?;
     // SAFETY: Any number may be asked for. We may sleep.
-    let group = unsafe { (calls.mem_cgroup_get_from_id)(memcg) };
+    let group = unsafe { calls.mem_cgroup_get_from_id(memcg) };
     if group.is_null() {
         return None;
     }
     // SAFETY: The group is valid as long as we have the reference that the first function has
     // returned, and the node exists. We may sleep.
     let used = unsafe {
-        (calls.mem_cgroup_flush_stats)(group);
-        let used =
-            bindings::damon_rs_helper_lruvec_pages(group, node, Some(calls.lruvec_page_state));
+        calls.mem_cgroup_flush_stats(group);
+        let lruvec = bindings::damon_rs_helper_mem_cgroup_lruvec(group, node);
+        let used = LISTS.iter().fold(0, |sum: usize, list| {
+            sum.saturating_add(calls.lruvec_page_state(lruvec, *list))
+        });
         bindings::damon_rs_helper_mem_cgroup_put(group);
         used
     };

@@ -105,7 +105,7 @@ impl MigrationList {
             // and takes care of the rest. It calls back only before it returns.
             unsafe {
                 self.folios.as_list(|list| {
-                    (self.calls.migrate_pages)(
+                    self.calls.migrate_pages(
                         list,
                         Some(allocate),
                         None,

@@ -60,7 +60,7 @@ impl Notifiers {
             None => false,
             // SAFETY: The mm is valid and has notifiers by the type invariants. They are made to be
             // called under locks of the page table.
-            Some((calls, mm)) => unsafe { (calls.__mmu_notifier_test_young)(mm, addr) },
+            Some((calls, mm)) => unsafe { calls.__mmu_notifier_test_young(mm, addr) },
         }
     }
 
@@ -72,7 +72,7 @@ impl Notifiers {
             None => false,
             // SAFETY: As in `test_young`.
             Some((calls, mm)) => unsafe {
-                (calls.__mmu_notifier_clear_young)(mm, start, start.saturating_add(size))
+                calls.__mmu_notifier_clear_young(mm, start, start.saturating_add(size))
             },
         }
     }

@@ -60,7 +60,7 @@ impl ReclaimList {
         // SAFETY: The function frees folios or puts them back, all of them, and forgets the list.
         unsafe {
             self.folios.as_list(|list| {
-                pages = (self.calls.reclaim_pages)(list);
+                pages = self.calls.reclaim_pages(list);
             });
         }
         // CAST: Both have 64 bits.
@@ -83,12 +83,12 @@ impl Priority {
     /// It may go through a batch of the processor's, and so be effective some folios later.
     pub(crate) fn raise(self, folio: &Folio) {
         // SAFETY: The folio is valid, with a reference. We hold no lock.
-        unsafe { (self.0.folio_activate)(folio.as_ptr()) };
+        unsafe { self.0.folio_activate(folio.as_ptr()) };
     }
 
     /// Has a folio looked at early, in the same way.
     pub(crate) fn lower(self, folio: &Folio) {
         // SAFETY: As in `raise`.
-        unsafe { (self.0.folio_deactivate)(folio.as_ptr()) };
+        unsafe { self.0.folio_deactivate(folio.as_ptr()) };
     }
 }

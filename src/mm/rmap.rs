@@ -156,10 +156,7 @@ impl Mappings<'_> {
                 self.lock = unsafe { MappingLock::take(locked, calls) };
             }
         }
-        let rmap_walk = match self.lock {
-            Some(_) => calls.rmap_walk_locked,
-            None => calls.rmap_walk,
-        };
+        let is_locked = self.lock.is_some();
         // The tables of hugetlb are others, and a walk that takes locks by itself may take several,
         // one after the other.
         let known = self.lock.as_mut().and_then(|lock| {
@@ -182,13 +179,18 @@ impl Mappings<'_> {
             rmap_one: Some(Walk::<V>::one),
             done: None,
             // Others than the default function, this does not rely on `mmap_lock`.
-            anon_lock: Some(calls.folio_lock_anon_vma_read),
+            anon_lock: Some(bindings::damon_rs_call_folio_lock_anon_vma_read),
             invalid_vma: None,
         };
         // SAFETY: The folio is user memory, referenced and locked. `one` is called back with a
         // pointer to `walk`, before this returns. We are in a thread that may sleep, and hold no lock
         // but the folio's and, if it is the one that wants it held, that of what it belongs to.
-        unsafe { rmap_walk(folio.as_ptr(), &mut control) };
+        unsafe {
+            match is_locked {
+                true => calls.rmap_walk_locked(folio.as_ptr(), &mut control),
+                false => calls.rmap_walk(folio.as_ptr(), &mut control),
+            }
+        };
         let has_area = walk.has_area;
         if !has_area || self.lock.as_ref().is_some_and(MappingLock::is_contended) {
             self.lock = None;
@@ -427,7 +429,7 @@ impl Place<'_> {
     #[inline]
     fn next(&mut self) -> Option<(EntryWord, usize, usize)> {
         // SAFETY: By the type invariants the walk may go on.
-        self.found = unsafe { (self.calls.page_vma_mapped_walk)(&mut self.walk) };
+        self.found = unsafe { self.calls.page_vma_mapped_walk(&mut self.walk) };
         if !self.found {
             return None;
         }

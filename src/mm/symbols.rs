@@ -9,6 +9,10 @@
 //! The type of each symbol is what the kernel's own header declares: [`features`] has the compiler
 //! compare the two.
 //!
+//! A function is not called by its address, but by a static call (`calls.h`): what the kernel itself
+//! never calls by address has no mark that this is allowed, which is fatal where the processor looks
+//! for one (IBT).
+//!
 //! `kallsyms_lookup_name()` finds them. It is not exported either, but the address of any function
 //! is known to who registers a kprobe on it.
 //!
@@ -29,6 +33,7 @@ use kernel::{
         c_ulong, //
     },
     fmt,
+    macros::paste,
     prelude::*,
     str::CStr,
     sync::SetOnce, //
@@ -61,8 +66,8 @@ impl<T> Variable<T> {
 /// Declares features by the symbols that they need.
 ///
 /// A member is a function with its C prototype in Rust's terms, or a variable with its type. That
-/// it is the type of the header's declaration is checked at compile time: the binding of the same
-/// name must fit it.
+/// it is the type of the header's declaration is checked at compile time: the call in `calls.c`, or
+/// the binding of the variable, must fit it.
 macro_rules! features {
     ($(
         $(#[doc = $doc:literal])*
@@ -74,18 +79,18 @@ macro_rules! features {
     )*) => {
         $(
             $(#[doc = $doc])*
+            ///
+            /// # Invariants
+            ///
+            /// The functions were found: calls of them are led to them.
             $(#[cfg($cfg)])?
             pub(crate) struct $feature {
-                $(pub(crate) $fn: unsafe extern "C" fn($($arg_type),*) $(-> $ret)?,)*
                 $(pub(crate) $static: Variable<$static_type>,)*
+                _found: (),
             }
 
             $(#[cfg($cfg)])?
             const _: () = {
-                $(
-                    // The declaration in the header has this very type.
-                    const _: unsafe extern "C" fn($($arg_type),*) $(-> $ret)? = declared::$fn;
-                )*
                 $(
                     const _: fn() -> *mut $static_type = || &raw mut declared::$static;
                 )*
@@ -93,23 +98,33 @@ macro_rules! features {
 
             $(#[cfg($cfg)])?
             impl $feature {
+                $(
+                    /// The function of this name.
+                    ///
+                    /// # Safety
+                    ///
+                    /// What it wants.
+                    #[inline(always)]
+                    // As many as it has.
+                    #[allow(clippy::too_many_arguments)]
+                    pub(crate) unsafe fn $fn(&self, $($arg: $arg_type),*) $(-> $ret)? {
+                        // SAFETY: The caller promises what the function wants, and by the type
+                        // invariants the call leads there.
+                        paste!(unsafe { bindings::[<damon_rs_call_ $fn>]($($arg),*) })
+                    }
+                )*
+
                 fn find(kallsyms: &Kallsyms) -> Result<Self, &'static CStr> {
+                    $(
+                        let name = c_str!(stringify!($fn));
+                        let address = kallsyms.find(name).ok_or(name)?.addr().get();
+                        // SAFETY: This is the entry of the function of that name, and nobody calls it
+                        // meanwhile.
+                        paste!(unsafe { bindings::[<damon_rs_found_ $fn>](address) });
+                    )*
+                    // INVARIANT: All were just found.
                     Ok(Self {
-                        $(
-                            $fn: {
-                                let name = c_str!(stringify!($fn));
-                                let address = kallsyms.find(name).ok_or(name)?;
-                                // SAFETY: This is the entry of the function that the header
-                                // declares, and the declaration has this type: the constant above
-                                // would not compile otherwise.
-                                unsafe {
-                                    core::mem::transmute::<
-                                        NonNull<c_void>,
-                                        unsafe extern "C" fn($($arg_type),*) $(-> $ret)?,
-                                    >(address)
-                                }
-                            },
-                        )*
+                        _found: (),
                         $(
                             $static: {
                                 let name = c_str!(stringify!($static));
@@ -157,9 +172,6 @@ macro_rules! features {
 mod declared {
     pub(super) use crate::bindings::*;
     pub(super) use kernel::bindings::*;
-
-    // Up to Linux 7.2 the kernel crate has it too.
-    pub(super) use crate::bindings::folio_deactivate;
 }
 
 features! {

@@ -36,6 +36,6 @@ pub fn system_ram() -> Option<(u64, u64)> {
     let mut seen = Seen(None);
     let calls = symbols::system_ram()?;
     // SAFETY: `see` is called back with a pointer to `seen`, before this returns.
-    unsafe { (calls.walk_system_ram_res)(0, u64::MAX, (&raw mut seen).cast(), Some(see)) };
+    unsafe { calls.walk_system_ram_res(0, u64::MAX, (&raw mut seen).cast(), Some(see)) };
     seen.0.map(|(first, last)| (first, last.saturating_add(1)))
 }

@@ -43,7 +43,7 @@ impl TablesLock {
     pub(super) unsafe fn new(vma: NonNull<c::vm_area_struct>) -> Option<Self> {
         let calls = symbols::hugetlb()?;
         // SAFETY: The caller promises that this is an area of hugetlbfs that does not go away.
-        unsafe { (calls.hugetlb_vma_lock_read)(vma.as_ptr()) };
+        unsafe { calls.hugetlb_vma_lock_read(vma.as_ptr()) };
         // INVARIANT: We have just taken the lock.
         Some(Self { calls, vma })
     }
@@ -60,7 +60,7 @@ impl TablesLock {
         let start = addr & !size.wrapping_sub(1);
         // SAFETY: By the type invariants tables of the area are not taken away. The address is that
         // of a page of the size that the area has.
-        let entry = unsafe { (self.calls.huge_pte_offset)(mm.as_raw(), start, size) };
+        let entry = unsafe { self.calls.huge_pte_offset(mm.as_raw(), start, size) };
         if entry.is_null() {
             return None;
         }
@@ -74,7 +74,7 @@ impl TablesLock {
 impl Drop for TablesLock {
     fn drop(&mut self) {
         // SAFETY: By the type invariants we own the lock, and this value is gone afterwards.
-        unsafe { (self.calls.hugetlb_vma_unlock_read)(self.vma.as_ptr()) };
+        unsafe { self.calls.hugetlb_vma_unlock_read(self.vma.as_ptr()) };
     }
 }
 

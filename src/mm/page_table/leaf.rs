@@ -71,8 +71,10 @@ impl LeafTable {
                 Upper::Absent => return None,
                 Upper::Table => {
                     // SAFETY: The entry pointed to a table when it was read. Whoever takes that away
-                    // has RCU free it, and its lock, thus no earlier than our guard is dropped. We
-                    // hold no lock of the page table yet.
+                    // has RCU free it, and its lock, thus no earlier than our guard is dropped; but
+                    // for a collapse of anonymous memory, which locks areas and the reverse mapping
+                    // for writing before, which is excluded by either of our locks. We hold no lock
+                    // of the page table yet.
                     let table = unsafe {
                         bindings::damon_rs_helper_pte_table_lock(mm, frames.table(value))
                     };

@@ -26,6 +26,10 @@ use crate::bindings;
 /// its page tables are, before its address space goes and before it lets go of its file. So an area
 /// that was seen in the mapping stays, with all of that, and keeps the mapping too.
 ///
+/// The exception is the stack of a new program: `relocate_vma_down()` frees tables, and only then
+/// makes the area smaller. Under the lock it has made it larger before, so that addresses are counted
+/// from a beginning that is below of all that goes.
+///
 /// # Invariants
 ///
 /// - `semaphore` is that of `mapping`, and this value owns it for reading.
@@ -71,7 +75,7 @@ impl MappingLock {
             // a control structure the lock is waited for. What is locked is there.
             ANON => unsafe {
                 let locked =
-                    (calls.folio_lock_anon_vma_read)(folio.folio().as_ptr(), core::ptr::null_mut());
+                    calls.folio_lock_anon_vma_read(folio.folio().as_ptr(), core::ptr::null_mut());
                 bindings::damon_rs_helper_anon_vma_semaphore(NonNull::new(locked)?.as_ptr())
             },
             0 => {

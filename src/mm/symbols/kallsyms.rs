@@ -9,46 +9,36 @@ use core::{
 
 use kernel::{
     bindings as c,
-    ffi::{
-        c_char,
-        c_ulong, //
-    },
     prelude::*,
     str::CStr, //
 };
 
-/// `kallsyms_lookup_name()`.
-type LookupName = unsafe extern "C" fn(name: *const c_char) -> c_ulong;
-
-// The declaration in the header has this very type.
-const _: LookupName = c::kallsyms_lookup_name;
+use crate::bindings;
 
 /// Access to the kernel's symbol table.
 ///
 /// # Invariants
 ///
-/// This is the entry of `kallsyms_lookup_name()`.
-pub(super) struct Kallsyms(LookupName);
+/// `kallsyms_lookup_name()` was found: calls of it are led there.
+pub(super) struct Kallsyms(());
 
 impl Kallsyms {
     /// Finds `kallsyms_lookup_name()`.
     pub(super) fn locate() -> Result<Self> {
         let inside = probe(c"kallsyms_lookup_name")?;
         let entry = inside.checked_sub(offset(inside)?).ok_or(ENOENT)?;
-        // INVARIANT: `entry` is where the symbol table has the beginning of the function.
-        // SAFETY: As above, and that is not null. The type is that of the declaration.
-        Ok(Self(unsafe {
-            core::mem::transmute::<*const c_void, LookupName>(core::ptr::with_exposed_provenance(
-                entry,
-            ))
-        }))
+        // SAFETY: `entry` is where the symbol table has the beginning of the function. Nobody calls
+        // it meanwhile.
+        unsafe { bindings::damon_rs_found_kallsyms_lookup_name(entry) };
+        // INVARIANT: It was just found.
+        Ok(Self(()))
     }
 
     /// The address of a symbol of the kernel or of a module.
     pub(super) fn find(&self, name: &CStr) -> Option<NonNull<c_void>> {
         // SAFETY: By the type invariants this calls `kallsyms_lookup_name()`, with a C string as it
         // wants.
-        let address = unsafe { (self.0)(name.as_char_ptr()) };
+        let address = unsafe { bindings::damon_rs_call_kallsyms_lookup_name(name.as_char_ptr()) };
         NonNull::new(core::ptr::with_exposed_provenance_mut(address))
     }
 }
@@ -61,8 +51,6 @@ fn probe(symbol: &CStr) -> Result<usize> {
     use core::mem::MaybeUninit;
 
     use kernel::error::to_result;
-
-    use crate::bindings;
 
     // SAFETY: All zeroes is how C code leaves those fields of a `struct kprobe` that it does not
     // care for.
