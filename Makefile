@@ -24,7 +24,7 @@ metadata:
 		echo "$(KDIR) is no kernel build folder: install the headers of the running kernel, or say KDIR=…" >&2; exit 1; }
 	@[ -e $(KDIR)/rust/libkernel.rmeta ] || { \
 		echo "$(KDIR) has no metadata of the kernel's Rust crates (rust/*.rmeta), so no Rust module builds against it." >&2; \
-		echo "For a Debian kernel this adds it:  sudo scripts/kernel.py metadata $(KDIR)" >&2; exit 1; }
+		echo "For a Debian kernel this adds it:  scripts/bootstrap && scripts/kernel.py metadata $(KDIR)    (as root)" >&2; exit 1; }
 
 heatmap:
 	@[ -n "$(PID)" ] || { echo "of which process? make heatmap PID=…" >&2; exit 1; }
@@ -92,4 +92,4 @@ help:
 	@echo 'DAMON_RS_CACHE  where toolchain, kernels and results are kept (~/.cache/damon-rs)'
 	@echo 'DAMON_RS_MIRROR the Debian archive, if not the one of this machine'
 	@echo 'DAMON_RS_SERIES the kernel series (7.2)'
-	@echo 'DAMON_RS_STRESS_SECONDS  how long each part of make stress takes (1800)'
+	@echo 'DAMON_RS_STRESS_SECONDS  how long stress on each kernel, fuzz and failing allocations take in make stress (1800)'

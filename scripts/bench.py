@@ -5,12 +5,13 @@
 
 Both run one after the other, in turn, several times each, in the same boot of the unmodified kernel, at equal settings.
 The virtual machine has one processor and counts instructions (QEMU's icount): an instruction takes a nanosecond of its
-time, so that nothing depends on what else the host does. There are as many of them as the host has processors, among which
-the cases are dealt out.
+time, so that nothing depends on what else the host does. There are as many machines as the host has processors, and 4 GiB of
+memory for each; the cases are dealt out among them.
 
 Prints tables and a verdict, those of the cost as soon as they are there; leaves bench.json and bench.txt. --write-docs puts each group's tables, and a picture of
 them, into Documentation/.
-Exit status: 0 if nothing is worse, or other than it has to be, beyond noise; 2 if something is.
+Exit status: 0 if nothing is worse, or other than it has to be, beyond noise; 2 if something is. With --quick: 0 if all goals are
+met, 2 if one is missed.
 """
 
 import argparse
@@ -151,9 +152,10 @@ def evaluate(folder: Path, name: str, cases: list[str]) -> figures.Results:
     return results
 
 
-def command(name: str) -> str:
+def command(name: str, repetitions: int) -> str:
     """What makes a group's document."""
-    return f"scripts/bench.py {name} --write-docs"
+    options = f"--repetitions {repetitions} " if repetitions != REPETITIONS else ""
+    return f"scripts/bench.py {name} {options}--write-docs"
 
 
 def head(release: str, repetitions: int) -> str:
@@ -167,13 +169,13 @@ def write_document(name: str, results: figures.Results, release: str, repetition
     known = [case for case in group.CASES if case.name in results.compared]
     lines = [
         ".. SPDX-License-Identifier: GPL-2.0",
-        f".. Made by {command(name)}; what is changed by hand is lost.",
+        f".. Made by {command(name, repetitions)}; what is changed by hand is lost.",
         "",
         rule, group.TITLE, rule,
         "",
         "This module and the in-tree DAMON side by side. Made by::",
         "",
-        f"    {command(name)}",
+        f"    {command(name, repetitions)}",
         "",
         head(release, repetitions),
         group.SETTINGS,
@@ -233,7 +235,7 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="print the cases and end")
     parser.add_argument("--series", default=kernel.SERIES)
     parser.add_argument("--timeout", type=float, default=3600, help="seconds that the guest may take (default: %(default)s)")
-    parser.add_argument("--guests", type=int, default=0, help="at once (default: one for each processor; with --quick one)")
+    parser.add_argument("--guests", type=int, default=0, help="at once (default: one for each processor and 4 GiB of memory; with --quick one)")
     parser.add_argument("--out", type=Path, default=OWN / "bench", metavar="DIR", help="gets the results (default: %(default)s)")
     parser.add_argument("--again", action="store_true", help="evaluate what the last run recorded, without a new one")
     parser.add_argument("--against-itself", action="store_true", help="both are the in-tree DAMON: shows what noise alone does")

@@ -3,7 +3,7 @@
 """The guest: a small Debian 13 with Python, pytest, trace-cmd, perf and damo, as an initramfs.
 
 The base is made once. What differs from run to run (modules, tests, the command) is a second archive that the kernel
-unpacks over it, see `overlay`.
+unpacks over it, see `make_initrd` in vm.py.
 """
 
 import argparse

@@ -167,7 +167,7 @@ def main() -> int:
     else:
         argv = arguments.argv[1:] if arguments.argv[:1] == ["--"] else arguments.argv
         if not argv:
-            raise Failure("run what? For example: toolchain.py run -- make KDIR=… clippy")
+            raise Failure("run what? For example: toolchain.py run -- rustc --version")
         line = command(argv, writable=arguments.writable)
         sys.stdout.flush()
         os.execvpe(line[0], line, environment())

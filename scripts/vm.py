@@ -7,7 +7,7 @@ back with --out. The kernel's console goes to a log. What the kernel complains a
 leaks …) is a failure, whatever the command says.
 
 In the guest: /damon-rs/modules (what --module gives), /damon-rs/tests/guest, /damon-rs/{selftests (the kernel's own of DAMON),scripts,Documentation},
-/damon-rs/tests/guest/NAME for each tests/guest/NAME.c, and NAME/NAME for each Rust package NAME there.
+/damon-rs/tests/guest/NAME for each NAME.c below tests/guest, and NAME/NAME for each Rust package and each folder of C files of that name.
 
 exit status: the command's; 124 if it took too long; 125 if the kernel complained or the guest died.
 """

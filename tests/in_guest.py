@@ -148,7 +148,7 @@ def unhurried(kind: str) -> Program:
 
 
 def nodes(kind: str) -> Program:
-    """The guest tests of what takes several nodes. Debian's kernel measures pressure only if it is told to."""
+    """The guest tests of what takes several nodes, and of pressure, which a kernel may be built to measure only if it is told to."""
     command = pytest("test_actions_nodes.py", "test_goals.py::test_pressure")
     return Program("nodes and pressure", kind, command, ("--timeout=2400", "--nodes=2", "--append=psi=1"))
 

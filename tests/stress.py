@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """Load for hours, to be run by hand: `make stress`.
 
-The engine's properties, stress (tests/guest/stress) on one or several kernels, then fuzz, faults, unloading and a day at the default
-intervals. Each prints its seed
-first and what it did last; a failed one prints all that it found. The same seed of the stress gives the same load, not the same timing.
+The engine's properties, stress (tests/guest/stress) on one or several kernels, then fuzz, faults, the guest tests with a search for
+leaks, unloading, and a day at the default intervals. Stress, fuzz and faults print their seed first. All print last what they did, and
+one that failed all that it found. The same seed of the stress gives the same load, not the same timing.
 """
 
 import argparse

@@ -24,7 +24,8 @@ ONCE = 0.05
 RULE = (
     "The noise is the larger of the two ranges (highest less lowest repetition), and never less than the figure's resolution; "
     "of cases that are measured once, because they take long, it is a twentieth of the figure. "
-    "A difference of the medians counts where it is larger than the noise."
+    "A difference of the medians counts where it is larger than the noise. "
+    "A goal is the most that ours is meant to take: as such, as a share of what the in-tree one takes, or of what ours takes in another case."
 )
 
 Verdict = Literal["better", "worse", "same", "differs", "differs, as told", "too few repetitions"]
