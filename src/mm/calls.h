@@ -20,6 +20,7 @@
 #include <linux/rmap.h>
 #include <linux/types.h>
 
+#include "helpers.h"
 #include "unexported.h"
 
 /* Name, result, parameters, and these without types. */
@@ -64,7 +65,7 @@
 #define DAMON_RS_CALLS_MIGRATION(CALL)										\
 	CALL(migrate_pages, int,										\
 	     (struct list_head *l, new_folio_t new, free_folio_t free, unsigned long private, enum migrate_mode mode,	\
-	      int reason, unsigned int *ret_succeeded),								\
+	      damon_rs_migrate_reason reason, unsigned int *ret_succeeded),					\
 	     (l, new, free, private, mode, reason, ret_succeeded))
 #else
 #define DAMON_RS_CALLS_MIGRATION(CALL)
