@@ -402,7 +402,7 @@ fn reason(err: Error) -> &'static str {
         EBUSY => "a kdamond runs or is being started, or directories are being changed",
         EPERM => "it has ended",
         EINTR => "interrupted by a signal",
-        ENOMEM => "no memory, or more than there can be",
+        ENOMEM => "no memory, more than there can be, or a scheme that is not acceptable",
         ENODEV => "it is being removed",
         err if err == ecanceled() => "it has ended, is paused, or lets all schemes rest",
         _ => "as the message before this one says",

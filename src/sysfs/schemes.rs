@@ -48,11 +48,16 @@ use kernel::{
 pub(super) type Schemes = List<Scheme>;
 
 impl Schemes {
-    /// The schemes that are asked for. Fails as their filters and goals do.
+    /// The schemes that are asked for. Fails as their filters and goals do, but with `ENOMEM` for
+    /// what is not acceptable: so does the in-tree DAMON, which tells no more of it here.
     pub(super) fn params(&self) -> Result<KVec<SchemeParams>> {
         let mut params = KVec::with_capacity(self.dirs.len(), GFP_KERNEL | __GFP_NOWARN)?;
         for scheme in self.dirs.iter() {
-            params.push_within_capacity(scheme.params()?)?;
+            let its = scheme.params().map_err(|err| match err {
+                EINVAL => ENOMEM,
+                err => err,
+            })?;
+            params.push_within_capacity(its)?;
         }
         Ok(params)
     }

@@ -318,6 +318,43 @@ def on_with_pattern(damon: Damon) -> list[str]:
     return answers
 
 
+BAD_SCHEMES: dict[str, dict[str, object]] = {
+    "range that ends before it starts": {"filters/nr_filters": 1, "filters/0/type": "addr", "filters/0/addr_start": 2, "filters/0/addr_end": 1},
+    "sizes from 2 to 1": {"filters/nr_filters": 1, "filters/0/type": "hugepage_size", "filters/0/min": 2, "filters/0/max": 1},
+    "filter for no group": {"filters/nr_filters": 1, "filters/0/type": "memcg", "filters/0/memcg_path": "/none"},
+    "goal of no group": {
+        "quotas/goals/nr_goals": 1, "quotas/goals/0/target_metric": "node_memcg_used_bp", "quotas/goals/0/target_value": 1,
+        "quotas/goals/0/path": "/none",
+    },
+}  # fmt: skip
+
+
+@scenario
+def on_with_bad_schemes(damon: Damon) -> list[str]:
+    answers = []
+    for name, files in BAD_SCHEMES.items():
+        kdamond = ready(damon)
+        for file, value in files.items():
+            kdamond.schemes[0].write(file, value)
+        answers.append(f"{name}: {outcome(kdamond.on)} {kdamond.read('state')}")
+        kdamond.stop()
+    return answers
+
+
+@scenario
+def commit_with_bad_schemes(damon: Damon) -> list[str]:
+    answers = []
+    for name, files in BAD_SCHEMES.items():
+        kdamond = ready(damon)
+        kdamond.on()
+        for file, value in files.items():
+            kdamond.schemes[0].write(file, value)
+        commands = {command: outcome(lambda command=command: kdamond.state(command)) for command in ("commit", "commit_schemes_quota_goals")}  # type: ignore[misc]
+        answers.append(f"{name}: {commands} {kdamond.read('state')}")
+        kdamond.stop()
+    return answers
+
+
 @scenario
 def commit_bad_targets(damon: Damon) -> list[str]:
     answers = []
