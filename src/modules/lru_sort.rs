@@ -146,6 +146,10 @@ impl Service for LruSort {
 /// Fails with `EINVAL` if the parameters do not fit together, and with `ENOMEM`.
 fn params() -> Result<Params> {
     const ALL_BP: u64 = 10_000;
+    // There would be no time between two looks. Asked also where it is tuned, as by the in-tree one.
+    if MONITORING.sample_interval.get() == 0 {
+        return Err(EINVAL);
+    }
     let active = ACTIVE_MEM_BP.get();
     let inactive = ALL_BP.checked_sub(active).ok_or(EINVAL)?;
     let goal = |metric, target_value| {

@@ -127,6 +127,10 @@ impl Service for Reclaim {
 }
 
 fn params() -> Result<Params> {
+    // Regions could not grow old. Asked also where it is tuned, as by the in-tree one.
+    if MONITORING.aggr_interval.get() == 0 {
+        return Err(EINVAL);
+    }
     MONITORING.params()?.scheme(scheme()?)
 }
 

@@ -20,7 +20,10 @@ pub use super::text::{
 };
 use crate::{
     debug,
-    kdamond::Kdamond, //
+    kdamond::{
+        ecanceled,
+        Kdamond, //
+    },
 };
 use core::{
     cell::UnsafeCell,
@@ -174,7 +177,11 @@ enum State<S> {
     /// Parameters are being set, nothing can be started yet.
     Loading { enable: bool },
     /// It is there. The service stays when its kdamond ends by itself, until it is started anew.
-    Loaded(Option<S>),
+    Loaded {
+        service: Option<S>,
+        /// Whether there has been one.
+        was_on: bool,
+    },
     /// It is being unloaded: files may still be open.
     Unloading,
 }
@@ -207,7 +214,10 @@ impl<S: Service> Switch<S> {
         let state = self.state(&mut held.0)?;
         if let State::Loading { enable } = *state {
             let service = if enable { Some(S::start()?) } else { None };
-            *state = State::Loaded(service);
+            *state = State::Loaded {
+                service,
+                was_on: enable,
+            };
         }
         Ok(Loaded(self))
     }
@@ -215,7 +225,7 @@ impl<S: Service> Switch<S> {
     /// What is on, if anything, for a parameter of the module's own.
     pub fn service<'a>(&'a self, held: &'a mut Held) -> Option<&'a S> {
         match self.state(held) {
-            Ok(State::Loaded(service)) => service.as_ref(),
+            Ok(State::Loaded { service, .. }) => service.as_ref(),
             _ => None,
         }
     }
@@ -232,7 +242,10 @@ impl<S: Service> Switch<S> {
 
     fn is_on(&self, held: &mut Held) -> bool {
         match self.state(held) {
-            Ok(State::Loaded(Some(service))) => service.kdamond().is_running(),
+            Ok(State::Loaded {
+                service: Some(service),
+                ..
+            }) => service.kdamond().is_running(),
             _ => false,
         }
     }
@@ -241,14 +254,15 @@ impl<S: Service> Switch<S> {
         let running = self.is_on(held);
         match self.state(held)? {
             State::Loading { enable } => *enable = on,
-            State::Loaded(service) if on != running => {
+            State::Loaded { service, was_on } if on != running => {
                 // An earlier one ends before the next begins.
                 *service = None;
                 if on {
                     *service = Some(S::start()?);
+                    *was_on = true;
                 }
             }
-            State::Loaded(_) => {}
+            State::Loaded { .. } => {}
             State::Unloading => return Err(ENODEV),
         }
         Ok(())
@@ -290,7 +304,12 @@ impl<S: Service> Parameter for CommitInputs<S> {
             return Ok(());
         }
         match self.0.state(held)? {
-            State::Loaded(Some(service)) => service.commit(),
+            State::Loaded {
+                service: Some(service),
+                ..
+            } => service.commit(),
+            // As the in-tree ones, which keep what they were given then.
+            State::Loaded { was_on: true, .. } => Err(ecanceled()),
             _ => Err(EINVAL),
         }
     }
@@ -312,7 +331,10 @@ impl<S: Service> Parameter for KdamondPid<S> {
 
     fn show(&self, page: &mut Page<'_>, held: &mut Held) -> Result {
         let pid = match self.0.state(held) {
-            Ok(State::Loaded(Some(service))) => service.kdamond().pid(),
+            Ok(State::Loaded {
+                service: Some(service),
+                ..
+            }) => service.kdamond().pid(),
             _ => None,
         };
         page.number(pid.unwrap_or(-1))
