@@ -212,7 +212,8 @@ impl Kdamond {
         self.requests.call(f)
     }
 
-    /// Runs `f` at every sampling tick until the kdamond ends; then `f` is dropped. Does not wait.
+    /// Runs `f` at every sampling tick, or about every second while the kdamond is paused, until it
+    /// ends; then `f` is dropped. Does not wait.
     ///
     /// Fails with `EINVAL` if the kdamond was never started, with `ECANCELED` if it has ended, and
     /// with `ENOMEM`.

@@ -83,6 +83,7 @@ impl<O: Operations + 'static, E: Events, M: Machine> Kdamond<O, E, M> {
         while self.answer() && self.context.any_target_valid() {
             if self.context.paused() {
                 self.context.stand_still(&self.machine);
+                self.repeat_calls();
                 self.rest(PAUSED_CHECK_US);
                 continue;
             }
