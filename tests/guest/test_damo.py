@@ -20,7 +20,7 @@ import pytest
 
 import damon_tree
 import ground_truth
-from clients import command, debugging, environment, run
+from clients import command, environment, run
 from damon_tree import Damon, Kdamond, Region, wait_until
 from test_modules import Module
 from workload import MIB, Score, Workload, score
@@ -132,20 +132,6 @@ def record(damon: Damon, modules: None, folder: Path, shared_workload: Workload)
     return recorded(damon, folder, shared_workload, 4, "trace-cmd", "access", "mem_footprint", "vmas", "proc_stats")
 
 
-def not_slow() -> None:
-    """A kernel that checks itself takes a quarter of a minute for each start of damo, and of perf: not for what shows no more of it."""
-    if debugging():
-        pytest.skip("runs on the stock kernel")
-
-
-@pytest.fixture
-def to_report(request: pytest.FixtureRequest) -> Path:
-    """`record`, for what looks at the file and not at the kernel."""
-    not_slow()
-    its: Path = request.getfixturevalue("record")
-    return its
-
-
 # ---- control ----
 
 
@@ -217,12 +203,12 @@ def test_record(record: Path, shared_workload: Workload) -> None:
     assert any(good(score(snapshot.regions, shared_workload.hot, 5)) for snapshot in taken)
 
 
-def test_report_record_info(to_report: Path, damo: Damo) -> None:
+def test_report_record_info(record: Path, damo: Damo) -> None:
     output = damo("report", "record_info")
     assert "kdamond_idx: 0" in output and re.search(r"^region\s+2: \[", output, re.MULTILINE), output
 
 
-def test_report_heatmap(to_report: Path, damo: Damo, shared_workload: Workload) -> None:
+def test_report_heatmap(record: Path, damo: Damo, shared_workload: Workload) -> None:
     """The brightest place is in the hot area."""
     start, end = shared_workload.area
     columns = 32
@@ -236,59 +222,59 @@ def test_report_heatmap(to_report: Path, damo: Damo, shared_workload: Workload) 
     assert shared_workload.hot[0] <= brightest < shared_workload.hot[1], picture
 
 
-def test_report_wss(to_report: Path, damo: Damo, shared_workload: Workload) -> None:
+def test_report_wss(record: Path, damo: Damo, shared_workload: Workload) -> None:
     output = damo("report", "wss")
     (average,) = re.findall(r"^# avr:\s+(\S+ \S+)", output, re.MULTILINE)
     hot = shared_workload.hot[1] - shared_workload.hot[0]
     assert hot / 2 <= amount(average) <= 4 * hot, output
 
 
-def test_report_nr_regions(to_report: Path, damo: Damo) -> None:
+def test_report_nr_regions(record: Path, damo: Damo) -> None:
     output = damo("report", "nr_regions")
     (average,) = re.findall(r"^# avr:\s+(\S+)", output, re.MULTILINE)
     assert 3 <= float(average) <= 1000, output
 
 
-def test_report_footprints(to_report: Path, damo: Damo, shared_workload: Workload) -> None:
+def test_report_footprints(record: Path, damo: Damo, shared_workload: Workload) -> None:
     output = damo("report", "footprints")
     averages = re.findall(r"^# <percentile> <(\w+)>\n# avr:\s+(\S+ \S+)", output, re.MULTILINE)
     size = shared_workload.area[1] - shared_workload.area[0]
     assert size <= amount(dict(averages)["rss"]) <= size + 16 * MIB, output
 
 
-def test_report_times(to_report: Path, damo: Damo) -> None:
+def test_report_times(record: Path, damo: Damo) -> None:
     """Of what was accessed at all: within the time that was recorded."""
-    taken = ground_truth.snapshots(to_report)
+    taken = ground_truth.snapshots(record)
     found = re.findall(r"^([\d.]+)-([\d.]+)$", damo("report", "times"), re.MULTILINE)
     assert found
     for start, end in found:
         assert taken[0].start / 1e9 - 1 <= float(start) < float(end) <= taken[-1].end / 1e9 + 1
 
 
-def test_report_holistic(to_report: Path, damo: Damo) -> None:
+def test_report_holistic(record: Path, damo: Damo) -> None:
     output = damo("report", "holistic")
     assert "# Heatmap" in output and output.count("# target 0, address range") == 3, output
 
 
-def test_adjust(to_report: Path, damo: Damo) -> None:
+def test_adjust(record: Path, damo: Damo) -> None:
     """Four aggregation intervals become one."""
     damo("adjust", "--aggregate_interval", "400000", "--skip", "1")
-    before, after = (ground_truth.snapshots(path) for path in (to_report, to_report.with_name("damon.adjusted.data")))
+    before, after = (ground_truth.snapshots(path) for path in (record, record.with_name("damon.adjusted.data")))
     assert 0 < len(after) < len(before)
 
 
-def test_convert_record_format(to_report: Path, damo: Damo) -> None:
+def test_convert_record_format(record: Path, damo: Damo) -> None:
     damo("convert_record_format", "--format", "json", "--output_file", "converted")
-    (target,) = json.loads(to_report.with_name("converted").read_text())
-    assert len(target["snapshots"]) == len(ground_truth.snapshots(to_report))
+    (target,) = json.loads(record.with_name("converted").read_text())
+    assert len(target["snapshots"]) == len(ground_truth.snapshots(record))
 
 
-def test_validate(to_report: Path, damo: Damo) -> None:
+def test_validate(record: Path, damo: Damo) -> None:
     damo("validate", "--aggr", "1", str(10**9))
     assert "nr_regions" in damo("validate", "--aggr", "1", str(10**9), "--nr_regions", "1", "2", status=1)
 
 
-def test_replay(to_report: Path, damo: Damo) -> None:
+def test_replay(record: Path, damo: Damo) -> None:
     assert "all snapshots are replayed" in damo("replay")
 
 
