@@ -15,6 +15,7 @@ from damon_tree import Damon, Dir, Kdamond, wait_until
 from holder import HUGE, MIB, PAGE, Holder, drain, physical
 from test_goals import share, value
 from test_limits import effective, set_goal, set_quota
+from test_modules import Module
 
 __all__ = ["cgroup"]
 
@@ -309,3 +310,26 @@ def test_until_a_goal_is_reached(kdamond: Kdamond, cgroup: Path) -> None:
         wait_until(lambda: on_node(holder, 1) >= 8 * SIZE and effective(kdamond) == 0, "the group has as much there as it is to have")
         # What is moved is counted when it is on reclaim's lists.
         assert on_node(holder, 1) <= 12 * SIZE
+
+
+# So far from any goal that the quota grows fast, in basis points; and so near that there is none.
+FAR, NEAR = 10**8, 1
+
+
+@pytest.mark.ours
+@pytest.mark.slow(400)
+def test_sample_mtier(damon: Damon, clean: None) -> None:
+    """What is cold goes down while node 0 is to be emptier than it can be, and comes up again when it is hot and node 0 is to be fuller."""
+
+    def tiers(free: int, used: int) -> Module:
+        goals = (f"node0_mem_free_bp={free}", f"node0_mem_used_bp={used}")
+        return Module(f"{damon.name}_sample_mtier", "detect_node_addresses=Y", *goals, "enabled=Y")
+
+    with Holder("anon", SIZE) as holder:
+        assert on_node(holder, 0) == SIZE
+        with tiers(FAR, NEAR):
+            wait_until(lambda: on_node(holder, 1) >= SIZE // 2, "what is cold has moved down", 180)
+        down = on_node(holder, 1)
+        holder.command(f"hot {SIZE}")
+        with tiers(NEAR, FAR):
+            wait_until(lambda: on_node(holder, 1) <= down // 2, "what is hot has moved up", 180)

@@ -6,8 +6,10 @@ from __future__ import annotations
 import errno
 import re
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from stat import filemode
 
 import pytest
 
@@ -132,6 +134,31 @@ def test_stat_tells(make: Make) -> None:
         assert 100_000 <= int(stat.read("aggr_interval_us")) <= 200_000_000
 
 
+STAT_SECONDS = 40
+
+
+@pytest.mark.stock
+@pytest.mark.slow(400)
+def test_stat_tells_what_the_in_tree_one_tells(make: Make) -> None:
+    """Of the same workload, for as long, one after the other: about the same bandwidth, and the same idle times."""
+
+    def told(parameters: Path) -> dict[str, int]:
+        (parameters / "enabled").write_text("Y\n")
+        time.sleep(STAT_SECONDS)
+        idle = [int(number) for number in (parameters / "memory_idle_ms_percentiles").read_text().split(",")]
+        found = {"bandwidth": int((parameters / "estimated_memory_bandwidth").read_text()), "median": idle[50], "most": idle[90]}
+        (parameters / "enabled").write_text("N\n")
+        return found
+
+    with Workload("--size", "512M", "--hot", "256M"), make("stat") as ours:
+        theirs = told(Path("/sys/module/damon_stat/parameters"))
+        its = told(ours.file("enabled").parent)
+    print(f"in-tree {theirs}, ours {its}")
+    assert theirs["median"] > 0 and theirs["bandwidth"] > MIB
+    for name, most in (("bandwidth", 4), ("median", 2), ("most", 2)):
+        assert theirs[name] / most <= its[name] <= theirs[name] * most, (theirs, its)
+
+
 def test_stat_is_alone(make: Make, damon: Damon, kdamond: Kdamond, shared_workload: Workload) -> None:
     """While it runs no other kdamond does, and it is not started while one runs."""
     kdamond.add_targets(shared_workload.pid)
@@ -242,6 +269,67 @@ def test_lru_sort_sorts(make: Make) -> None:
 
 
 # ---- all of them ----
+
+# What is another on purpose: the in-tree DAMON_STAT can be on from the start.
+AT_LOAD = ("enabled", "kdamond_pid", "aggr_interval_us", "estimated_memory_bandwidth", "memory_idle_ms_percentiles")
+
+
+@pytest.mark.stock
+@pytest.mark.parametrize("name", ["reclaim", "lru_sort", "stat"])
+def test_parameters_are_the_in_tree_ones(make: Make, name: str) -> None:
+    """Names, modes and values at load."""
+
+    def parameters(folder: Path) -> dict[str, tuple[str, str | None]]:
+        return {
+            path.name: (filemode(path.stat().st_mode), path.read_text() if path.name not in AT_LOAD else None)
+            for path in folder.iterdir()
+        }
+
+    with make(name) as its:
+        assert parameters(its.file("enabled").parent) == parameters(Path(f"/sys/module/damon_{name}/parameters"))
+
+
+@pytest.mark.parametrize(("name", "interval"), [("reclaim", "aggr_interval"), ("lru_sort", "sample_interval")])
+def test_interval_of_zero(make: Make, name: str, interval: str) -> None:
+    """Is refused, also where intervals are tuned; as is what is asked of one that is off, by whether it ever was on."""
+    with make(name, "autotune_monitoring_intervals=Y") as its:
+        assert its.refuses("commit_inputs", "Y") == errno.EINVAL
+        before = its.read(interval)
+        its.write(interval, 0)
+        assert its.refuses("enabled", "Y") == errno.EINVAL and its.read("enabled") == "N"
+        its.write(interval, before)
+        for _ in range(3):
+            its.write("enabled", "Y")
+            its.write(interval, 0)
+            assert its.refuses("commit_inputs", "Y") == errno.EINVAL and its.read("enabled") == "Y"
+            its.write(interval, before)
+            its.write("enabled", "N")
+            assert its.refuses("commit_inputs", "Y") == errno.ECANCELED
+
+
+@pytest.mark.parametrize("name", ["skip_anon", "quota_autotune_feedback", "quota_mem_pressure_us", "autotune_monitoring_intervals"])
+def test_what_reclaim_does_otherwise(make: Make, damon: Damon, name: str) -> None:
+    """Each parameter shows in what the kdamond is given, at the start and by a commit."""
+
+    def given() -> dict[str, object]:
+        its = context(damon)
+        scheme = its["schemes"][0]  # type: ignore[index]
+        return {
+            "skip_anon": len(scheme["filters"]),
+            "quota_autotune_feedback": [goal["metric"] for goal in scheme["quota"]["goals"] if goal["metric"] == "user_input"],
+            "quota_mem_pressure_us": [goal["metric"] for goal in scheme["quota"]["goals"] if goal["metric"] == "some_mem_psi_us"],
+            "autotune_monitoring_intervals": its["attrs"]["intervals_goal"]["aggrs"],  # type: ignore[index]
+        }
+
+    value = "Y" if name in ("skip_anon", "autotune_monitoring_intervals") else "1000"
+    with make("reclaim", "enabled=Y") as reclaim:
+        before = given()
+        reclaim.write(name, value)
+        reclaim.write("commit_inputs", "Y")
+        after = given()
+    assert {key for key in before if before[key] != after[key]} == {name}
+    with make("reclaim", f"{name}={value}", "enabled=Y"):
+        assert given() == after
 
 
 def test_users_keep_it_loaded(make: Make, damon: Damon) -> None:
