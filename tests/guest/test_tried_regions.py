@@ -117,3 +117,18 @@ def test_short_apply_interval_is_waited_for(kdamond: Kdamond, shared_workload: W
     tried = kdamond.stats()["nr_tried"]
     kdamond.snapshot()
     assert kdamond.stats()["nr_tried"] > tried
+
+
+def test_refused_leaves_results(monitoring: Kdamond) -> None:
+    """Who asks when there is nothing to be had loses nothing that he has."""
+    before = monitoring.snapshot()
+    assert before
+    monitoring.set(pause="Y")
+    monitoring.commit()
+    with pytest.raises(OSError):
+        monitoring.update_regions()
+    assert monitoring.tried_regions() == before
+    monitoring.off()
+    with pytest.raises(OSError):
+        monitoring.update_regions()
+    assert monitoring.tried_regions() == before
