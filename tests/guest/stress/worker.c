@@ -29,11 +29,11 @@ static const struct {
 	const char *name;
 	int allowed[10];
 } ops[NR_OPS] = {
-	/* EINVAL: parameters that make no sense, or a target that is gone */
-	[OP_ON]		 = { "on", { GONE, EBUSY, EINVAL, EOPNOTSUPP } },
+	/* EINVAL: parameters that make no sense, or a target that is gone; ENOMEM: a scheme that makes none */
+	[OP_ON]		 = { "on", { GONE, EBUSY, EINVAL, ENOMEM, EOPNOTSUPP } },
 	/* EINVAL: never on; EPERM: not any more */
 	[OP_OFF]	 = { "off", { GONE, EINVAL, EPERM } },
-	[OP_COMMIT]	 = { "commit", { GONE, EINVAL, ECANCELED, EOPNOTSUPP } },
+	[OP_COMMIT]	 = { "commit", { GONE, EINVAL, ENOMEM, ECANCELED, EOPNOTSUPP } },
 	[OP_COMMIT_GOALS] = { "commit goals", { GONE, EINVAL, ECANCELED, EOPNOTSUPP } },
 	[OP_STATS]	 = { "stats", { GONE, EINVAL, ECANCELED } },
 	/* EBUSY: another walk */
@@ -51,7 +51,7 @@ static const struct {
 	[OP_STATUS]	 = { "status", { ENOENT } },
 	[OP_LIST]	 = { "list", { GONE } },
 	/* a caller that a signal wakes; the same answers as without one, and EINTR */
-	[OP_CATCH]	 = { "caught signal", { GONE, EBUSY, EINVAL, ECANCELED, EPERM, EINTR, EOPNOTSUPP } },
+	[OP_CATCH]	 = { "caught signal", { GONE, EBUSY, EINVAL, ENOMEM, ECANCELED, EPERM, EINTR, EOPNOTSUPP } },
 	[OP_KILL]	 = { "killed caller", { 0 } },
 	[OP_LOAD]	 = { "load", { 0 } },
 	/* the status file is open */

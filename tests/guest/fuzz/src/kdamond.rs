@@ -130,7 +130,8 @@ impl Model {
         }
         let ended = match command {
             // It looks at the parameters first.
-            Command::Commit | Command::CommitGoals => vec![ECANCELED, EINVAL, EOPNOTSUPP],
+            Command::Commit => vec![ECANCELED, EINVAL, ENOMEM, EOPNOTSUPP],
+            Command::CommitGoals => vec![ECANCELED, EINVAL, EOPNOTSUPP],
             _ => vec![ECANCELED],
         };
         if kdamond.run == Run::Off {
@@ -193,13 +194,21 @@ impl Model {
 
     /// What `on` and `commit` may answer to the parameters of a context.
     fn judge(&self, context: &Dir, kdamond: &Kdamond, commit: bool) -> Answers {
-        let mut errors = vec![EINVAL, EOPNOTSUPP];
+        let attrs = self.attrs_fit(context, kdamond);
+        let targets = self.targets_fit(context, commit);
+        let schemes = self.schemes_fit(context);
+        let mut errors = vec![EOPNOTSUPP];
+        if [attrs, targets] != [Known::Yes; 2] {
+            errors.push(EINVAL);
+        }
+        // Whatever is wrong with a scheme. Some of it only the running kdamond can tell.
+        if schemes != Known::Yes {
+            errors.extend([ENOMEM, EINVAL]);
+        }
         if self.is_expensive(context) {
             errors.push(ENOMEM);
         }
-        let attrs = self.attrs_fit(context, kdamond);
-        let targets = self.targets_fit(context, commit);
-        let parts = [attrs, targets, self.schemes_fit(context)];
+        let parts = [attrs, targets, schemes];
         if parts.contains(&Known::No) {
             return Answers {
                 taken: false,
