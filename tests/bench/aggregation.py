@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -28,7 +29,9 @@ Instructions of the kdamond for each region and aggregation, without those of a 
 that all are, again and again; the figure is for a region of those that there are at least. "N schemes": steady, with
 schemes that match all regions and count them. "filters": such a scheme with filters for addresses, none of which is
 monitored. "quota": steady, with a scheme that reclaims the coldest page of all in each aggregation, so that nearly all that
-it does is to put regions in order."""
+it does is to put regions in order. "snapshot": what it takes to get all regions that a scheme matches by a word written to
+``state``, in the process that asks and in the kdamond, without what that does anyway: with a directory in sysfs made for
+each, most of which is sysfs's own work, and with the sum of their bytes alone."""
 
 AGGREGATION = Figure("instructions per region and aggregation", "", False, 0, 1, ratio=True)
 FIGURES = [AGGREGATION]
@@ -38,6 +41,7 @@ SETTLE = 0.2
 # Looked at, and more where there are few regions.
 SAMPLES = 30
 ALL_SAMPLES = 10_000
+REQUESTS = 5
 PAGE = 4096
 QUOTA = {"bytes": PAGE, "reset_interval_ms": 5, "weights/nr_accesses_permil": 500, "weights/age_permil": 500}
 
@@ -51,6 +55,7 @@ class Case:
     schemes: int = 0
     filters: int = 0
     quota: bool = False
+    ask: str = ""  # what for, by a word written to `state`
 
     @property
     def goals(self) -> dict[str, Goal]:
@@ -64,7 +69,8 @@ class Case:
         schemes = f", {self.schemes} schemes" if self.schemes else ""
         filters = f", {self.filters} filters" if self.filters else ""
         quota = ", a quota of a page" if self.quota else ""
-        return f"{self.regions:,} to {self.regions * self.most:,} regions{schemes}{filters}{quota}."
+        ask = f", asked by {self.ask}" if self.ask else ""
+        return f"{self.regions:,} to {self.regions * self.most:,} regions{schemes}{filters}{quota}{ask}."
 
     def change(self, scheme: Dir) -> None:
         """Makes of a scheme that counts all regions the one of this case."""
@@ -85,6 +91,8 @@ CASES = [
     *(Case(f"{n} schemes", 1000, 1 / 3, schemes=n) for n in (1, 10, 100)),
     Case("10 filters", 1000, 1 / 3, schemes=1, filters=10),
     Case("quota", 4000, 1 / 3, schemes=1, quota=True),
+    Case("snapshot", 1000, 1 / 4, schemes=1, ask="update_schemes_tried_regions"),
+    Case("snapshot, bytes", 1000, 1 / 4, schemes=1, ask="update_schemes_tried_bytes"),
 ]
 
 
@@ -108,7 +116,26 @@ class Session(Monitored):
         damon.reset()
         return used.instructions / used.sleeps
 
+    def asked(self, damon: Damon) -> dict[str, float]:
+        """What a request takes that is made several times, beside what the kdamond does anyway."""
+        us = os.getpid()
+        kdamond = self.start(damon)
+        time.sleep(SETTLE)
+        usual = cost.over_samples(kdamond.pid, SAMPLES, self.case.sample_us)
+        sample_us, before = self.case.sample_us, cost.at_rest(kdamond.pid, 0, self.case.sample_us / 1e6)
+        mine = cost.read(us).instructions
+        for _ in range(REQUESTS):
+            kdamond.state(self.case.ask)
+        mine = cost.read(us).instructions - mine
+        used = cost.at_rest(kdamond.pid, before.sleeps + 1, sample_us / 1e6) - before
+        damon.reset()
+        # Ours is woken for a request, and goes to sleep again without a sample.
+        samples = round(used.sleeps - REQUESTS if damon.is_ours else used.sleeps)
+        return {"without": samples * usual.instructions / usual.sleeps / REQUESTS, "with": (mine + used.instructions) / REQUESTS}
+
     def measure(self, damon: Damon) -> dict[str, Any]:
+        if self.case.ask:
+            return self.asked(damon)
         without = self.use(damon, cost.start(damon, self.targets, self.case.regions, sample_us=self.case.sample_us))
         return {"without": without, "with": self.use(damon, self.start(damon))}
 

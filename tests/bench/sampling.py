@@ -65,8 +65,8 @@ CASES = [
     *(Case(f"hugetlb {n}", n, 1 / 6, "hugetlb") for n in (100, 1000)),
     *(Case(f"paddr free {n}", n, 1 / 3, "free", ops="paddr") for n in (10, 100, 1000, 4000, 20000)),
     *(Case(f"paddr anon {n}", n, 1 / 2, "anon", 2048, ops="paddr") for n in (10, 100, 1000, 4000, 20000)),
-    Case("paddr file", 1000, 1 / 2, "file", 1024, ops="paddr"),
-    Case("paddr shared", 1000, 1 / 2, "file", 512, count=8, ops="paddr"),
+    *(Case(f"paddr file {n}", n, 1 / 2, "file", 1024, ops="paddr") for n in (100, 1000, 4000)),
+    *(Case(f"paddr shared {n}", n, 1 / 2, "file", 512, count=8, ops="paddr") for n in (100, 1000, 4000)),
 ]
 
 
