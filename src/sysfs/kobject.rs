@@ -397,7 +397,7 @@ fn refused(place: Place<'_>, file: &CStr, text: &CStr, err: Error) {
 /// What an error means for who writes to a file.
 fn reason(err: Error) -> &'static str {
     match err {
-        EINVAL => "not what it takes, or not as other files are",
+        EINVAL => "not a value that it takes, or not with those of other files",
         ERANGE => "too large",
         EBUSY => "a kdamond runs or is being started, or directories are being changed",
         EPERM => "it has ended",

@@ -54,13 +54,13 @@ def full(damon: Damon, clean: None) -> Kdamond:
 @pytest.mark.parametrize(
     ("file", "value", "error", "reason"),
     [
-        ("contexts/0/operations", "none", "EINVAL", "not what it takes"),
-        ("contexts/0/addr_unit", "0", "EINVAL", "not what it takes"),
-        ("contexts/0/pause", "perhaps", "EINVAL", "not what it takes"),
-        ("contexts/0/monitoring_attrs/intervals/sample_us", "1s", "EINVAL", "not what it takes"),
+        ("contexts/0/operations", "none", "EINVAL", "not a value that it takes"),
+        ("contexts/0/addr_unit", "0", "EINVAL", "not a value that it takes"),
+        ("contexts/0/pause", "perhaps", "EINVAL", "not a value that it takes"),
+        ("contexts/0/monitoring_attrs/intervals/sample_us", "1s", "EINVAL", "not a value that it takes"),
         ("contexts/0/schemes/0/target_nid", "99999999999", "ERANGE", "too large"),
         ("contexts/0/schemes/0/filters/nr_filters", "2147483647", "ENOMEM", "more than there can be"),
-        ("state", "started", "EINVAL", "not what it takes"),
+        ("state", "started", "EINVAL", "not a value that it takes"),
     ],
 )
 def test_value(full: Kdamond, told: Told, file: str, value: str, error: str, reason: str) -> None:
