@@ -330,6 +330,8 @@ def test_report_profile(profile: Path, damo: Damo) -> None:
     assert re.search(r"^ +[\d.]+% +\S+ +workload +\[\.\] ", output, re.MULTILINE), output
 
 
+# Where no event comes there is no use in waiting for as long as others take.
+@pytest.mark.slow(150)
 @pytest.mark.parametrize("tracer", ["trace-cmd", "perf"])
 def test_report_trace(damon: Damon, started: Kdamond, folder: Path, tracer: str) -> None:
     """It shows events as they come, of our kdamond, until it is interrupted."""
