@@ -31,7 +31,7 @@ whole pages. That is by what the goal is missed.
 
 A running context is what its start allocates, with the thread and its stack. Here that is room for the highest number of
 regions that the user allows, up to 65,536, so that no sample needs memory; the in-tree DAMON allocates regions as it makes
-them. Its directories are what was allocated before, to describe it.
+them.
 
 Code and data are by the symbols of the running kernel, for both; constants that have none, as strings, are not counted. The in-tree
 DAMON's are all symbols between the first and the last that are of mm/damon/, but for its modules (reclaim, lru_sort and
@@ -40,10 +40,9 @@ of the kernel and not counted."""
 
 REGION = Figure("bytes per region", "", False, 1, 0.5, ratio=True)
 CONTEXT = Figure("a running context", "KiB", False, 1, 1, ratio=True)
-FOLDERS = Figure("its directories in sysfs", "KiB", False, 1, 1, ratio=True)
 CODE = Figure("code and data", "KiB", False, 0, 1, ratio=True)
 LOADED = Figure("all that is loaded", "KiB", False, 0, 1, ratio=True)
-FIGURES = [REGION, CONTEXT, FOLDERS, CODE, LOADED]
+FIGURES = [REGION, CONTEXT, CODE, LOADED]
 
 SAMPLE_US = 10_000_000
 FEW = 10
@@ -119,18 +118,17 @@ def extent(all_of_them: list[Symbol], module: str | None) -> int:
 
 class Session(Monitored):
     def run(self, damon: Damon, regions: int, most: int) -> dict[str, int]:
-        # What another run has left is freed when the kernel gets to it.
-        before = allocated(settle=12)
         kdamonds = damon.kdamonds(self.case.contexts)
         for kdamond in kdamonds:
             kdamond.write("contexts/nr_contexts", 1)
             cost.configure(kdamond, self.targets, regions, sample_us=SAMPLE_US, most_regions=most)
-        described = allocated()
+        # What another run has left is freed when the kernel gets to it.
+        described = allocated(settle=12)
         for kdamond in kdamonds:
             kdamond.on()
         running = allocated()
         damon.reset()
-        return {"folders": described - before, "running": running - described}
+        return {"running": running - described}
 
     def measure(self, damon: Damon) -> dict[str, Any]:
         if not self.case.contexts:
@@ -156,7 +154,7 @@ def figures(case: Case, record: dict[str, Any]) -> dict[str, float]:
         extra = record["many"]["running"] - record["few"]["running"]
         return {REGION.name: extra / case.contexts / (case.regions - FEW)}
     its = record["many"]
-    return {CONTEXT.name: its["running"] / case.contexts / 1024, FOLDERS.name: its["folders"] / case.contexts / 1024}
+    return {CONTEXT.name: its["running"] / case.contexts / 1024}
 
 
 def doubts(case: Case, record: dict[str, Any]) -> str | None:

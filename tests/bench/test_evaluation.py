@@ -233,11 +233,11 @@ class Memory(unittest.TestCase):
     def test_figures(self) -> None:
         cases = {case.name: case for case in memory.CASES}
         case = cases["1000 regions"]
-        few = {"folders": 1, "running": case.contexts * 9000}
-        record = {"few": few, "many": {"folders": 1, "running": case.contexts * (9000 + 990 * 48)}}
+        few = {"running": case.contexts * 9000}
+        record = {"few": few, "many": {"running": case.contexts * (9000 + 990 * 48)}}
         self.assertEqual(memory.figures(case, record), {"bytes per region": 48})
-        record = {"few": {"folders": 0, "running": 1}, "many": {"folders": 50 * 4096, "running": 50 * 65536}}
-        self.assertEqual(list(memory.figures(cases["as by default"], record).values()), [64, 4])
+        record = {"few": {"running": 1}, "many": {"running": 50 * 65536}}
+        self.assertEqual(list(memory.figures(cases["as by default"], record).values()), [64])
         found = memory.figures(cases["module"], {"code": 2048, "loaded": 4096})
         self.assertEqual(found, {"code and data": 2, "all that is loaded": 4})
 
