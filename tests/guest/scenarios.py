@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from typing import Callable
+from typing import Callable, Iterable
 
 import damon_tree
 from behaviour import PROBES, TOO_MANY, outcome, write
@@ -235,27 +235,43 @@ ATTRS: dict[str, dict[str, int]] = {
 }
 
 
-@scenario
-def on_with_attrs(damon: Damon) -> list[str]:
+def on_with(damon: Damon, names: Iterable[str], change: Callable[[Kdamond, str], object]) -> list[str]:
+    """What `on` answers after each of these changes to a kdamond that could be turned on, and what the state is then."""
     answers = []
-    for name, values in ATTRS.items():
+    for name in names:
         kdamond = ready(damon)
-        kdamond.set(**values)
+        change(kdamond, name)
         answers.append(f"{name}: {outcome(kdamond.on)} {kdamond.read('state')}")
         kdamond.stop()
     return answers
 
 
-@scenario
-def commit_with_attrs(damon: Damon) -> list[str]:
+def commit_with(
+    damon: Damon, names: Iterable[str], change: Callable[[Kdamond, str], object], ask: Callable[[Kdamond], object] = lambda its: outcome(its.commit)
+) -> list[str]:
+    """What `commit`, or what else is asked, answers after each of these changes to a kdamond that is on, and what the state is then."""
     answers = []
-    for name, values in ATTRS.items():
+    for name in names:
         kdamond = ready(damon)
         kdamond.on()
-        kdamond.set(**values)
-        answers.append(f"{name}: {outcome(kdamond.commit)} {kdamond.read('state')}")
+        change(kdamond, name)
+        answers.append(f"{name}: {ask(kdamond)} {kdamond.read('state')}")
         kdamond.stop()
     return answers
+
+
+def set_attrs(kdamond: Kdamond, name: str) -> None:
+    kdamond.set(**ATTRS[name])
+
+
+@scenario
+def on_with_attrs(damon: Damon) -> list[str]:
+    return on_with(damon, ATTRS, set_attrs)
+
+
+@scenario
+def commit_with_attrs(damon: Damon) -> list[str]:
+    return commit_with(damon, ATTRS, set_attrs)
 
 
 PAGE = 4096
@@ -275,27 +291,18 @@ INIT_REGIONS: dict[str, list[tuple[int, int]]] = {
 }
 
 
+def set_regions(kdamond: Kdamond, name: str) -> None:
+    kdamond.set_init_regions(INIT_REGIONS[name])
+
+
 @scenario
 def on_with_init_regions(damon: Damon) -> list[str]:
-    answers = []
-    for name, ranges in INIT_REGIONS.items():
-        kdamond = ready(damon)
-        kdamond.set_init_regions(ranges)
-        answers.append(f"{name}: {outcome(kdamond.on)} {kdamond.read('state')}")
-        kdamond.stop()
-    return answers
+    return on_with(damon, INIT_REGIONS, set_regions)
 
 
 @scenario
 def commit_with_init_regions(damon: Damon) -> list[str]:
-    answers = []
-    for name, ranges in INIT_REGIONS.items():
-        kdamond = ready(damon)
-        kdamond.on()
-        kdamond.set_init_regions(ranges)
-        answers.append(f"{name}: {outcome(kdamond.commit)} {kdamond.read('state')}")
-        kdamond.stop()
-    return answers
+    return commit_with(damon, INIT_REGIONS, set_regions)
 
 
 PATTERNS = {
@@ -309,13 +316,7 @@ PATTERNS = {
 
 @scenario
 def on_with_pattern(damon: Damon) -> list[str]:
-    answers = []
-    for name, limits in PATTERNS.items():
-        kdamond = ready(damon)
-        damon_tree.set_pattern(kdamond.schemes[0], **limits)
-        answers.append(f"{name}: {outcome(kdamond.on)} {kdamond.read('state')}")
-        kdamond.stop()
-    return answers
+    return on_with(damon, PATTERNS, lambda kdamond, name: damon_tree.set_pattern(kdamond.schemes[0], **PATTERNS[name]))
 
 
 BAD_SCHEMES: dict[str, dict[str, object]] = {
@@ -329,30 +330,22 @@ BAD_SCHEMES: dict[str, dict[str, object]] = {
 }  # fmt: skip
 
 
+def set_scheme(kdamond: Kdamond, name: str) -> None:
+    for file, value in BAD_SCHEMES[name].items():
+        kdamond.schemes[0].write(file, value)
+
+
 @scenario
 def on_with_bad_schemes(damon: Damon) -> list[str]:
-    answers = []
-    for name, files in BAD_SCHEMES.items():
-        kdamond = ready(damon)
-        for file, value in files.items():
-            kdamond.schemes[0].write(file, value)
-        answers.append(f"{name}: {outcome(kdamond.on)} {kdamond.read('state')}")
-        kdamond.stop()
-    return answers
+    return on_with(damon, BAD_SCHEMES, set_scheme)
 
 
 @scenario
 def commit_with_bad_schemes(damon: Damon) -> list[str]:
-    answers = []
-    for name, files in BAD_SCHEMES.items():
-        kdamond = ready(damon)
-        kdamond.on()
-        for file, value in files.items():
-            kdamond.schemes[0].write(file, value)
-        commands = {command: outcome(lambda command=command: kdamond.state(command)) for command in ("commit", "commit_schemes_quota_goals")}  # type: ignore[misc]
-        answers.append(f"{name}: {commands} {kdamond.read('state')}")
-        kdamond.stop()
-    return answers
+    def ask(kdamond: Kdamond) -> dict[str, str]:
+        return {command: outcome(lambda: kdamond.state(command)) for command in ("commit", "commit_schemes_quota_goals")}
+
+    return commit_with(damon, BAD_SCHEMES, set_scheme, ask)
 
 
 @scenario
