@@ -241,13 +241,8 @@ impl<S: Service> Switch<S> {
     }
 
     fn is_on(&self, held: &mut Held) -> bool {
-        match self.state(held) {
-            Ok(State::Loaded {
-                service: Some(service),
-                ..
-            }) => service.kdamond().is_running(),
-            _ => false,
-        }
+        self.service(held)
+            .is_some_and(|service| service.kdamond().is_running())
     }
 
     fn turn(&self, on: bool, held: &mut Held) -> Result {
@@ -330,13 +325,8 @@ impl<S: Service> Parameter for KdamondPid<S> {
     }
 
     fn show(&self, page: &mut Page<'_>, held: &mut Held) -> Result {
-        let pid = match self.0.state(held) {
-            Ok(State::Loaded {
-                service: Some(service),
-                ..
-            }) => service.kdamond().pid(),
-            _ => None,
-        };
+        let service = self.0.service(held);
+        let pid = service.and_then(|service| service.kdamond().pid());
         page.number(pid.unwrap_or(-1))
     }
 }
