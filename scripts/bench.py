@@ -8,8 +8,8 @@ The virtual machine has one processor and counts instructions (QEMU's icount): a
 time, so that nothing depends on what else the host does. There are as many machines as the host has processors, and 4 GiB of
 memory for each; the cases are dealt out among them.
 
-Prints tables and a verdict, those of the cost as soon as they are there; leaves bench.json and bench.txt. --write-docs puts each group's tables, and a picture of
-them, into Documentation/.
+Prints tables and a verdict, those of the cost as soon as they are there; leaves bench.json and bench.txt. --write-docs puts
+each group's tables, and a picture of them, into Documentation/.
 Exit status: 0 if nothing is worse, or other than it has to be, beyond noise; 2 if something is. With --quick: 0 if all goals are
 met, 2 if one is missed.
 """

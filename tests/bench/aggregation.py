@@ -118,19 +118,19 @@ class Session(Monitored):
 
     def asked(self, damon: Damon) -> dict[str, float]:
         """What a request takes that is made several times, beside what the kdamond does anyway."""
-        us = os.getpid()
+        us, interval = os.getpid(), self.case.sample_us / 1e6
         kdamond = self.start(damon)
         time.sleep(SETTLE)
         usual = cost.over_samples(kdamond.pid, SAMPLES, self.case.sample_us)
-        sample_us, before = self.case.sample_us, cost.at_rest(kdamond.pid, 0, self.case.sample_us / 1e6)
+        before = cost.at_rest(kdamond.pid, 0, interval)
         mine = cost.read(us).instructions
         for _ in range(REQUESTS):
             kdamond.state(self.case.ask)
         mine = cost.read(us).instructions - mine
-        used = cost.at_rest(kdamond.pid, before.sleeps + 1, sample_us / 1e6) - before
+        used = cost.at_rest(kdamond.pid, before.sleeps + 1, interval) - before
         damon.reset()
         # Ours is woken for a request, and goes to sleep again without a sample.
-        samples = round(used.sleeps - REQUESTS if damon.is_ours else used.sleeps)
+        samples = used.sleeps - REQUESTS if damon.is_ours else used.sleeps
         return {"without": samples * usual.instructions / usual.sleeps / REQUESTS, "with": (mine + used.instructions) / REQUESTS}
 
     def measure(self, damon: Damon) -> dict[str, Any]:
