@@ -47,6 +47,9 @@ impl Fuzzer {
         } else if self.rng.u32(0..1_000) < [60, 40, 12, 2].get(running).copied().unwrap_or(0) {
             let number = self.rng.usize(0..kdamonds);
             self.plan_command(number, Command::On);
+        } else if let Some(number) = self.ending().filter(|_| self.rng.u32(0..1_000) < 50) {
+            // What it still writes to files, as its last, are parameters of the next.
+            self.plan_command(number, Command::On);
         }
         if let Some(step) = self.plan.pop_front() {
             return step;
@@ -73,6 +76,12 @@ impl Fuzzer {
                 Step::Look(route)
             }
         }
+    }
+
+    /// A kdamond that may be about to end, and to write to files before.
+    fn ending(&self) -> Option<usize> {
+        let mut kdamonds = self.model.kdamonds.iter();
+        kdamonds.position(|kdamond| kdamond.run == Run::Ending && kdamond.publishing)
     }
 
     /// The processes that targets may be, some of which are none.

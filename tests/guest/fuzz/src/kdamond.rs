@@ -61,6 +61,18 @@ impl Kdamond {
         let [sample, aggr] = self.intervals.as_ref()?;
         Some(if name == "sample_us" { sample } else { aggr })
     }
+
+    /// Takes note that its intervals may be those that were in force before.
+    fn inherit(&mut self, before: &Self) {
+        self.intervals = match (self.intervals.take(), &before.intervals) {
+            (Some([sample, aggr]), Some(old)) => Some([
+                [&sample[..], &old[0]].concat(),
+                [&aggr[..], &old[1]].concat(),
+            ]),
+            // Tuning has chosen these, and nobody knows them.
+            _ => None,
+        };
+    }
 }
 
 /// What a command may answer.
@@ -383,9 +395,14 @@ impl Model {
         let kdamond = &mut self.kdamonds[number];
         match (command, result) {
             (Command::On, Ok(())) => {
-                *kdamond = snapshot.unwrap_or_default();
+                let ended = std::mem::replace(kdamond, snapshot.unwrap_or_default());
+                if ended.publishing {
+                    // Its last may have come to the files before they were read.
+                    kdamond.inherit(&ended);
+                }
                 kdamond.started = true;
-                kdamond.publishing = refreshing;
+                // Nor need what it has written have been seen.
+                kdamond.publishing = refreshing || ended.publishing;
                 kdamond.run = if broken { Run::Off } else { Run::On };
             }
             (Command::On, Err(error)) if error != EBUSY && snapshot.is_some() => {
@@ -398,16 +415,10 @@ impl Model {
                     (new.paused, new.schemes, new.targets) = (None, None, None);
                     kdamond.run = Run::Ending;
                 }
-                new.intervals = match (new.intervals, kdamond.intervals.take()) {
-                    // What was written to the files may have been overwritten with these.
-                    (Some(new), Some(old)) if kdamond.publishing || result.is_err() => Some([
-                        [&new[0][..], &old[0]].concat(),
-                        [&new[1][..], &old[1]].concat(),
-                    ]),
-                    // As with values that tuning has chosen, which nobody knows.
-                    (Some(_), None) if kdamond.publishing => None,
-                    (new, _) => new,
-                };
+                if kdamond.publishing || result.is_err() {
+                    // What was written to the files may have been overwritten, or not have been taken over.
+                    new.inherit(kdamond);
+                }
                 kdamond.intervals = new.intervals;
                 (kdamond.paused, kdamond.schemes) = (new.paused, new.schemes);
                 kdamond.targets = new.targets;

@@ -352,6 +352,7 @@ impl Fuzzer {
             _ => "other commands",
         });
         match command {
+            Command::On if self.model.kdamonds[number].publishing => self.unsettled.push(number),
             Command::Off => self.unsettled.push(number),
             Command::Intervals => self.settle_intervals(number)?,
             Command::TriedBytes => self.settle_walk(number, false)?,
