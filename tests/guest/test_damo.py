@@ -333,18 +333,25 @@ def test_report_profile(profile: Path, damo: Damo) -> None:
 # Where no event comes there is no use in waiting for as long as others take.
 @pytest.mark.slow(150)
 @pytest.mark.parametrize("tracer", ["trace-cmd", "perf"])
-def test_report_trace(damon: Damon, started: Kdamond, folder: Path, tracer: str) -> None:
+def test_report_trace(damon: Damon, damo: Damo, shared_workload: Workload, folder: Path, tracer: str) -> None:
     """It shows events as they come, of our kdamond, until it is interrupted."""
     have(tracer)
+    # Not more events than damo can show on a slow machine: interrupted, it waits for its tracer without reading what that has left to say.
+    damo("start", str(shared_workload.pid), "--monitoring_intervals", "10ms", "500ms", "1s", "--monitoring_nr_regions_range", "10", "20")
+    (started,) = damon.kdamonds()
     words = command(damon, "damo", "report", "trace", "--event", "damon:damon_aggregated", "--tracer", tracer)
     with subprocess.Popen(
         words, cwd=folder, env=environment(), text=True, start_new_session=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     ) as its:  # fmt: skip
         assert its.stdout
-        lines = [its.stdout.readline() for _ in range(20)]
-        os.killpg(its.pid, signal.SIGINT)
-        its.communicate(timeout=60)
+        try:
+            lines = [its.stdout.readline() for _ in range(20)]
+            os.killpg(its.pid, signal.SIGINT)
+            its.communicate(timeout=60)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(its.pid, signal.SIGKILL)
     shown = [line for line in lines if re.search(rf"[-/]{started.pid} ", line) and "damon:damon_aggregated" in line]
     assert len(shown) >= 10, lines
 
