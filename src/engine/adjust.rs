@@ -414,6 +414,20 @@ mod tests {
     }
 
     #[test]
+    fn tries_again_after_a_try_at_nothing() -> Result {
+        // With 1 to 3 tenths nothing is left of three grains.
+        for seed in 0..20 {
+            let mut regions = places(&[(0, 12)])?;
+            let (grain, mut rng) = (Grain::try_from(4)?, Rng::new(seed));
+            for _ in 0..50 {
+                regions.split(2, &mut Turn::ALL.clone(), grain, &mut rng)?;
+            }
+            assert_eq!(regions.len(), 2);
+        }
+        Ok(())
+    }
+
+    #[test]
     fn splits_one_in_so_many() -> Result {
         let taken = |mut turn: Turn| [(); 7].map(|()| turn.is_next());
         assert_eq!(taken(Turn::ALL), [true; 7]);

@@ -258,6 +258,8 @@ impl Regions {
         }
 
         if pieces == 0 {
+            // What it has drawn is drawn: asked again, it may answer otherwise.
+            *cut = trial;
             return Ok(());
         }
         let before = self.len();
