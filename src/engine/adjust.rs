@@ -188,16 +188,29 @@ pub(crate) struct Turn {
     every: usize,
     /// How many are still to be left out.
     wait: usize,
+    /// Whether regions of twice the grain are split too.
+    halves: bool,
 }
 
 impl Turn {
-    /// All.
-    pub(crate) const ALL: Self = Self { every: 1, wait: 0 };
+    /// All that are larger than twice the grain.
+    pub(crate) const ALL: Self = Self {
+        every: 1,
+        wait: 0,
+        halves: false,
+    };
 
     /// One in `every`, which is all if that is zero, after those in front of `first`, modulo `every`.
+    ///
+    /// Where all are split, what is small already stays whole. Here there is room for a few, and the
+    /// in-tree DAMON takes whatever can be split at all.
     pub(crate) fn one_in(every: usize, first: usize) -> Self {
         let wait = first.checked_rem(every).unwrap_or(0);
-        Self { every, wait }
+        Self {
+            every,
+            wait,
+            halves: true,
+        }
     }
 
     /// Whether it is the next one's turn.
@@ -228,7 +241,9 @@ impl Cut for Split {
     /// Leaves between 10 and 90 percent of the rest. A try at which that gets no region of its own
     /// counts.
     fn next(&mut self, size: u64) -> Option<u64> {
-        while self.left > 0 && size > self.grain.size().saturating_mul(2) {
+        let pair = self.grain.size().saturating_mul(2);
+        let fits = |size| size > pair || (self.turn.halves && size == pair);
+        while self.left > 0 && fits(size) {
             self.left = self.left.saturating_sub(1);
             let tenths = self.rng.range(1, 10);
             // size * tenths / 10: neither part overflows.
@@ -424,6 +439,23 @@ mod tests {
             }
             assert_eq!(regions.len(), 2);
         }
+        Ok(())
+    }
+
+    #[test]
+    fn splits_in_half_only_where_there_is_room_for_few() -> Result {
+        let (pairs, grain) = ([(0, 8), (8, 16), (16, 20)], Grain::try_from(4)?);
+        let (mut all, mut some) = (places(&pairs)?, places(&pairs)?);
+        for _ in 0..50 {
+            all.split(3, &mut Turn::ALL.clone(), grain, &mut Rng::new(7))?;
+        }
+        assert!(are_at(&all, &pairs));
+        let mut rng = Rng::new(7);
+        for first in 0..50 {
+            some.split(2, &mut Turn::one_in(2, first), grain, &mut rng)?;
+        }
+        let halves = [(0, 4), (4, 8), (8, 12), (12, 16), (16, 20)];
+        assert!(are_at(&some, &halves));
         Ok(())
     }
 
