@@ -70,6 +70,9 @@ impl<O: Operations> Context<O> {
     fn plan(&self, params: &Params<O>) -> Result<Plan<O::Space>> {
         let grain = Grain::try_from(params.ops.min_region_sz())?;
         params.probes.check(&params.attrs)?;
+        if params.asks_unknown_nodes() {
+            return Err(EINVAL);
+        }
         let kept = || params.targets.iter().filter(|target| !target.obsolete);
         let nr_kept = kept().fold(0, |n: usize, _| n.saturating_add(1));
         let capacity = capacity(&params.attrs, nr_kept);
@@ -101,9 +104,6 @@ impl<O: Operations> Context<O> {
 
         let mut quotas = KVec::with_capacity(params.schemes.len(), GFP_KERNEL)?;
         for scheme in &params.schemes {
-            if scheme.quota.needs_nodes() && !params.ops.knows_nodes() {
-                return Err(EINVAL);
-            }
             quotas.push_within_capacity(QuotaState::new(&scheme.quota)?)?;
         }
 

@@ -36,3 +36,15 @@ pub struct Params<O: Operations> {
     /// The schemes. A commit matches them with the running ones by position.
     pub schemes: KVec<SchemeParams>,
 }
+
+impl<O: Operations> Params<O> {
+    /// Whether a target is one that only a commit can be about.
+    pub fn has_obsolete_targets(&self) -> bool {
+        self.targets.iter().any(|target| target.obsolete)
+    }
+
+    /// Whether a goal asks about a node, of which the operations do not know.
+    pub fn asks_unknown_nodes(&self) -> bool {
+        !self.ops.knows_nodes() && self.schemes.iter().any(|scheme| scheme.quota.needs_nodes())
+    }
+}

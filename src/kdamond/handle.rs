@@ -30,7 +30,8 @@
 use super::{
     machine::{
         ThisMachine,
-        SPLIT_IN_PART, //
+        SPLIT_IN_PART,
+        START_AS_COMMIT, //
     },
     mailbox::Mailbox,
     registry::Registry,
@@ -86,6 +87,20 @@ pub struct Kdamond {
     thread: Arc<Monitor<Slot>>,
 }
 
+/// Why a kdamond cannot start with these parameters, apart from what a context refuses itself.
+fn misfit(params: &Params) -> Option<&'static str> {
+    if params.targets.is_empty() && !params.ops.outlives_targets() {
+        return Some("there is no target to monitor");
+    }
+    if START_AS_COMMIT && params.has_obsolete_targets() {
+        return Some("an obsolete target, and none that runs to be removed");
+    }
+    if START_AS_COMMIT && params.asks_unknown_nodes() {
+        return Some("a goal on a node, of which these operations do not know");
+    }
+    None
+}
+
 impl Kdamond {
     /// A kdamond that does not run. Fails with `ENOMEM`.
     pub fn new(registry: &Arc<Registry>) -> Result<Arc<Self>> {
@@ -107,7 +122,7 @@ impl Kdamond {
     /// Sleeps until the thread of an earlier run, if any, has returned.
     ///
     /// Fails with `EBUSY` if it or one that is to be alone runs or is being started, with `EINVAL` if a parameter is not
-    /// acceptable or there is no target and the operations need one, with `ENOMEM` and what making
+    /// acceptable or there is no target and the operations need one, on Linux 7.3 or newer also with what a commit refuses, with `ENOMEM` and what making
     /// a thread fails with. What was asked of a run that did not come about is cancelled.
     pub fn start(&self, params: Params) -> Result {
         self.start_beside(params, false)
@@ -121,8 +136,8 @@ impl Kdamond {
     }
 
     fn start_beside(&self, params: Params, alone: bool) -> Result {
-        if params.targets.is_empty() && !params.ops.outlives_targets() {
-            debug!("kdamond {}: there is no target to monitor", self.number);
+        if let Some(reason) = misfit(&params) {
+            debug!("kdamond {}: {reason}", self.number);
             return Err(EINVAL);
         }
         let inbox = self.requests.0.open()?;

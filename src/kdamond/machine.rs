@@ -14,6 +14,9 @@ use kernel::prelude::*;
 /// its kernel does.
 pub(crate) const SPLIT_IN_PART: bool = bindings::DAMON_RS_SINCE_7_3;
 
+/// Whether a start refuses what a commit would: what the in-tree DAMON of its kernel does.
+pub(crate) const START_AS_COMMIT: bool = bindings::DAMON_RS_SINCE_7_3;
+
 /// What there is to know of it.
 pub(crate) struct ThisMachine;
 

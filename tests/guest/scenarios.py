@@ -377,6 +377,23 @@ def commit_obsolete_only(damon: Damon) -> list[str]:
 
 
 @scenario
+def on_obsolete_target(damon: Damon) -> list[str]:
+    kdamond = ready(damon)
+    kdamond.targets[0].write("obsolete_target", "Y")
+    return turn_on(kdamond)
+
+
+@scenario
+def on_eligible_memory_of_processes(damon: Damon) -> list[str]:
+    kdamond = ready(damon)
+    kdamond.context.write("schemes/nr_schemes", 1)
+    kdamond.schemes[0].write("quotas/goals/nr_goals", 1)
+    for file, value in {"target_metric": "node_eligible_mem_bp", "target_value": "5000"}.items():
+        kdamond.schemes[0].write(f"quotas/goals/0/{file}", value)
+    return turn_on(kdamond)
+
+
+@scenario
 def commands_while_paused(damon: Damon) -> list[str]:
     kdamond = ready(damon)
     kdamond.set(pause="Y")

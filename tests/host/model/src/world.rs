@@ -77,6 +77,9 @@ pub(crate) struct ThisMachine;
 /// No scenario has enough regions for it.
 pub(crate) const SPLIT_IN_PART: bool = false;
 
+/// Nor an obsolete target, or a goal.
+pub(crate) const START_AS_COMMIT: bool = true;
+
 impl Machine for ThisMachine {
     fn now_ns(&self) -> u64 {
         0
