@@ -126,7 +126,8 @@ fn node_memcg(nid: i32, memcg: u64) -> Option<(usize, usize)> {
         bindings::damon_rs_helper_mem_cgroup_put(group);
         used
     };
-    Some((used, all))
+    // Its pages and those of the node are not counted at the same moment.
+    Some((used.min(all), all))
 }
 
 /// There are no groups.
