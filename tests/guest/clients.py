@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from damon_tree import Damon
@@ -14,27 +15,26 @@ AS_DAMON = "/damon-rs/scripts/as-damon"
 STAND_INS = Path(__file__).with_name("bin")
 
 
-def debugging() -> bool:
-    """Whether the kernel checks itself all the time, and is slow."""
-    return Path("/proc/lockdep").exists()
-
-
 def command(damon: Damon, *words: str) -> list[str]:
     """The command line of a program to which our DAMON is /sys/kernel/mm/damon."""
     return [*([AS_DAMON] if damon.is_ours else []), *words]
 
 
-def environment() -> dict[str, str]:
-    return os.environ | {
-        "PATH": f"{STAND_INS}:{os.environ['PATH']}",
-        # The processor says that it stores strings fast, but its emulation stores byte by byte: the estimation of a working set
-        # writes tens of MiB in each sampling interval, and a memset() that takes libc at its word is ten times too slow for it.
-        "GLIBC_TUNABLES": "glibc.cpu.x86_rep_stosb_threshold=0x40000000",
-    }
+# The processor says that it stores strings fast, but its emulation stores byte by byte: the estimation of a working set
+# writes tens of MiB in each sampling interval, and a memset() that takes libc at its word is ten times too slow for it.
+STORES = "glibc.cpu.x86_rep_stosb_threshold=0x40000000"
+
+# malloc() has its memory in huge pages where it can, as all have that on most machines.
+HUGE_PAGES = "glibc.malloc.hugetlb=1"
 
 
-def run(damon: Damon, *words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+def environment(*tunables: str) -> dict[str, str]:
+    """That of a program, and of what it starts."""
+    return os.environ | {"PATH": f"{STAND_INS}:{os.environ['PATH']}", "GLIBC_TUNABLES": ":".join((STORES, *tunables))}
+
+
+def run(damon: Damon, *words: str, cwd: Path | None = None, tunables: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command(damon, *words), cwd=cwd, env=environment(), text=True,
+        command(damon, *words), cwd=cwd, env=environment(*tunables), text=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
