@@ -330,9 +330,13 @@ BAD_SCHEMES: dict[str, dict[str, object]] = {
 }  # fmt: skip
 
 
-def set_scheme(kdamond: Kdamond, name: str) -> None:
-    for file, value in BAD_SCHEMES[name].items():
+def write_scheme(kdamond: Kdamond, files: dict[str, object]) -> None:
+    for file, value in files.items():
         kdamond.schemes[0].write(file, value)
+
+
+def set_scheme(kdamond: Kdamond, name: str) -> None:
+    write_scheme(kdamond, BAD_SCHEMES[name])
 
 
 @scenario
@@ -386,10 +390,8 @@ def on_obsolete_target(damon: Damon) -> list[str]:
 @scenario
 def on_eligible_memory_of_processes(damon: Damon) -> list[str]:
     kdamond = ready(damon)
-    kdamond.context.write("schemes/nr_schemes", 1)
-    kdamond.schemes[0].write("quotas/goals/nr_goals", 1)
-    for file, value in {"target_metric": "node_eligible_mem_bp", "target_value": "5000"}.items():
-        kdamond.schemes[0].write(f"quotas/goals/0/{file}", value)
+    goal = {"quotas/goals/nr_goals": 1, "quotas/goals/0/target_metric": "node_eligible_mem_bp", "quotas/goals/0/target_value": 5000}
+    write_scheme(kdamond, goal)
     return turn_on(kdamond)
 
 
