@@ -121,9 +121,10 @@ impl Kdamond {
     ///
     /// Sleeps until the thread of an earlier run, if any, has returned.
     ///
-    /// Fails with `EBUSY` if it or one that is to be alone runs or is being started, with `EINVAL` if a parameter is not
-    /// acceptable or there is no target and the operations need one, on Linux 7.3 or newer also with what a commit refuses, with `ENOMEM` and what making
-    /// a thread fails with. What was asked of a run that did not come about is cancelled.
+    /// Fails with `EBUSY` if it or one that is to be alone runs or is being started, with `EINVAL` if a
+    /// parameter is not acceptable or there is no target and the operations need one, on Linux 7.3 or
+    /// newer also with what a commit refuses, with `ENOMEM` and what making a thread fails with. What
+    /// was asked of a run that did not come about is cancelled.
     pub fn start(&self, params: Params) -> Result {
         self.start_beside(params, false)
     }
