@@ -254,12 +254,15 @@ def test_calls_work(aged: Kdamond) -> None:
 
 def test_parameters_change(damon: Damon, aged: Kdamond) -> None:
     """What is committed in a pause holds when monitoring goes on."""
+    # Regions do not merge to more than a third of all; of neighbours that do not, there are at most five in the area, and two outside.
+    limit = 8
+    wait_until(lambda: aged.count_regions() > limit, "there are more regions")
     pause(aged)
-    aged.set(min_regions=3, max_regions=6)
+    aged.set(min_regions=3, max_regions=limit)
     aged.commit()
     time.sleep(0.2)
     resume(aged)
-    wait_until(lambda: aged.count_regions() <= 6, "the new limit holds")
+    wait_until(lambda: aged.count_regions() <= limit, "the new limit holds")
 
 
 def test_refused_commit(aged: Kdamond) -> None:
