@@ -13,7 +13,7 @@ from __future__ import annotations
 import signal
 import sys
 from pathlib import Path
-from typing import Iterator
+from typing import Generator, Iterator
 
 import pytest
 
@@ -103,11 +103,23 @@ def quiet(clean: None) -> Iterator[None]:
     assert not messages, f"the kernel said: {messages}"
 
 
+SHARED = pytest.StashKey[Workload]()
+
+
 @pytest.fixture(scope="session")
-def shared_workload() -> Iterator[Workload]:
-    """A workload that many tests look at; none changes it."""
+def shared_workload(request: pytest.FixtureRequest) -> Iterator[Workload]:
+    """A workload that many tests look at; none changes it. It stands still during the others, which have the machine for themselves then."""
     with Workload("--size", "64M", "--hot", "8M") as workload:
+        request.config.stash[SHARED] = workload
         yield workload
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool | None, bool | None]:
+    # Before the fixtures of the test's module too, which may look at it.
+    if shared := item.config.stash.get(SHARED, None):
+        shared.halt("shared_workload" not in getattr(item, "fixturenames", ()))
+    return (yield)
 
 
 @pytest.fixture

@@ -103,6 +103,10 @@ class Program:
     def three_regions(self) -> list[tuple[int, int]]:
         return three_regions(self.pid)
 
+    def halt(self, halted: bool) -> None:
+        """Has it stand still, or go on where it was."""
+        os.kill(self.pid, signal.SIGSTOP if halted else signal.SIGCONT)
+
     def kill(self) -> None:
         """Ends it as `kill -9` does, and waits until it is gone for good."""
         if self.process.poll() is None:
