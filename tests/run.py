@@ -341,8 +341,8 @@ def plan(kasan: bool) -> list[Phase]:
         ]
     )
     hurried = [
-        guest_tests("stock"),
-        guest_tests(own, *([] if kasan else [in_guest.UNHURRIED, NO_SEARCH_FOR_LEAKS])),
+        guest_tests("stock", (in_guest.SELFTESTS,)),
+        guest_tests(own, *([] if kasan else [(*in_guest.UNHURRIED, in_guest.SELFTESTS), NO_SEARCH_FOR_LEAKS])),
         kunit(own),
     ]
     on_kasan = [*([] if kasan else [prepared("KASAN kernel", kasan_kernel), module("kasan")]), *map(alone, in_guest.kasan_lane())]
