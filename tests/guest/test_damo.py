@@ -50,6 +50,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     os.environ["HOME"] = before
 
 
+@pytest.fixture(scope="module", autouse=True)
+def profiling_rate() -> Iterator[None]:
+    """damo has perf profile the processors where nothing else is asked for, and an emulated one does nothing else than what it is asked
+    for 4,000 times a second."""
+    rate = Path("/proc/sys/kernel/perf_event_max_sample_rate")
+    before = rate.read_text()
+    rate.write_text("100")
+    yield
+    rate.write_text(before)
+
+
 @pytest.fixture(scope="module")
 def modules(damon: Damon) -> Iterator[None]:
     """The special-purpose modules are there."""
@@ -300,14 +311,7 @@ def perf_record(damon: Damon, modules: None, folder: Path, shared_workload: Work
 def profile(damon: Damon, modules: None, folder: Path, shared_workload: Workload) -> Path:
     """As `record`, and what the processors did meanwhile, by perf."""
     have("perf")
-    # An emulated processor does nothing else than what it is asked for 4,000 times a second.
-    rate = Path("/proc/sys/kernel/perf_event_max_sample_rate")
-    before = rate.read_text()
-    rate.write_text("100")
-    try:
-        return recorded(damon, folder, shared_workload, PERF_SECONDS, "trace-cmd", "access", "cpu_profile", name="profiled.data")
-    finally:
-        rate.write_text(before)
+    return recorded(damon, folder, shared_workload, PERF_SECONDS, "trace-cmd", "access", "cpu_profile", name="profiled.data")
 
 
 def test_record_by_perf(perf_record: Path, shared_workload: Workload) -> None:
@@ -330,13 +334,25 @@ def test_report_profile(profile: Path, damo: Damo) -> None:
     assert re.search(r"^ +[\d.]+% +\S+ +workload +\[\.\] ", output, re.MULTILINE), output
 
 
+def end(process: subprocess.Popen[str], tracer: str) -> None:
+    """Interrupts damo as a user does. Where its tracer does not end by that, which is between these two, both are ended otherwise."""
+    try:
+        os.killpg(process.pid, signal.SIGINT)
+        process.communicate(timeout=20)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        if tracer == "trace-cmd":
+            subprocess.run(["trace-cmd", "reset"], check=True)
+
+
 # Where no event comes there is no use in waiting for as long as others take.
 @pytest.mark.slow(150)
 @pytest.mark.parametrize("tracer", ["trace-cmd", "perf"])
 def test_report_trace(damon: Damon, damo: Damo, shared_workload: Workload, folder: Path, tracer: str) -> None:
-    """It shows events as they come, of our kdamond, until it is interrupted."""
+    """It shows events as they come, of our kdamond."""
     have(tracer)
-    # Not more events than damo can show on a slow machine: interrupted, it waits for its tracer without reading what that has left to say.
+    # Not more events than damo can show on a slow machine.
     damo("start", str(shared_workload.pid), "--monitoring_intervals", "10ms", "500ms", "1s", "--monitoring_nr_regions_range", "10", "20")
     (started,) = damon.kdamonds()
     words = command(damon, "damo", "report", "trace", "--event", "damon:damon_aggregated", "--tracer", tracer)
@@ -347,11 +363,8 @@ def test_report_trace(damon: Damon, damo: Damo, shared_workload: Workload, folde
         assert its.stdout
         try:
             lines = [its.stdout.readline() for _ in range(20)]
-            os.killpg(its.pid, signal.SIGINT)
-            its.communicate(timeout=60)
         finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(its.pid, signal.SIGKILL)
+            end(its, tracer)
     shown = [line for line in lines if re.search(rf"[-/]{started.pid} ", line) and "damon:damon_aggregated" in line]
     assert len(shown) >= 10, lines
 
