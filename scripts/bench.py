@@ -21,6 +21,7 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,7 @@ def wanted(names: list[str], patterns: list[str]) -> list[str]:
 
 def parts(cases: list[str]) -> list[list[str]]:
     """What is measured at once, first what it costs."""
-    of_cost = [case for case in cases if case.partition("/")[0] in {module.NAME for module in groups.COST}]
+    of_cost = [case for case in cases if group_of(case) in {module.NAME for module in groups.COST}]
     others = [case for case in cases if case not in of_cost]
     return [part for part in (of_cost, others) if part]
 
@@ -202,22 +203,35 @@ def write_document(name: str, results: figures.Results, release: str, repetition
     return path
 
 
-def report(folder: Path, cases: list[str], repetitions: int, its: kernel.Kernel, docs: bool, out: Path, goals: bool) -> int:
-    names = list(dict.fromkeys(case.partition("/")[0] for case in cases))
-    all_results = {name: evaluate(folder, name, cases) for name in names}
-    text = head(its.release, repetitions) + "\n"
+def group_of(case: str) -> str:
+    return case.partition("/")[0]
+
+
+def report(
+    folder: Path, cases: list[str], repetitions: int, its: kernel.Kernel, docs: bool, out: Path, goals: bool, before: frozenset[str]
+) -> int:
+    """Leaves the results of all cases, and prints them but for the groups that were printed before."""
+    all_results = {name: evaluate(folder, name, cases) for name in dict.fromkeys(map(group_of, cases))}
+    tables = {
+        name: f"{groups.GROUPS[name].TITLE}\n{groups.GROUPS[name].SETTINGS}\n\n{figures.text(results)}"
+        for name, results in all_results.items()
+    }
     content: dict[str, Any] = {"kernel": its.release, "repetitions": repetitions, "rule": figures.RULE, "groups": {}}
     for name, results in all_results.items():
-        text += f"\n{groups.GROUPS[name].TITLE}\n{groups.GROUPS[name].SETTINGS}\n\n{figures.text(results)}"
         content["groups"][name] = {"settings": groups.GROUPS[name].SETTINGS, **results.json()}
+
+    def text(names: Iterable[str]) -> str:
+        return "\n".join([head(its.release, repetitions) + "\n", *(tables[name] for name in names)])
+
+    new = [name for name in all_results if name not in before]
     out.mkdir(parents=True, exist_ok=True)
     (out / "bench.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    (out / "bench.txt").write_text(text, encoding="utf-8")
-    print(text)
+    (out / "bench.txt").write_text(text(all_results), encoding="utf-8")
+    print(text(new))
     say(f"results: {out}/bench.json, {out}/bench.txt")
     if docs:
-        for name, results in all_results.items():
-            say(f"written: {write_document(name, results, its.release, repetitions).relative_to(REPO)}")
+        for name in new:
+            say(f"written: {write_document(name, all_results[name], its.release, repetitions).relative_to(REPO)}")
     compared = [its for results in all_results.values() for all_its in results.compared.values() for its in all_its]
     if goals:
         missed = [its for its in compared if its.goal and not its.goal.met(*its.medians)]
@@ -255,15 +269,16 @@ def main() -> int:
     prepare(("stock",))
     its = kernel.ensure("stock", arguments.series)
 
-    def show(cases: list[str], repetitions: int) -> int:
-        return report(records, cases, repetitions, its, arguments.write_docs, arguments.out, arguments.quick)
+    def show(cases: list[str], repetitions: int, before: Iterable[str] = ()) -> int:
+        printed = frozenset(map(group_of, before))
+        return report(records, cases, repetitions, its, arguments.write_docs, arguments.out, arguments.quick, printed)
 
     if arguments.again:
         try:
             cases, repetitions = json.loads(plan.read_text(encoding="utf-8"))
         except OSError as error:
             raise Failure("there are no records of an earlier run") from error
-        if arguments.write_docs and cases != wanted(sorted({case.partition("/")[0] for case in cases}), []):
+        if arguments.write_docs and cases != wanted(sorted(set(map(group_of, cases))), []):
             raise Failure("what goes into Documentation/ has all cases")
         return show(cases, repetitions)
     cases, repetitions = wanted(arguments.groups, arguments.case), arguments.repetitions
@@ -276,10 +291,10 @@ def main() -> int:
     status, measured = 0, list[str]()
     for part in parts(cases):
         measure(part, [*options, "/out", str(repetitions)], its, records, arguments.timeout, number)
-        measured += part
+        before, measured = measured, measured + part
         if not arguments.against_itself:
             plan.write_text(json.dumps([measured, repetitions]), encoding="utf-8")
-        status = show(measured, repetitions)
+        status = show(measured, repetitions, before)
     return status
 
 
