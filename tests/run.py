@@ -188,7 +188,8 @@ def python_tests(folder: str) -> Callable[[Step], Counts]:
     """Python tests that need neither a toolchain nor a guest."""
 
     def run(step: Step) -> Counts:
-        step.run([sys.executable, "-m", "unittest", "discover", "-s", REPO / folder])
+        # Without what is installed beside Python: a bare machine has none of it.
+        step.run([sys.executable, "-S", "-m", "unittest", "discover", "-s", REPO / folder])
         found = re.findall(r"^Ran (\d+) tests", step.log.read_text(encoding="utf-8"), re.MULTILINE)
         return Counts(int(found[-1]), 0) if found else Counts(0, 1, "no test was run")
 

@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from actions import swapping
 from damon_tree import Damon, Dir, Kdamond, set_pattern
 from figures import Figure
 from holder import MIB, Holder, drain, physical
+from swap_space import swapping
 from trace_events import Trace
 from workload import three_regions
 

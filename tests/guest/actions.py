@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
 from pathlib import Path
 from typing import Iterator
 
@@ -13,25 +12,14 @@ import pytest
 
 from damon_tree import Dir, Kdamond, set_pattern, wait_until
 from holder import Holder, drain
+from swap_space import swapping
 
-ZRAM = Path("/sys/block/zram0")
 THP = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 LRU_GEN = Path("/sys/kernel/mm/lru_gen/enabled")
 CGROUPS = Path("/sys/fs/cgroup")
 
 # What a kdamond of these tests does in a second.
 INTERVALS = {"sample_us": 5000, "aggr_us": 50000, "update_us": 1000000, "min_regions": 10, "max_regions": 100}
-
-
-@contextlib.contextmanager
-def swapping() -> Iterator[None]:
-    """Swap space that is memory, compressed."""
-    (ZRAM / "disksize").write_text("256M\n")
-    subprocess.run(["mkswap", "/dev/zram0"], check=True, stdout=subprocess.DEVNULL)
-    subprocess.run(["swapon", "/dev/zram0"], check=True)
-    yield
-    subprocess.run(["swapoff", "/dev/zram0"], check=True)
-    (ZRAM / "reset").write_text("1\n")
 
 
 @pytest.fixture

@@ -10,42 +10,20 @@ from __future__ import annotations
 import contextlib
 import os
 import struct
-import subprocess
 from pathlib import Path
 from typing import Iterator
 
 import pytest
 
+from actions import CGROUPS, lru, swap  # noqa: F401
 from damon_tree import Kdamond, wait_until
 from mapper import PAGE
 from workload import MIB, Workload
 
-LRU_GEN = Path("/sys/kernel/mm/lru_gen/enabled")
 IDLE_BITMAP = Path("/sys/kernel/mm/page_idle/bitmap")
-CGROUPS = Path("/sys/fs/cgroup")
-ZRAM = Path("/sys/block/zram0")
 SIZE, HOT = 64 * MIB, 16 * MIB
 KPF_IDLE = 25
 PRESENT, SWAPPED = 63, 62
-
-
-@pytest.fixture(params=["classic", "multi-gen"])
-def lru(request: pytest.FixtureRequest) -> Iterator[None]:
-    """The two kinds of reclaim."""
-    before = LRU_GEN.read_text()
-    LRU_GEN.write_text("y\n" if request.param == "multi-gen" else "n\n")
-    yield
-    LRU_GEN.write_text(before)
-
-
-@pytest.fixture
-def swap() -> Iterator[None]:
-    (ZRAM / "disksize").write_text("256M\n")
-    subprocess.run(["mkswap", "/dev/zram0"], check=True, stdout=subprocess.DEVNULL)
-    subprocess.run(["swapon", "/dev/zram0"], check=True)
-    yield
-    subprocess.run(["swapoff", "/dev/zram0"], check=True)
-    (ZRAM / "reset").write_text("1\n")
 
 
 @contextlib.contextmanager
