@@ -93,7 +93,8 @@ def host_tests(step: Step) -> Counts:
     env = {"CARGO_TARGET_DIR": str(OWN / "host"), "PROPTEST_RNG_SEED": str(in_guest.SEED), "PROPTEST_CASES": "1000"}
     failure: Failure | None = None
     try:
-        toolchain.run(step, ["cargo", "test", "--locked", "--workspace", "--no-fail-fast"], cwd=HOST, env=env)
+        polite = ["nice", "-n", str(in_guest.POLITE)]
+        toolchain.run(step, [*polite, "cargo", "test", "--locked", "--workspace", "--no-fail-fast"], cwd=HOST, env=env)
     except Failure as problem:
         failure = problem
     text = step.log.read_text(encoding="utf-8", errors="replace")
@@ -328,29 +329,24 @@ def plan(kasan: bool) -> list[Phase]:
             [prepared("guest image", image.ensure)],
         ]
     )
-    host = Phase(
-        [
-            [
-                Test("rustfmt", rustfmt(fix=False)),
-                Test("shellcheck", shellcheck),
-                Test("unsafe code", unsafe_audit),
-                Test("bench evaluation", python_tests("tests/bench")),
-                Test("documents", python_tests("tests/documents")),
-                Test("host tests", host_tests),
-            ],
-            [module("stock"), module(own), Test("panics", panic_entries), Test("clippy", clippy), Test("rustdoc", rustdoc)],
-        ]
-    )
+    checks = [
+        Test("rustfmt", rustfmt(fix=False)),
+        Test("shellcheck", shellcheck),
+        Test("unsafe code", unsafe_audit),
+        Test("bench evaluation", python_tests("tests/bench")),
+        Test("documents", python_tests("tests/documents")),
+    ]
+    builds = [module("stock"), module(own), Test("panics", panic_entries), Test("clippy", clippy), Test("rustdoc", rustdoc)]
     hurried = [
         guest_tests("stock", (in_guest.SELFTESTS,)),
         guest_tests(own, *([] if kasan else [(*in_guest.UNHURRIED, in_guest.SELFTESTS), NO_SEARCH_FOR_LEAKS])),
         kunit(own),
     ]
     on_kasan = [*([] if kasan else [prepared("KASAN kernel", kasan_kernel), module("kasan")]), *map(alone, in_guest.kasan_lane())]
-    polite = [Test("machine", machine), Test("cost", cost), Test("package", package), *map(alone, in_guest.lane())]
+    polite = [Test("host tests", host_tests), Test("machine", machine), Test("cost", cost), Test("package", package), *map(alone, in_guest.lane())]
     # One machine at a time for what looks at times. What does not gives way to it; first what takes longest where nothing is cached.
-    guest = Phase([hurried, []], [on_kasan, *([test] for test in polite)])
-    return [prepare, host, guest]
+    tests = Phase([[*builds, *hurried], checks], [on_kasan, *([test] for test in polite)])
+    return [prepare, tests]
 
 
 def new_step(name: str) -> Step:
