@@ -114,7 +114,8 @@ def test_many_regions(damon: Damon, kdamond: Kdamond, shared_workload: Workload)
     kdamond.on()
     regions = status.regions(damon)
     assert len(regions) >= 4000
-    assert len(damon.status.read_bytes()) > 500_000
+    # A region takes at least 80 bytes: its names and addresses.
+    assert len(damon.status.read_bytes()) > 4000 * 80
 
 
 def test_many_kdamonds(damon: Damon, shared_workload: Workload) -> None:
