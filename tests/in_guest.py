@@ -18,6 +18,7 @@ from progress import Failure, Step  # noqa: E402
 
 # What needs no quiet machine gives way to what does.
 POLITE = 10
+POLITELY = ("nice", "-n", str(POLITE))
 # Written into the kernel's log behind what the module reported as it was loaded.
 KUNIT_END = "damon-rs: loaded"
 
@@ -39,7 +40,7 @@ def in_guest(
         f"status=$?; [ ! -d /sys/module/{name} ] || rmmod {name} || status=98; exit $status"
     )
     vm: list[str | Path] = [
-        *(["nice", "-n", str(POLITE)] if polite else []),
+        *(POLITELY if polite else ()),
         sys.executable, REPO / "scripts/vm.py", "run", "--kernel", kind, f"--log={log}", *([f"--out={out}"] if out else []),
         *options, *(f"--module={path}" for path in modules), "--", "sh", "-c", loaded if load else script,
     ]  # fmt: skip
@@ -129,9 +130,9 @@ def pytest(*arguments: str, first: str = "", again: str = "") -> str:
     return f"{{ {once} {first} || {{ [ $? = 1 ] && {once} --lf {again}; }}; }}"
 
 
-def some_tests(name: str, kind: str, *arguments: str, timeout: int = 2400, options: tuple[str, ...] = ()) -> Program:
+def some_tests(name: str, kind: str, *arguments: str, timeout: int = 2400, append: str = "", options: tuple[str, ...] = ()) -> Program:
     """Some of the guest tests, for a kernel on which all of them would take too long."""
-    return Program(name, kind, pytest(*arguments), (f"--timeout={timeout}", "--append=kunit.enable=0", *options))
+    return Program(name, kind, pytest(*arguments), (f"--timeout={timeout}", f"--append=kunit.enable=0 {append}", *options))
 
 
 # Guest tests that look at no time, and take long on the test kernel. There they are a run of their own, beside the others.
@@ -154,7 +155,7 @@ SELFTESTS = "test_clients.py"
 def selftests(kind: str) -> Program:
     """They compare estimates with limits that are for real machines. An instruction takes a nanosecond here, whatever else the host does,
     so they find a machine that is fast enough, and idle time costs nothing."""
-    return some_tests("selftests", kind, SELFTESTS, options=("--icount", "--append=kunit.enable=0 kmemleak=off"))
+    return some_tests("selftests", kind, SELFTESTS, append="kmemleak=off", options=("--icount",))
 
 
 def nodes(kind: str) -> Program:

@@ -93,8 +93,7 @@ def host_tests(step: Step) -> Counts:
     env = {"CARGO_TARGET_DIR": str(OWN / "host"), "PROPTEST_RNG_SEED": str(in_guest.SEED), "PROPTEST_CASES": "1000"}
     failure: Failure | None = None
     try:
-        polite = ["nice", "-n", str(in_guest.POLITE)]
-        toolchain.run(step, [*polite, "cargo", "test", "--locked", "--workspace", "--no-fail-fast"], cwd=HOST, env=env)
+        toolchain.run(step, [*in_guest.POLITELY, "cargo", "test", "--locked", "--workspace", "--no-fail-fast"], cwd=HOST, env=env)
     except Failure as problem:
         failure = problem
     text = step.log.read_text(encoding="utf-8", errors="replace")
@@ -113,7 +112,7 @@ def rustdoc(step: Step) -> Counts:
 
 def cost(step: Step) -> Counts:
     """The bench's quick form: what it costs, in instructions, which what else the machine does has no part in."""
-    step.run(["nice", "-n", str(in_guest.POLITE), sys.executable, REPO / "scripts/bench.py", "--quick"])
+    step.run([*in_guest.POLITELY, sys.executable, REPO / "scripts/bench.py", "--quick"])
     found = re.findall(r"(\d+) goals met, (\d+) missed", step.log.read_text(encoding="utf-8"))
     return Counts(*map(int, found[-1])) if found else Counts(0, 1, "nothing was measured")
 
@@ -251,7 +250,7 @@ def alone(program: in_guest.Program) -> Test:
 
 def package(step: Step) -> Counts:
     """The package of `make deb`, installed, loaded and removed again."""
-    step.run(["nice", "-n", str(in_guest.POLITE), sys.executable, REPO / "tests/package.py"])
+    step.run([*in_guest.POLITELY, sys.executable, REPO / "tests/package.py"])
     found = re.findall(r"^(\d+) passed", step.log.read_text(encoding="utf-8"), re.MULTILINE)
     return Counts(int(found[-1]), 0) if found else Counts(0, 1, "no test was run")
 
