@@ -6,7 +6,7 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 # For the targets that need more than a kernel's headers: installs what they start with, once.
 BOOTSTRAP := scripts/bootstrap
 
-.PHONY: modules modules_install clean heatmap demo deb rustdoc test stress bench shell clippy rustfmt rustfmtcheck help
+.PHONY: modules modules_install clean heatmap demo deb rustdoc test test-all stress bench shell clippy rustfmt rustfmtcheck help
 
 modules: | metadata
 	$(MAKE) -C $(KDIR) M=$(CURDIR) $(if $(MO),MO=$(MO)) modules
@@ -42,13 +42,9 @@ rustdoc:
 	@$(BOOTSTRAP)
 	@python3 scripts/rustdoc.py
 
-test:
+test test-all stress:
 	@$(BOOTSTRAP)
-	@python3 tests/run.py
-
-stress:
-	@$(BOOTSTRAP)
-	@python3 tests/stress.py
+	@python3 tests/run.py --set $@
 
 bench:
 	@$(BOOTSTRAP)
@@ -81,13 +77,17 @@ help:
 	@echo 'On any Debian 12 or 13 as root, in a virtual machine and without a word to the running kernel:'
 	@echo '  make demo              watch a workload, pause, go on; beside the truth'
 	@echo '  make shell             a prompt with the module loaded and damo at hand'
-	@echo '  make test              every test that there is'
-	@echo '  make stress            hours of load: the long forms of stress, fuzz, failing allocations and a day'
 	@echo '  make bench             side by side with the in-tree DAMON: what it costs; then what it finds, and what its schemes do'
 	@echo '  make deb               a Debian package of the source, for DKMS'
 	@echo '  make rustdoc           the documentation of the crate, for modules that build on it'
 	@echo '  make clippy            lints, warnings are errors'
 	@echo '  make rustfmt           format the Rust sources; rustfmtcheck only looks'
+	@echo ''
+	@echo 'Tests, on such a machine with two processors:'
+	@echo '  question                                          command        minutes'
+	@echo '  does this tree work?                              make test      15, the first time 25'
+	@echo '  does it on every kernel, and under every trial?   make test-all  60'
+	@echo '  does it break under load for hours?               make stress    400'
 	@echo ''
 	@echo 'DAMON_RS_CACHE  where toolchain, kernels and results are kept (~/.cache/damon-rs)'
 	@echo 'DAMON_RS_MIRROR the Debian archive, if not the one of this machine'

@@ -49,6 +49,9 @@ KIND_OPTIONS = {
     "kasan": "no5lvl",
 }
 
+# On a machine that runs against the host's clock, a host that is busy for long is a guest that hangs: its watchdogs would report it.
+NO_WATCHDOGS = "nowatchdog rcupdate.rcu_cpu_stall_suppress=1 sysctl.kernel.hung_task_timeout_secs=0"
+
 # A boot takes two or three where it works.
 KVM_TRIAL_SECONDS = 8
 
@@ -62,6 +65,7 @@ class Machine:
     smp: int = 2
     nodes: int = 1
     icount: bool = False
+    seed: int = 1
     append: str = ""
     timeout: float = 600
     modules: list[Path] = field(default_factory=list)
@@ -70,13 +74,16 @@ class Machine:
     log: Path | None = None
     out: Path | None = None
     monitor: Path | None = None
+    stamp: bool = False
 
 
 def accelerator(machine: Machine) -> list[str]:
     """QEMU's options for the processor."""
     if machine.icount:
         # One instruction is one nanosecond of guest time, and idle time passes at once.
-        return ["-accel", "tcg", "-icount", "shift=0,sleep=off", "-smp", "1", "-cpu", "max"]
+        counted = ["-accel", "tcg", "-icount", "shift=0,sleep=off", "-smp", "1", "-cpu", "max"]
+        # The random numbers of the processor and the date are the same in each run.
+        return [*counted, "-seed", str(machine.seed), "-rtc", "base=2026-01-01,clock=vm"]
     smp = ["-smp", str(machine.smp)]
     if kvm_works(machine.kernel):
         return ["-accel", "kvm", "-cpu", "host", *smp]
@@ -175,8 +182,9 @@ def numa(machine: Machine) -> list[str]:
 def qemu_command(machine: Machine, folder: Path, options: list[str]) -> list[str]:
     # A busy host may be too late for the kernel's trial of the timer, and for its comparison of two clocks.
     busy_host = "no_timer_check tsc=reliable"
-    append = f"console=ttyS0 loglevel=7 panic=-1 oops=panic mitigations=off {busy_host}"
-    append = f"{append} {KIND_OPTIONS.get(machine.kernel.kind, '')} {machine.append}".strip()
+    options_of_kernel = ["console=ttyS0 loglevel=7 panic=-1 oops=panic mitigations=off", busy_host]
+    options_of_kernel += [*([] if machine.icount else [NO_WATCHDOGS]), KIND_OPTIONS.get(machine.kernel.kind, ""), machine.append]
+    append = " ".join(filter(None, options_of_kernel))
     # Where idle time passes at once, the interrupts of a timer that nobody needs are most of what it costs.
     board = "q35,hpet=off" if machine.icount else "q35"
     argv = [
@@ -193,6 +201,25 @@ def qemu_command(machine: Machine, folder: Path, options: list[str]) -> list[str
     if machine.interactive:
         return [*argv, "-chardev", "stdio,id=output,signal=off", "-device", "virtconsole,chardev=output"]
     return [*argv, "-chardev", "stdio,id=output,signal=off", "-device", "virtserialport,chardev=output,name=output"]
+
+
+class Output:
+    """Passes the guest's output on as it comes; with `stamp` with the seconds at which each line began."""
+
+    def __init__(self, stamp: bool) -> None:
+        self._stamp = stamp
+        self._start = time.monotonic()
+        self._in_line = False
+
+    def write(self, chunk: bytes) -> None:
+        if self._stamp:
+            mark = f"{time.monotonic() - self._start:8.1f} ".encode()
+            begun = b"" if self._in_line else mark
+            self._in_line = not chunk.endswith(b"\n")
+            body = chunk if self._in_line else chunk[:-1]
+            chunk = begun + body.replace(b"\n", b"\n" + mark) + (b"" if self._in_line else b"\n")
+        sys.stdout.buffer.write(chunk)
+        sys.stdout.buffer.flush()
 
 
 def boot_machine(machine: Machine, folder: Path, options: list[str], quiet: bool = False) -> int:
@@ -214,12 +241,12 @@ def boot_machine(machine: Machine, folder: Path, options: list[str], quiet: bool
         timer = threading.Timer(machine.timeout, stop)
         if not machine.interactive:
             timer.start()
+        output = Output(machine.stamp)
         try:
             if process.stdout:
                 while chunk := os.read(process.stdout.fileno(), 65536):
                     if not quiet:
-                        sys.stdout.buffer.write(chunk)
-                        sys.stdout.buffer.flush()
+                        output.write(chunk)
             process.wait()
         finally:
             timer.cancel()
@@ -301,6 +328,7 @@ def main() -> int:
         each.add_argument("--log", type=Path, help="keep the kernel's log here")
         each.add_argument("--out", type=Path, metavar="DIR", help="gets what the command leaves in /out")
         each.add_argument("--monitor", type=Path, metavar="PATH", help="make a socket of QEMU's monitor there")
+    run_parser.add_argument("--stamp", action="store_true", help="put the seconds at which it began before each line of output")
     run_parser.add_argument("--timeout", type=float, default=600, help="seconds (default: %(default)s)")
     run_parser.add_argument("argv", nargs=argparse.REMAINDER, metavar="[--] CMD …")
     arguments = parser.parse_args()
@@ -327,6 +355,7 @@ def main() -> int:
         log=arguments.log,
         out=arguments.out,
         monitor=arguments.monitor,
+        stamp=getattr(arguments, "stamp", False),
     )
     return run(machine, argv)
 

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Runs a command of the tests in the guest, with the module at hand."""
+"""Runs commands in the guest with the module loaded, the guest tests among them."""
 
-import random
+import re
 import shlex
 import sys
-from collections.abc import Sequence
+import threading
+import xml.etree.ElementTree
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,43 +14,79 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 import build  # noqa: E402
 import kernel  # noqa: E402
 import klog  # noqa: E402
+import toolchain  # noqa: E402
 from cache import REPO  # noqa: E402
 from progress import Failure, Step  # noqa: E402
 
-# What needs no quiet machine gives way to what does.
-POLITE = 10
-POLITELY = ("nice", "-n", str(POLITE))
-# Written into the kernel's log behind what the module reported as it was loaded.
+from results import Counts, Result  # noqa: E402
+
+GUEST = REPO / "tests/guest"
+
+# Written to the kernel's log after the messages of insmod.
 KUNIT_END = "damon-rs: loaded"
 
+# A guest that hangs is ended after this much time of the host. It is no limit of any test: those are in guest time.
+HANGS_AFTER_SECONDS = 4 * 3600
 
-def in_guest(
-    step: Step, kind: str, command: str, *options: str, out: Path | None = None, load: bool = True, polite: bool = False
-) -> tuple[str, list[str]]:
-    """Runs a command, with the module loaded or there to be: what went wrong, if anything, and what the kernel complained about."""
-    its = kernel.ensure(kind)
-    modules = build.build(step, its)
+
+@dataclass(frozen=True)
+class Target:
+    """The kernel that a guest boots."""
+
+    kind: str
+    series: str = kernel.SERIES
+
+    def __str__(self) -> str:
+        return self.kind if self.series == kernel.SERIES else f"{self.kind} {self.series}"
+
+    def kernel(self) -> kernel.Kernel:
+        return kernel.ensure(self.kind, self.series)
+
+
+STOCK, TEST, KASAN, KCSAN = map(Target, ("stock", "test", "kasan", "kcsan"))
+
+
+_built: dict[Target, list[Path]] = {}
+_building = threading.Lock()
+
+
+def modules_for(step: Step, target: Target) -> list[Path]:
+    """Every module for a kernel, built once in a run of the tests. The first one is that of DAMON; those only for tests come last."""
+    with _building:
+        if target not in _built:
+            its = target.kernel()
+            _built[target] = build.build(step, its) + build.test_modules(step, its)
+        return _built[target]
+
+
+def in_guest(step: Step, target: Target, command: str, *options: str, out: Path | None = None, load: bool = True) -> Result:
+    """Runs a shell command in tests/guest of a guest; its output is in the step's log.
+
+    With `load` the module is loaded before and unloaded after it. `options` are options of vm.py. A command that fails and a kernel that
+    complains are both failures.
+    """
+    modules = modules_for(step, target)
     name = modules[0].stem
-    modules += build.test_modules(step, its)
     log = guest_log(step)
     log.unlink(missing_ok=True)
     script = f"cd /damon-rs/tests/guest; {command}"
     loaded = (
-        # From here on only warnings go to the console, which is slow: a kernel that checks itself says a line for each kobject.
-        f'insmod "$DAMON_RS_MODULE" || exit; echo "{KUNIT_END}" >/dev/kmsg; dmesg -n 5; cd /damon-rs/tests/guest; {command}; '
+        # From here on only warnings go to the console, which is slow: the test kernels print a line for each kobject.
+        f'insmod "$DAMON_RS_MODULE" || exit; echo "{KUNIT_END}" >/dev/kmsg; dmesg -n 5; {script}; '
         f"status=$?; [ ! -d /sys/module/{name} ] || rmmod {name} || status=98; exit $status"
     )
     vm: list[str | Path] = [
-        *(POLITELY if polite else ()),
-        sys.executable, REPO / "scripts/vm.py", "run", "--kernel", kind, f"--log={log}", *([f"--out={out}"] if out else []),
-        *options, *(f"--module={path}" for path in modules), "--", "sh", "-c", loaded if load else script,
+        sys.executable, REPO / "scripts/vm.py", "run", "--kernel", target.kind, "--series", target.series, f"--log={log}",
+        f"--timeout={HANGS_AFTER_SECONDS}", *([f"--out={out}"] if out else []), *options, *(f"--module={path}" for path in modules),
+        "--", "sh", "-c", loaded if load else script,
     ]  # fmt: skip
     problem = ""
     try:
         step.run(vm)
     except Failure as failure:
         problem = str(failure)
-    return problem, klog.complaints(log.read_text(encoding="utf-8", errors="replace")) if log.exists() else []
+    complaints = klog.complaints(log.read_text(encoding="utf-8", errors="replace")) if log.exists() else []
+    return Result(problem, complaints, step.log.read_text(encoding="utf-8", errors="replace").splitlines())
 
 
 def guest_log(step: Step) -> Path:
@@ -57,158 +94,95 @@ def guest_log(step: Step) -> Path:
     return step.log.with_suffix(".kernel.log")
 
 
+# One processor, on which an instruction takes a nanosecond of guest time and idle time passes at once: what a test finds
+# depends neither on the host's speed nor on its load, and no watchdog of the guest sees a slow host.
+COUNTED = "--icount"
+
+PYTEST = ("python3", "-m", "pytest", "-o", "cache_dir=/tmp/pytest", "-v", "-ra", "--junitxml=/out/junit.xml")
+
+
+def pytest(*arguments: str) -> str:
+    """The shell command that runs guest tests, once."""
+    return shlex.join((*PYTEST, *arguments))
+
+
 @dataclass(frozen=True)
-class Result:
-    """What a run said."""
-
-    passed: bool
-    note: str
-    output: list[str]
-
-
-@dataclass(frozen=True)
-class Program:
-    """A program in the guest that checks by itself, and says in its last line what it did."""
+class Suite:
+    """Guest tests that run in one guest, one after the other."""
 
     name: str
-    kind: str
-    command: str
+    target: Target
+    # What pytest runs: files, node names, options.
+    tests: tuple[str, ...]
+    append: str = ""
     options: tuple[str, ...] = ()
-    load: bool = True
+    # The unit tests that run at insmod count as well. Elsewhere they are switched off: they are the same each time.
+    kunit: bool = False
 
     @property
     def title(self) -> str:
-        return f"{self.name} on {self.kind}"
+        return f"{self.name} on {self.target}"
 
-    def run(self, step: Step) -> Result:
-        problem, complaints = in_guest(step, self.kind, self.command, *self.options, load=self.load, polite=True)
-        output = [line for line in step.log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-        if complaints:
-            return Result(False, f"the kernel complained {len(complaints)} times", [*complaints[:3], *output])
-        return Result(not problem, output[-1] if output else "", output)
-
-
-def fuzz(kind: str, steps: int, seconds: int, *options: str) -> Program:
-    """Random changes of the tree, `steps` or for `seconds` at most."""
-    command = " ".join(("fuzz/fuzz", f"--steps {steps} --seconds {seconds}", *options))
-    return Program("fuzz", kind, command, (f"--timeout={seconds + 600}",))
-
-
-def faults(most: int, storm: int, timeout: int) -> Program:
-    """Every allocation fails in turn, or `most` of an operation's; then a share of all for `storm` seconds."""
-    options = (f"--timeout={timeout + storm}", "--append=kunit.enable=0")
-    return Program("faults", "test", f"faults/run.py --most {most} --storm {storm}", options, load=False)
+    def run(self, step: Step) -> Counts:
+        out = step.log.with_suffix(".out")
+        junit = out / "junit.xml"
+        junit.unlink(missing_ok=True)
+        append = f"{'' if self.kunit else 'kunit.enable=0 '}{self.append}".strip()
+        options = (COUNTED, "--stamp", *self.options, *([f"--append={append}"] if append else []))
+        result = in_guest(step, self.target, pytest(*self.tests), *options, out=out)
+        counts = read_junit(junit)
+        counts.times = test_times(result.output)
+        if self.kunit:
+            counts += kunit_results(step, self.target)
+        return counts.judged(result)
 
 
-def day(timeout: int, *options: str) -> Program:
-    """24 hours of guest time."""
-    return Program("a day", "stock", " ".join(("long/run.py", *options)), (f"--timeout={timeout}", "--icount"))
+def read_junit(path: Path) -> Counts:
+    """The results of pytest. A file that is not there counts no test."""
+    counts = Counts()
+    if not path.exists():
+        return counts
+    for suite in xml.etree.ElementTree.parse(path).iter("testsuite"):
+        total, skipped = int(suite.get("tests", 0)), int(suite.get("skipped", 0))
+        failed = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
+        counts.failed += failed
+        counts.passed += total - failed - skipped
+        counts.note = f"{skipped} skipped" if skipped else ""
+    return counts
 
 
-# Unit tests at each load would be most of the time. What the kernel says in passing goes to its log only: kobjects that are released
-# late, thousands a minute. A zone for memory that can move is what memory blocks can be taken off line from.
-STRESS_KERNEL = "kunit.enable=0 loglevel=5 movablecore=1G"
-
-# An operation may take this long, and one of the machine's, as taking memory offline, four times as long. An instrumented kernel on an
-# emulated machine that is busy is slow; who is stuck is so for ever.
-STRESS_PATIENCE_SECONDS = 90
+LINE = re.compile(r"^ *(\d+\.\d) (.*)$")
 
 
-def stress(kind: str, seconds: int, seed: int | None = None, *options: str) -> Program:
-    """Everything at once for `seconds` of guest time, or ten minutes more until all has been tried."""
-    seed = random.randrange(10**6) if seed is None else seed
-    command = f'stress/stress --module "$DAMON_RS_MODULE" --seconds {seconds} --seed {seed} --patience {STRESS_PATIENCE_SECONDS}'
-    command = " ".join((command, *options))
-    # A boot, the unpacking of the guest and the search for leaks come on top, on a busy machine.
-    return Program("stress", kind, command, (f"--timeout={seconds + 1200}", f"--append={STRESS_KERNEL}"), load=False)
+def test_times(lines: list[str]) -> dict[str, float]:
+    """The host's seconds that each test took, from the output of pytest -v with the times at which its lines began."""
+    stamped = [(float(match[1]), match[2]) for line in lines if (match := LINE.match(line))]
+    times = {}
+    for (begin, line), (end, _) in zip(stamped, stamped[1:]):
+        if match := re.match(r"(test_\w+\.py::.*?) (?:PASSED|FAILED|ERROR|SKIPPED)\b", line):
+            times[match[1]] = end - begin
+    return times
 
 
-def pytest(*arguments: str, first: str = "", again: str = "") -> str:
-    """A command that runs guest tests. What fails is tried once more, with options of each attempt's own: many tests look at what a process
-    does within some milliseconds, for which an emulated machine can be too slow once."""
-    once = " ".join(("python3 -m pytest -o cache_dir=/tmp/pytest -q -ra", *arguments))
-    return f"{{ {once} {first} || {{ [ $? = 1 ] && {once} --lf {again}; }}; }}"
-
-
-def some_tests(name: str, kind: str, *arguments: str, timeout: int = 2400, append: str = "", options: tuple[str, ...] = ()) -> Program:
-    """Some of the guest tests, for a kernel on which all of them would take too long."""
-    return Program(name, kind, pytest(*arguments), (f"--timeout={timeout}", f"--append=kunit.enable=0 {append}", *options))
-
-
-# Guest tests that look at no time, and take long on the test kernel. There they are a run of their own, beside the others.
-UNHURRIED = (
-    "test_bad_input.py",
-    "test_commit_parameters.py",
-    "test_limits.py",
-    "test_unload.py",
-)
-
-
-def unhurried(kind: str) -> Program:
-    return some_tests("unhurried guest tests", kind, *map(shlex.quote, UNHURRIED))
-
-
-# The kernel's own tests.
-SELFTESTS = "test_clients.py"
-
-
-def selftests(kind: str) -> Program:
-    """They compare estimates with limits that are for real machines. An instruction takes a nanosecond here, whatever else the host does,
-    so they find a machine that is fast enough, and idle time costs nothing."""
-    return some_tests("selftests", kind, SELFTESTS, append="kmemleak=off", options=("--icount",))
-
-
-def nodes(kind: str) -> Program:
-    """The guest tests of what takes several nodes, and of pressure, which a kernel may be built to measure only if it is told to."""
-    command = pytest("test_actions_nodes.py", "test_goals.py::test_pressure")
-    return Program("nodes and pressure", kind, command, ("--timeout=2400", "--nodes=2", "--append=psi=1"))
-
-
-# Of `make test`, in which nothing is left to chance that need not be. `make stress` takes another one each time.
-SEED = 1
-
-
-def lane(seed: int = SEED) -> list[Program]:
-    """Those that are cheap enough for `make test`: of each what it is for, none for as long as it could go on."""
-    return [
-        day(1200),
-        unhurried("test"),
-        selftests("test"),
-        selftests("stock"),
-        nodes("stock"),
-        nodes("test"),
-        fuzz("stock", 100_000, 1800, "--self-test", f"--seed {seed}"),
-        fuzz("test", 1_000, 600, f"--seed {seed}"),
-        faults(12, 5, 1800),
-        # In what time the rest leaves. What was not come to is told.
-        stress("test", 60, seed, "--in-time"),
-    ]
-
-
-# What says that there is no idle flag is among the first. Tests of the flag itself are left out there by themselves.
-# Without those that do the same time and again, which takes minutes there.
-KASAN_CHOICE = "not over_and_over and not at_once and not moves and not two_processes"
-KASAN_TESTS = ("test_unload.py", "test_page_flags.py", "test_reclaim.py", "test_monitoring.py")
-
-
-def kasan_lane(seed: int = SEED) -> list[Program]:
-    """What the KASAN kernel is for: use after free, releases that come late, and pages without an idle flag."""
-    return [
-        stress("kasan", 60, seed, "--in-time"),
-        some_tests("unloading and monitoring", "kasan", f"-k '{KASAN_CHOICE}'", *KASAN_TESTS),
-    ]
-
-
-def long_lane(kinds: Sequence[str], seconds: int, seed: int | None) -> list[Program]:
-    """What `make stress` runs: `seconds` of each, or all there is to do."""
-    # By far more steps than there is time for.
-    return [
-        *(stress(kind, seconds, seed) for kind in kinds),
-        fuzz("stock", 10**9, seconds, "--self-test"),
-        fuzz("test", 10**9, seconds),
-        faults(0, seconds, 3600),
-        # With the search for leaks, for which `make test` has no time.
-        some_tests("guest tests", "test", timeout=7200),
-        some_tests("unloading and monitoring", "kasan", *KASAN_TESTS, "test_paddr.py"),
-        day(6 * 3600, "--sample-us", "5000", "--aggr-us", "100000"),
-    ]
+def kunit_results(step: Step, target: Target) -> Counts:
+    """The unit tests that ran at insmod, read from the kernel's log by the kernel's own parser."""
+    # At boot the kernel reports that it has no tests of its own, and tests that load the module again repeat its report.
+    text = guest_log(step).read_text(encoding="utf-8", errors="replace").partition(KUNIT_END)[0]
+    log = step.log.with_suffix(".ktap")
+    begin = re.search(r"^\[[ \d.]+\] KTAP version 1\n\[[ \d.]+\] 1\.\.[1-9]", text, re.MULTILINE)
+    log.write_text(text[begin.start() :] if begin else "", encoding="utf-8")
+    parser = Path(target.kernel().source) / "tools/testing/kunit/kunit.py"
+    parsing = Step("KUnit", step.log.with_suffix(".kunit"))
+    problem = ""
+    try:
+        toolchain.run(parsing, ["python3", parser, "parse", log])
+    except Failure as failure:
+        problem = str(failure)
+    summary = re.findall(r"Testing complete\. Ran \d+ tests: (.*)", parsing.log.read_text(encoding="utf-8", errors="replace"))
+    numbers = {name: int(number) for name, number in re.findall(r"(\w+): (\d+)", summary[-1])} if summary else {}
+    passed, skipped = numbers.pop("passed", 0), numbers.pop("skipped", 0)
+    counts = Counts(passed, sum(numbers.values()), f"{passed} of them KUnit" + (f", {skipped} skipped" if skipped else ""))
+    if problem or not passed:
+        counts.failed = max(1, counts.failed)
+        counts.details = [problem or "no unit test ran at insmod"]
+    return counts
