@@ -17,8 +17,9 @@ from typing import Any
 import cost
 import trace_events
 import truth
-from damon_tree import Damon, Kdamond, wait_until
+from damon_tree import Damon, Kdamond
 from figures import Figure
+from guest_time import wait_until
 from processes import system_ram
 from truth import Range
 from workload import MIB, Program

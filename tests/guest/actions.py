@@ -10,7 +10,8 @@ from typing import Iterator
 
 import pytest
 
-from damon_tree import Dir, Kdamond, set_pattern, wait_until
+from damon_tree import Dir, Kdamond, set_pattern
+from guest_time import wait_until
 from holder import Holder, drain
 from swap_space import swapping
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Iterator, NamedTuple
 
+from guest_time import wait_until
+
 SYSFS = Path("/sys/kernel/mm")
 TRACEFS = Path("/sys/kernel/tracing")
 DEBUGFS = Path("/sys/kernel/debug")
@@ -296,12 +298,3 @@ def free_in_tree() -> None:
     enabled = Path("/sys/module/damon_stat/parameters/enabled")
     if enabled.exists() and enabled.read_text().strip() == "Y":
         enabled.write_text("N\n")
-
-
-def wait_until(condition: Callable[[], object], what: str | Callable[[], str], timeout: float = 120) -> None:
-    """Waits for what must come; the time limit is for a machine that is broken, not for one that is slow."""
-    end = time.monotonic() + timeout
-    while not condition():
-        if time.monotonic() > end:
-            raise TimeoutError(f"waited {timeout} s until {what if isinstance(what, str) else what()}")
-        time.sleep(0.01)

@@ -19,7 +19,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 import damon_tree
 import ground_truth
 import status
-from damon_tree import TRACEFS, Damon, Kdamond, wait_until
+from damon_tree import TRACEFS, Damon, Kdamond
+from guest_time import wait_until
 from kernel_log import WARNING, KernelLog
 from trace_events import Trace
 from workload import MIB, Score, Workload

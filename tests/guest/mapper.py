@@ -11,7 +11,8 @@ from itertools import chain, combinations, product
 from pathlib import Path
 from typing import Iterator
 
-from damon_tree import Region, wait_until
+from damon_tree import Region
+from guest_time import wait_until
 
 PROGRAM = Path(__file__).with_name("mapper")
 PAGE = 4096

@@ -9,7 +9,8 @@ from typing import Callable, Iterable
 
 import damon_tree
 from behaviour import PROBES, TOO_MANY, outcome, write
-from damon_tree import Damon, Kdamond, wait_until
+from damon_tree import Damon, Kdamond
+from guest_time import wait_until
 
 Scenario = Callable[[Damon], list[str]]
 SCENARIOS: dict[str, Scenario] = {}

@@ -11,7 +11,8 @@ from typing import Iterator
 import pytest
 
 from actions import add_scheme, cgroup, filters, inside, start, start_physical, tries
-from damon_tree import Damon, Dir, Kdamond, wait_until
+from damon_tree import Damon, Dir, Kdamond
+from guest_time import wait_until
 from holder import HUGE, MIB, PAGE, Holder, drain, physical
 from test_goals import share, value
 from test_limits import effective, set_goal, set_quota

@@ -9,7 +9,8 @@ from typing import Iterator
 import pytest
 
 from actions import LRU_GEN, add_scheme, cgroup, filters, inside, start_physical, swap, tries
-from damon_tree import ULONG_MAX, Kdamond, wait_until
+from damon_tree import ULONG_MAX, Kdamond
+from guest_time import wait_until
 from holder import HUGE, KPF_ACTIVE, MIB, PAGE, Holder, drain, flagged, physical
 
 __all__ = ["cgroup", "swap"]

@@ -9,7 +9,8 @@ from typing import Iterator
 import pytest
 
 from actions import THP, add_scheme, cgroup, inside, lru, start, swap, tries
-from damon_tree import Kdamond, wait_until
+from damon_tree import Kdamond
+from guest_time import wait_until
 from holder import HUGE, MIB, PAGE, Holder, drain
 
 __all__ = ["cgroup", "lru", "swap"]

@@ -9,7 +9,8 @@ import pytest
 import behaviour
 import damon_tree
 import status
-from damon_tree import SYSFS, TRACEFS, Damon, Kdamond, wait_until
+from damon_tree import SYSFS, TRACEFS, Damon, Kdamond
+from guest_time import wait_until
 from test_monitoring import good
 from trace_events import Trace
 from workload import Workload

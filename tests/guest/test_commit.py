@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from damon_tree import ULONG_MAX, Kdamond, set_pattern, wait_until, wait_until_seen
+from damon_tree import ULONG_MAX, Kdamond, set_pattern, wait_until_seen
+from guest_time import wait_until
 from workload import MIB, Workload
 
 THRESHOLD = 5

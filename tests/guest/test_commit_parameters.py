@@ -13,7 +13,8 @@ from typing import Any, Callable, Iterator
 import pytest
 
 import status
-from damon_tree import ULONG_MAX, Damon, Kdamond, set_pattern, wait_until
+from damon_tree import ULONG_MAX, Damon, Kdamond, set_pattern
+from guest_time import wait_until
 from mapper import PAGE, mapper
 from test_paddr import memory
 from test_probes import ANON, NOT_ANON, memcg, set_probes

@@ -21,7 +21,8 @@ import pytest
 import damon_tree
 import ground_truth
 from clients import command, environment, run
-from damon_tree import Damon, Kdamond, Region, wait_until
+from damon_tree import Damon, Kdamond, Region
+from guest_time import wait_until
 from test_modules import Module
 from workload import MIB, Score, Workload, score
 

@@ -10,7 +10,8 @@ from typing import Iterator
 import pytest
 
 from actions import add_scheme, cgroup, filters, inside, start, start_physical, swap, tries
-from damon_tree import Damon, Kdamond, wait_until, wait_until_seen
+from damon_tree import Damon, Kdamond, wait_until_seen
+from guest_time import wait_until
 from holder import HUGE, KPF_ACTIVE, MIB, PAGE, Holder, drain, flagged
 from test_actions_physical import ALLOW, classic, memory, passed
 from test_limits import WINDOW_MS, add_filters, addr, set_marks, set_quota, state

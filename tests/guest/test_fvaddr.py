@@ -9,7 +9,8 @@ from typing import Iterator
 
 import pytest
 
-from damon_tree import Kdamond, Region, wait_until, wait_until_seen
+from damon_tree import Kdamond, Region, wait_until_seen
+from guest_time import wait_until
 from test_monitoring import THRESHOLD
 from test_regions import check
 from workload import MIB, Workload, score

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from actions import CGROUPS, add_scheme, cgroup, inside, start, start_physical, swap
-from damon_tree import Damon, Kdamond, wait_until
+from damon_tree import Damon, Kdamond
+from guest_time import wait_until
 from holder import MIB, PAGE, Holder, drain
 from test_actions_physical import classic, memory
 from test_limits import effective, set_goal, set_quota, state

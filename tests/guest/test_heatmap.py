@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 import status
-from damon_tree import Damon, Kdamond, wait_until
+from damon_tree import Damon, Kdamond
+from guest_time import wait_until
 from workload import Workload
 
 pytestmark = pytest.mark.ours

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from damon_tree import Kdamond, wait_until, wait_until_seen
+from damon_tree import Kdamond, wait_until_seen
+from guest_time import wait_until
 from mapper import HUGE_PAGES, NR_HUGEPAGES, Mapper, frame_numbers, mapper, rates
 
 THRESHOLD = 5

@@ -11,7 +11,8 @@ from typing import Callable
 
 import pytest
 
-from damon_tree import Damon, Kdamond, wait_until
+from damon_tree import Damon, Kdamond
+from guest_time import wait_until
 from workload import Workload
 
 

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 import status
-from damon_tree import ULONG_MAX, Damon, Dir, Kdamond, set_pattern, wait_until
+from damon_tree import ULONG_MAX, Damon, Dir, Kdamond, set_pattern
+from guest_time import wait_until
 from trace_events import Trace
 from workload import MIB, Workload
 

@@ -15,7 +15,8 @@ import pytest
 
 import status
 from actions import swap  # noqa: F401
-from damon_tree import Damon, Kdamond, wait_until
+from damon_tree import Damon, Kdamond
+from guest_time import wait_until
 from kernel_log import INFO, KernelLog
 from test_paddr import memory
 from workload import MIB, Workload

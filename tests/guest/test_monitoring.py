@@ -6,7 +6,8 @@ from statistics import median
 
 import pytest
 
-from damon_tree import Kdamond, wait_until, wait_until_seen
+from damon_tree import Kdamond, wait_until_seen
+from guest_time import wait_until
 from workload import MIB, Score, Workload, score
 
 # Of the 20 samples in a default aggregation interval. An emulated machine touches the hot area every second sample or so.

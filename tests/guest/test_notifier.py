@@ -13,7 +13,8 @@ from typing import Iterator
 
 import pytest
 
-from damon_tree import Kdamond, wait_until
+from damon_tree import Kdamond
+from guest_time import wait_until
 from mapper import PAGE, Mapper, mapper, rates
 
 MODULE = Path("/damon-rs/modules/damon_test_notifier.ko")

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from damon_tree import ULONG_MAX, Kdamond, wait_until, wait_until_seen
+from damon_tree import ULONG_MAX, Kdamond, wait_until_seen
+from guest_time import wait_until
 from mapper import PAGE, Mapper, mapper, rates
 from test_probes import ANON, NOT_ANON, seen, set_probes
 from trace_events import Probe

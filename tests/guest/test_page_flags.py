@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from damon_tree import Kdamond, wait_until
+from damon_tree import Kdamond
+from guest_time import wait_until
 from workload import Workload
 
 PAGE = 4096

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import status
-from damon_tree import Damon, Kdamond, wait_until
+from damon_tree import Damon, Kdamond
+from guest_time import wait_until
 from test_lifecycle import Writer
 from test_monitoring import good
 from test_page_flags import idle_pages

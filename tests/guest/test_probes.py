@@ -10,7 +10,8 @@ from typing import Iterator
 import pytest
 
 import status
-from damon_tree import Damon, Dir, Kdamond, Region, wait_until
+from damon_tree import Damon, Dir, Kdamond, Region
+from guest_time import wait_until
 from mapped import CGROUPS, Mapped
 from trace_events import Trace
 

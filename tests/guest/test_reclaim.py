@@ -16,7 +16,8 @@ from typing import Iterator
 import pytest
 
 from actions import CGROUPS, lru, swap  # noqa: F401
-from damon_tree import Kdamond, wait_until
+from damon_tree import Kdamond
+from guest_time import wait_until
 from mapper import PAGE
 from workload import MIB, Workload
 

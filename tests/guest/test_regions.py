@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from damon_tree import Kdamond, Region, wait_until
+from damon_tree import Kdamond, Region
+from guest_time import wait_until
 from workload import MIB, Workload
 
 PAGE = 4096

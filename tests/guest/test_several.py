@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 import status
-from damon_tree import Damon, Kdamond, Region, wait_until
+from damon_tree import Damon, Kdamond, Region
+from guest_time import wait_until
 from test_monitoring import THRESHOLD
 from test_pause import pause, resume
 from trace_events import Event, Trace

@@ -8,7 +8,8 @@ import time
 import pytest
 
 import status
-from damon_tree import Damon, Kdamond, set_pattern, wait_until
+from damon_tree import Damon, Kdamond, set_pattern
+from guest_time import wait_until
 from workload import Workload
 
 pytestmark = pytest.mark.ours

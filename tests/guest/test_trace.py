@@ -10,7 +10,8 @@ import pytest
 import answers
 import behaviour
 import damon_tree
-from damon_tree import Damon, Kdamond, wait_until, wait_until_seen
+from damon_tree import Damon, Kdamond, wait_until_seen
+from guest_time import wait_until
 from trace_events import Event, Trace
 from workload import Workload
 

@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from damon_tree import Damon, Kdamond, Region, wait_until, wait_until_seen
+from damon_tree import Damon, Kdamond, Region, wait_until_seen
+from guest_time import wait_until
 from test_monitoring import THRESHOLD
 from test_pause import passed
 from test_trace import windows

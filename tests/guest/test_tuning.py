@@ -9,7 +9,8 @@ import pytest
 import behaviour
 import damon_tree
 import status
-from damon_tree import Damon, Kdamond, wait_until
+from damon_tree import Damon, Kdamond
+from guest_time import wait_until
 from trace_events import Event, Trace
 from workload import Workload
 

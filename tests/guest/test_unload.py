@@ -12,7 +12,8 @@ from typing import Iterator
 import pytest
 
 import damon_tree
-from damon_tree import Damon, Kdamond, wait_until
+from damon_tree import Damon, Kdamond
+from guest_time import wait_until
 from kernel_log import INFO, KernelLog
 from test_lifecycle import Writer
 from trace_events import Trace

@@ -8,7 +8,8 @@ import re
 import time
 from typing import NamedTuple
 
-from damon_tree import TRACEFS, Damon, wait_until
+from damon_tree import TRACEFS, Damon
+from guest_time import wait_until
 
 LINE = re.compile(r"\s*(?P<task>.+)-(?P<pid>\d+)\s+\[\d+\]\s+\S*\s*(?P<time>[\d.]+): (?P<name>\w+): (?P<text>.*)")
 AGGREGATED = re.compile(

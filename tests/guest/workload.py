@@ -11,7 +11,8 @@ import tempfile
 from pathlib import Path
 from typing import Any, Iterable, NamedTuple, Self
 
-from damon_tree import Region, wait_until
+from damon_tree import Region
+from guest_time import wait_until
 
 PROGRAM = Path(__file__).with_name("workload")
 MIB = 1 << 20

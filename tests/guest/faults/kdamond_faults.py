@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any, Callable, Iterator
 
 import status
-from damon_tree import Damon, Kdamond, wait_until
+from damon_tree import Damon, Kdamond
 from exhaust import Operation
+from guest_time import wait_until
 from injector import (
     NEVER, Broken, FailedAllocations, Injector, Outcome, Task, chosen_caches, set_interval, set_share,
 )  # fmt: skip

@@ -31,8 +31,9 @@ import damon_tree  # noqa: E402
 import kdamond_faults  # noqa: E402
 import status  # noqa: E402
 import tree_faults  # noqa: E402
-from damon_tree import Damon, Kdamond, wait_until  # noqa: E402
+from damon_tree import Damon, Kdamond  # noqa: E402
 from exhaust import Operation, Total  # noqa: E402
+from guest_time import wait_until  # noqa: E402
 from injector import NEVER, Broken, Injector, Task, configure, set_share  # noqa: E402
 from kdamond_faults import World  # noqa: E402
 from workload import Workload  # noqa: E402
