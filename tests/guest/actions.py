@@ -39,6 +39,15 @@ def lru(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture
+def classic() -> Iterator[None]:
+    """The kind of reclaim that has an active list for what was used more than once."""
+    before = LRU_GEN.read_text()
+    LRU_GEN.write_text("n\n")
+    yield
+    LRU_GEN.write_text(before)
+
+
+@pytest.fixture
 def cgroup() -> Iterator[Path]:
     """A new memory control group."""
     folder = CGROUPS / "damon-test"
@@ -69,14 +78,6 @@ def add_scheme(kdamond: Kdamond, action: str, **files: object) -> Dir:
     for name, value in files.items():
         scheme.write(name.replace("__", "/"), value)
     return scheme
-
-
-def filters(scheme: Dir, *rules: dict[str, object]) -> None:
-    """The scheme's filters, each with its files and what to write to them."""
-    scheme.write("filters/nr_filters", len(rules))
-    for folder, rule in zip((scheme / "filters").numbered(), rules):
-        for name, value in rule.items():
-            folder.write(name, value)
 
 
 def start(kdamond: Kdamond, holder: Holder, *areas: tuple[int, int], ops: str = "fvaddr", **attrs: int) -> None:

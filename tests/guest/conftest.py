@@ -32,6 +32,9 @@ MARKERS = {
     "slow": "takes that many seconds on an emulated machine",
 }
 
+# Its assertions are to show what they compare, as those of the tests do.
+pytest.register_assert_rewrite("regions")
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--oracle", action="store_true", help="test the in-tree DAMON instead of ours")

@@ -13,9 +13,8 @@ PAGE = 4096
 HUGE = 2 << 20
 MIB = 1 << 20
 
-# Bits of an entry of /proc/PID/pagemap, and of /proc/kpageflags.
+# Bits of an entry of /proc/PID/pagemap.
 PRESENT, SWAPPED = 63, 62
-KPF_ACTIVE = 6
 
 
 class Holder:
@@ -93,16 +92,6 @@ class Holder:
         return [entry & (1 << 55) - 1 for entry in self.pages(area) if entry >> PRESENT & 1]
 
 
-def flagged(frames: list[int], flag: int) -> int:
-    """How many of these pages have a flag of kpageflags."""
-    with open("/proc/kpageflags", "rb", buffering=0) as file:
-        count = 0
-        for frame in frames:
-            file.seek(frame * 8)
-            count += int.from_bytes(file.read(8), "little") >> flag & 1
-        return count
-
-
 def physical(frames: list[int]) -> list[tuple[int, int]]:
     """Ranges of physical addresses that these pages fill exactly, ascending."""
     ranges: list[tuple[int, int]] = []
@@ -112,6 +101,12 @@ def physical(frames: list[int]) -> list[tuple[int, int]]:
         else:
             ranges.append((start, start + PAGE))
     return ranges
+
+
+def memory(holder: Holder, *parts: tuple[int, int]) -> list[tuple[int, int]]:
+    """Where the area, or parts of it, are. All of its pages are on reclaim's lists then."""
+    drain()
+    return physical([frame for part in parts or (holder.area,) for frame in holder.frames(part)])
 
 
 def drain() -> None:

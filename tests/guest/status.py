@@ -21,3 +21,9 @@ def kdamond(damon: Damon, index: int = 0) -> dict[str, Any]:
 def regions(damon: Damon, index: int = 0) -> list[dict[str, int]]:
     """Of all targets of a kdamond."""
     return [region for target in kdamond(damon, index)["context"]["targets"] for region in target["regions"]]
+
+
+def passed(damon: Damon) -> int:
+    """Samples that were taken, since the start."""
+    count: int = kdamond(damon)["context"]["passed_sample_intervals"]
+    return count

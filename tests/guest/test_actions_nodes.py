@@ -10,13 +10,13 @@ from typing import Iterator
 
 import pytest
 
-from actions import add_scheme, cgroup, filters, inside, start, start_physical, tries
+from actions import add_scheme, cgroup, inside, start, start_physical, tries
 from damon_tree import Damon, Dir, Kdamond
 from guest_time import wait_until
-from holder import HUGE, MIB, PAGE, Holder, drain, physical
-from test_goals import share, value
-from test_limits import effective, set_goal, set_quota
-from test_modules import Module
+from holder import HUGE, MIB, PAGE, Holder, drain, memory
+from kernel_module import Module
+from scheme_filters import filters
+from scheme_limits import effective, set_goal, set_quota, share, value
 
 __all__ = ["cgroup"]
 
@@ -52,12 +52,6 @@ def zones(node: int, name: str) -> list[int]:
 def first_page(node: int) -> int:
     """The number of the first page on a node."""
     return min(zones(node, "start_pfn:"))
-
-
-def memory(holder: Holder) -> list[tuple[int, int]]:
-    """Where the area is. All of its pages are on reclaim's lists then."""
-    drain()
-    return physical(holder.frames())
 
 
 def dests(scheme: Dir, *weights: tuple[int, int]) -> None:

@@ -4,33 +4,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Iterator
 
 import pytest
 
-from actions import LRU_GEN, add_scheme, cgroup, filters, inside, start_physical, swap, tries
+from actions import add_scheme, cgroup, classic, inside, start_physical, swap, tries
 from damon_tree import ULONG_MAX, Kdamond
 from guest_time import wait_until
-from holder import HUGE, KPF_ACTIVE, MIB, PAGE, Holder, drain, flagged, physical
+from holder import HUGE, MIB, PAGE, Holder, drain, memory
+from page_flags import KPF_ACTIVE, flagged
+from scheme_filters import ALLOW, filters, passed
 
-__all__ = ["cgroup", "swap"]
+__all__ = ["cgroup", "classic", "swap"]
 
 SIZE = 4 * MIB
-
-
-@pytest.fixture
-def classic() -> Iterator[None]:
-    """The kind of reclaim that has an active list for what was used more than once."""
-    before = LRU_GEN.read_text()
-    LRU_GEN.write_text("n\n")
-    yield
-    LRU_GEN.write_text(before)
-
-
-def memory(holder: Holder, *parts: tuple[int, int]) -> list[tuple[int, int]]:
-    """Where the area, or parts of it, are. All of its pages are on reclaim's lists then."""
-    drain()
-    return physical([frame for part in parts or (holder.area,) for frame in holder.frames(part)])
 
 
 @pytest.mark.parametrize("kind", ["anon", "forked", "thp", "split", "shmem"])
@@ -131,18 +117,6 @@ def test_order_of_reclaim(kdamond: Kdamond, classic: None, swap: None, cgroup: P
         taken, lost = holder.swapped(second), holder.swapped(first)
         assert taken >= SIZE // 8, f"{taken} bytes reclaimed of what has the lower priority"
         assert lost <= taken // 8, f"{lost} bytes reclaimed of the rest, {taken} of what has the lower priority"
-
-
-def passed(kdamond: Kdamond) -> int:
-    """How many bytes pass the filters in one round."""
-    before = kdamond.stats()
-    wait_until(lambda: kdamond.stats()["nr_snapshots"] > before["nr_snapshots"], "the scheme is applied")
-    after = kdamond.stats(update=False)
-    rounds = after["nr_snapshots"] - before["nr_snapshots"]
-    return (after["sz_ops_filter_passed"] - before["sz_ops_filter_passed"]) // rounds
-
-
-ALLOW = {"matching": "Y", "allow": "Y"}
 
 
 @pytest.mark.parametrize("rule, share", [

@@ -10,7 +10,7 @@ import pytest
 
 from clients import HUGE_PAGES, run
 from damon_tree import Damon
-from test_modules import Module
+from kernel_module import Module
 from workload import Workload
 
 SELFTESTS = Path("/damon-rs/selftests")

@@ -11,7 +11,7 @@ import damon_tree
 import status
 from damon_tree import SYSFS, TRACEFS, Damon, Kdamond
 from guest_time import wait_until
-from test_monitoring import good
+from hot_area import good
 from trace_events import Trace
 from workload import Workload
 

@@ -15,10 +15,10 @@ import pytest
 import status
 from damon_tree import ULONG_MAX, Damon, Kdamond, set_pattern
 from guest_time import wait_until
+from iomem import memory
 from mapper import PAGE, mapper
-from test_paddr import memory
-from test_probes import ANON, NOT_ANON, memcg, set_probes
-from test_tuning import set_goal
+from probes import ANON, NOT_ANON, memcg, set_probes
+from tuning import set_goal
 from workload import MIB, Workload
 
 # Only ours has the status file.

@@ -23,7 +23,7 @@ import ground_truth
 from clients import command, environment, run
 from damon_tree import Damon, Kdamond, Region
 from guest_time import wait_until
-from test_modules import Module
+from kernel_module import Module
 from workload import MIB, Score, Workload, score
 
 DOCUMENT = Path("/damon-rs/Documentation/admin-guide/mm/damon/damo.rst")

@@ -8,7 +8,7 @@ import pytest
 
 from damon_tree import Damon
 from kernel_log import INFO, KernelLog
-from test_modules import Module
+from kernel_module import Module
 
 pytestmark = pytest.mark.ours
 

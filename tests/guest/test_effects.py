@@ -9,12 +9,13 @@ from typing import Iterator
 
 import pytest
 
-from actions import add_scheme, cgroup, filters, inside, start, start_physical, swap, tries
+from actions import add_scheme, cgroup, classic, inside, start, start_physical, swap, tries
 from damon_tree import Damon, Kdamond, wait_until_seen
 from guest_time import wait_until
-from holder import HUGE, KPF_ACTIVE, MIB, PAGE, Holder, drain, flagged
-from test_actions_physical import ALLOW, classic, memory, passed
-from test_limits import WINDOW_MS, add_filters, addr, set_marks, set_quota, state
+from holder import HUGE, MIB, PAGE, Holder, drain, memory
+from page_flags import KPF_ACTIVE, flagged
+from scheme_filters import ALLOW, add_filters, addr, filters, passed
+from scheme_limits import WINDOW_MS, set_marks, set_quota, state
 
 __all__ = ["cgroup", "classic", "swap"]
 

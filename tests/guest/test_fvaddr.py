@@ -11,8 +11,8 @@ import pytest
 
 from damon_tree import Kdamond, Region, wait_until_seen
 from guest_time import wait_until
-from test_monitoring import THRESHOLD
-from test_regions import check
+from hot_area import THRESHOLD
+from regions import check
 from workload import MIB, Workload, score
 
 Range = tuple[int, int]

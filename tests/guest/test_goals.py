@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from actions import CGROUPS, add_scheme, cgroup, inside, start, start_physical, swap
+from actions import CGROUPS, add_scheme, cgroup, classic, inside, start, start_physical, swap
 from damon_tree import Damon, Kdamond
 from guest_time import wait_until
-from holder import MIB, PAGE, Holder, drain
-from test_actions_physical import classic, memory
-from test_limits import effective, set_goal, set_quota, state
+from holder import MIB, PAGE, Holder, drain, memory
+from scheme_limits import effective, set_goal, set_quota, share, value
 
 __all__ = ["cgroup", "classic", "swap"]
 
@@ -30,11 +29,6 @@ def node_memory() -> tuple[int, int]:
     fields = (NODE / "meminfo").read_text().split()
     free, total = (int(fields[fields.index(f"{name}:") + 1]) * 1024 for name in ("MemFree", "MemTotal"))
     return free, total
-
-
-def share(part: int, whole: int) -> int:
-    """In basis points."""
-    return part * 10000 // whole
 
 
 def free_bp() -> int:
@@ -56,11 +50,6 @@ def group_bytes(group: Path) -> int:
 
 def group_bp(group: Path) -> int:
     return share(group_bytes(group), node_memory()[1])
-
-
-def value(damon: Damon) -> int | None:
-    """What the goal was measured to be."""
-    return state(damon)["quota"]["goals"][0]["current_value"]
 
 
 READINGS: dict[str, Callable[[Path], int]] = {

@@ -9,9 +9,9 @@ import pytest
 
 from damon_tree import Kdamond, wait_until_seen
 from guest_time import wait_until
+from hot_area import THRESHOLD
 from mapper import HUGE_PAGES, NR_HUGEPAGES, Mapper, frame_numbers, mapper, rates
 
-THRESHOLD = 5
 KPF_HUGE, KPF_IDLE = 17, 25
 
 

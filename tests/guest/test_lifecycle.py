@@ -11,6 +11,7 @@ from typing import Callable
 
 import pytest
 
+from command_writer import Writer
 from damon_tree import Damon, Kdamond
 from guest_time import wait_until
 from workload import Workload
@@ -171,28 +172,6 @@ def test_refresh_ms_of_a_running_kdamond(monitoring: Kdamond) -> None:
     monitoring.write("refresh_ms", 50)
     stats = monitoring.schemes[0] / "stats"
     wait_until(lambda: stats.number("nr_tried") > 0, "the statistics change")
-
-
-class Writer(threading.Thread):
-    """Writes a command and keeps the answer."""
-
-    def __init__(self, kdamond: Kdamond, command: str) -> None:
-        super().__init__(daemon=True)
-        self.kdamond, self.command = kdamond, command
-        self.answer: str | None = None
-        self.start()
-
-    def run(self) -> None:
-        try:
-            self.kdamond.state(self.command)
-            self.answer = "ok"
-        except OSError as error:
-            self.answer = errno.errorcode[error.errno or 0]
-
-    def result(self) -> str | None:
-        self.join(60)
-        assert not self.is_alive(), f"{self.command} never returned"
-        return self.answer
 
 
 def waiting_walk(kdamond: Kdamond, pid: int) -> Writer:

@@ -7,22 +7,20 @@ The schemes here only count. What they would have acted on is what they were tri
 import errno
 import json
 import time
-from typing import Any
 
 import pytest
 
 import status
-from damon_tree import ULONG_MAX, Damon, Dir, Kdamond, set_pattern
+from damon_tree import ULONG_MAX, Damon, Kdamond, set_pattern
 from guest_time import wait_until
+from scheme_filters import add_filters, addr
+from scheme_limits import WINDOW_MS, effective, set_goal, set_marks, set_quota, state
 from trace_events import Trace
 from workload import MIB, Workload
 
 pytestmark = pytest.mark.ours
 
 BASE = 16 * MIB
-
-# Quota windows that a slow machine does not sleep through.
-WINDOW_MS = 500
 
 
 @pytest.fixture
@@ -36,45 +34,9 @@ def fixed(kdamond: Kdamond, shared_workload: Workload) -> Kdamond:
     return kdamond
 
 
-def add_filters(folder: Dir, *rules: dict[str, object]) -> None:
-    folder.write("nr_filters", len(rules))
-    for entry, rule in zip(folder.numbered(), rules):
-        for name, value in rule.items():
-            entry.write(name, value)
-
-
-def addr(start: int, end: int, **more: object) -> dict[str, object]:
-    return {"type": "addr", "addr_start": start, "addr_end": end, "matching": "Y", **more}
-
-
 def tried_bytes(kdamond: Kdamond) -> int:
     kdamond.update_regions("update_schemes_tried_bytes")
     return (kdamond.schemes[0] / "tried_regions").number("total_bytes")
-
-
-def state(damon: Damon) -> dict[str, Any]:
-    """The scheme, as the kdamond knows it."""
-    (scheme,) = status.kdamond(damon)["context"]["schemes"]
-    return scheme
-
-
-def effective(kdamond: Kdamond) -> int:
-    kdamond.state("update_schemes_effective_quotas")
-    return (kdamond.schemes[0] / "quotas").number("effective_bytes")
-
-
-def set_quota(kdamond: Kdamond, **files: object) -> None:
-    quotas = kdamond.schemes[0] / "quotas"
-    for name, value in {"reset_interval_ms": WINDOW_MS, **files}.items():
-        quotas.write(name, value)
-
-
-def set_goal(kdamond: Kdamond, **files: object) -> None:
-    goals = kdamond.schemes[0] / "quotas/goals"
-    if goals.number("nr_goals") != 1:
-        goals.write("nr_goals", 1)
-    for name, value in files.items():
-        (goals / 0).write(name, value)
 
 
 # ---- filters ----
@@ -307,12 +269,6 @@ def test_goal_of_no_group(fixed: Kdamond) -> None:
 
 
 # ---- watermarks ----
-
-
-def set_marks(kdamond: Kdamond, high: int, mid: int, low: int, interval_us: int = 3600 * 10**6) -> None:
-    marks = kdamond.schemes[0] / "watermarks"
-    for name, value in {"metric": "free_mem_rate", "interval_us": interval_us, "high": high, "mid": mid, "low": low}.items():
-        marks.write(name, value)
 
 
 @pytest.fixture

@@ -17,44 +17,12 @@ import status
 from actions import swap  # noqa: F401
 from damon_tree import Damon, Kdamond
 from guest_time import wait_until
+from iomem import memory
 from kernel_log import INFO, KernelLog
-from test_paddr import memory
+from kernel_module import Module
 from workload import MIB, Workload
 
 pytestmark = pytest.mark.ours
-
-
-class Module:
-    """A module, loaded as long as this is used as a context manager."""
-
-    def __init__(self, name: str, *parameters: str) -> None:
-        self.name = name
-        self._parameters = parameters
-
-    def __enter__(self) -> Module:
-        subprocess.run(["insmod", f"/damon-rs/modules/{self.name}.ko", *self._parameters], check=True, timeout=60, stderr=subprocess.PIPE)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        subprocess.run(["rmmod", self.name], check=True, timeout=60)
-
-    def file(self, name: str) -> Path:
-        return Path("/sys/module", self.name, "parameters", name)
-
-    def read(self, name: str) -> str:
-        return self.file(name).read_text().rstrip("\n")
-
-    def write(self, name: str, value: object) -> None:
-        self.file(name).write_text(f"{value}\n")
-
-    def refuses(self, name: str, value: object) -> int:
-        with pytest.raises(OSError) as refused:
-            self.write(name, value)
-        return refused.value.errno or 0
-
-    @property
-    def pid(self) -> int:
-        return int(self.read("kdamond_pid"))
 
 
 Make = Callable[..., Module]

@@ -2,16 +2,13 @@
 """DAMON finds what a process accesses, compared with a process whose accesses are known."""
 
 import time
-from statistics import median
 
 import pytest
 
 from damon_tree import Kdamond, wait_until_seen
 from guest_time import wait_until
-from workload import MIB, Score, Workload, score
-
-# Of the 20 samples in a default aggregation interval. An emulated machine touches the hot area every second sample or so.
-THRESHOLD = 5
+from hot_area import THRESHOLD, good, typical
+from workload import MIB, Workload, score
 
 
 def monitor(kdamond: Kdamond, workload: Workload, **attrs: int) -> None:
@@ -19,17 +16,6 @@ def monitor(kdamond: Kdamond, workload: Workload, **attrs: int) -> None:
     kdamond.add_stat_schemes()
     kdamond.set(**attrs)
     kdamond.on()
-
-
-def typical(kdamond: Kdamond, hot: tuple[int, int], threshold: int = THRESHOLD) -> Score:
-    """The median of several snapshots: a region that has just been split at random says little."""
-    scores = [score(kdamond.snapshot(), hot, threshold) for _ in range(7)]
-    return Score(median(s.precision for s in scores), median(s.recall for s in scores))
-
-
-def good(kdamond: Kdamond, hot: tuple[int, int]) -> bool:
-    found = score(kdamond.snapshot(), hot, THRESHOLD)
-    return found.precision >= 0.95 and found.recall >= 0.95
 
 
 def test_hot_area(kdamond: Kdamond) -> None:

@@ -13,13 +13,12 @@ import pytest
 
 from damon_tree import ULONG_MAX, Kdamond, wait_until_seen
 from guest_time import wait_until
+from hot_area import THRESHOLD
+from iomem import memory
 from mapper import PAGE, Mapper, mapper, rates
-from test_probes import ANON, NOT_ANON, seen, set_probes
+from probes import ANON, NOT_ANON, seen, set_probes
 from trace_events import Probe
 from workload import MIB
-
-# Of the 20 samples in a default aggregation interval.
-THRESHOLD = 5
 
 # Those of hugetlb are on no list of reclaim's, and so the in-tree DAMON does not look at them. What is accessed by write() alone shows
 # in the idle flag only.
@@ -27,13 +26,6 @@ KINDS = {
     "anon": [], "file": [], "shmem": [], "written": [pytest.mark.idle_flag], "ksm": [], "forked": [], "thp": [], "split": [],
     "hugetlb": [pytest.mark.ours], "hugetlbfs": [pytest.mark.ours],
 }  # fmt: skip
-
-
-def memory(*resources: str) -> list[tuple[int, int]]:
-    """Where the machine has memory, or what is named."""
-    wanted = tuple(f" : {name}" for name in resources or ("System RAM",))
-    lines = [line for line in Path("/proc/iomem").read_text().splitlines() if line.endswith(wanted) and (resources or line[0] != " ")]
-    return [(int(first, 16), int(last, 16) + 1) for first, last in (line.split()[0].split("-") for line in lines)]
 
 
 def monitor(kdamond: Kdamond, ranges: list[tuple[int, int]], **attrs: object) -> None:

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 """What DAMON does to pages must not mislead reclaim: an access that it finds and clears stays known as the page's young flag."""
 
-import struct
 import time
 from pathlib import Path
 
@@ -9,10 +8,8 @@ import pytest
 
 from damon_tree import Kdamond
 from guest_time import wait_until
+from page_flags import idle_pages
 from workload import Workload
-
-PAGE = 4096
-KPF_IDLE = 25
 
 
 @pytest.fixture
@@ -44,25 +41,6 @@ def monitor_hard(kdamond: Kdamond, workload: Workload, seconds: float) -> None:
     kdamond.on()
     time.sleep(seconds)
     kdamond.off()
-
-
-def frames(workload: Workload) -> list[int]:
-    """Page frame numbers of the area's pages."""
-    first, last = (address // PAGE for address in workload.area)
-    with open(f"/proc/{workload.pid}/pagemap", "rb") as file:
-        file.seek(first * 8)
-        entries = struct.unpack(f"{last - first}Q", file.read((last - first) * 8))
-    return [entry & (1 << 55) - 1 for entry in entries if entry >> 63]
-
-
-def idle_pages(workload: Workload) -> int:
-    """How many pages are idle, of one in eight."""
-    count = 0
-    with open("/proc/kpageflags", "rb", buffering=0) as file:
-        for frame in frames(workload)[::8]:
-            file.seek(frame * 8)
-            count += struct.unpack("Q", file.read(8))[0] >> KPF_IDLE & 1
-    return count
 
 
 @pytest.mark.idle_flag

@@ -9,23 +9,15 @@ from pathlib import Path
 import pytest
 
 import status
+from command_writer import Writer
 from damon_tree import Damon, Kdamond
 from guest_time import wait_until
-from test_lifecycle import Writer
-from test_monitoring import good
-from test_page_flags import idle_pages
+from hot_area import good
+from page_flags import idle_pages
+from pause import pause, resume
+from status import passed
 from trace_events import Trace
 from workload import Workload
-
-
-def pause(kdamond: Kdamond) -> None:
-    kdamond.set(pause="Y")
-    kdamond.commit()
-
-
-def resume(kdamond: Kdamond) -> None:
-    kdamond.set(pause="N")
-    kdamond.commit()
 
 
 def settle(damon: Damon) -> None:
@@ -150,12 +142,6 @@ def test_ages_go_on(damon: Damon, aged: Kdamond) -> None:
         first = trace.events()
         nr_regions = first[0].fields()["nr_regions"]
         assert last - 1 <= max(event.fields()["age"] for event in first[:nr_regions]) <= last + 2
-
-
-def passed(damon: Damon) -> int:
-    """Samples that were taken, since the start."""
-    count: int = status.kdamond(damon)["context"]["passed_sample_intervals"]
-    return count
 
 
 def count_samples_of_a_window(damon: Damon, kdamond: Kdamond) -> None:

@@ -12,7 +12,7 @@ import pytest
 import behaviour
 from damon_tree import Damon, Kdamond
 from kernel_log import KernelLog
-from test_modules import Module
+from kernel_module import Module
 
 pytestmark = pytest.mark.ours
 

@@ -7,23 +7,8 @@ import pytest
 
 from damon_tree import Kdamond, Region
 from guest_time import wait_until
+from regions import check
 from workload import MIB, Workload
-
-PAGE = 4096
-
-
-def check(regions: list[Region], ranges: list[tuple[int, int]]) -> None:
-    """Sorted, disjoint, aligned, not empty, and together exactly the ranges."""
-    assert all(region.start < region.end for region in regions)
-    assert all(a.end <= b.start for a, b in zip(regions, regions[1:]))
-    assert all(region.start % PAGE == 0 and region.end % PAGE == 0 for region in regions)
-    covered: list[list[int]] = []
-    for region in regions:
-        if covered and covered[-1][1] == region.start:
-            covered[-1][1] = region.end
-        else:
-            covered.append([region.start, region.end])
-    assert [tuple(span) for span in covered] == ranges
 
 
 def monitor(kdamond: Kdamond, pid: int, **attrs: int) -> None:

@@ -14,8 +14,8 @@ import pytest
 import status
 from damon_tree import Damon, Kdamond, Region
 from guest_time import wait_until
-from test_monitoring import THRESHOLD
-from test_pause import pause, resume
+from hot_area import THRESHOLD
+from pause import pause, resume
 from trace_events import Event, Trace
 from workload import MIB, Workload, score
 

@@ -12,21 +12,11 @@ import behaviour
 import damon_tree
 from damon_tree import Damon, Kdamond, wait_until_seen
 from guest_time import wait_until
-from trace_events import Event, Trace
+from trace_events import Event, Trace, windows
 from workload import Workload
 
 IN_TREE = answers.load()["formats"]
 EVENTS = ("damon_aggregated", "damon_region_aggregated")
-
-
-def windows(events: list[Event]) -> list[list[Event]]:
-    """The events of each target's aggregations; without the last, of which more may come."""
-    found: list[list[Event]] = []
-    for event in events:
-        if not found or len(found[-1]) == found[-1][0].fields()["nr_regions"]:
-            found.append([])
-        found[-1].append(event)
-    return found[:-1]
 
 
 def traced(damon: Damon, count: int = 5) -> list[list[Event]]:

@@ -11,9 +11,6 @@ from damon_tree import Damon
 IN_TREE = answers.load()["tree"]
 CONTEXT = "kdamonds/0/contexts/0"
 
-# What later kernels have, with its mode and contents. Ours has it on all.
-LATER = {f"{CONTEXT}/monitoring_attrs/probes/0/weight": ["-rw-------", "0\n"]}
-
 # The groups that are looked at one by one: everything below the directory that no deeper group has.
 GROUPS = (
     "kdamonds", CONTEXT, f"{CONTEXT}/monitoring_attrs", f"{CONTEXT}/monitoring_attrs/probes", f"{CONTEXT}/targets", f"{CONTEXT}/schemes",
@@ -36,13 +33,13 @@ def tree(damon: Damon) -> dict[str, list[str]]:
 @pytest.mark.parametrize("group", GROUPS)
 def test_files(damon: Damon, tree: dict[str, list[str]], group: str) -> None:
     expected = {name: entry for name, entry in IN_TREE.items() if group_of(name) == group}
-    found = {name: entry for name, entry in tree.items() if group_of(name) == group and (name in IN_TREE or name not in LATER)}
+    found = {name: entry for name, entry in tree.items() if group_of(name) == group and (name in IN_TREE or name not in answers.LATER)}
     assert found == expected
 
 
 @pytest.mark.ours
 def test_added_files(tree: dict[str, list[str]]) -> None:
-    assert {name: tree.get(name) for name in LATER} == LATER
+    assert {name: tree.get(name) for name in answers.LATER} == answers.LATER
 
 
 @pytest.mark.stock

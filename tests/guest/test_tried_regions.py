@@ -7,10 +7,9 @@ import pytest
 
 from damon_tree import Damon, Kdamond, Region, wait_until_seen
 from guest_time import wait_until
-from test_monitoring import THRESHOLD
-from test_pause import passed
-from test_trace import windows
-from trace_events import Event, Trace
+from hot_area import THRESHOLD
+from status import passed
+from trace_events import Event, Trace, windows
 from workload import Workload
 
 pytestmark = pytest.mark.ours

@@ -8,34 +8,15 @@ import pytest
 
 import behaviour
 import damon_tree
-import status
 from damon_tree import Damon, Kdamond
 from guest_time import wait_until
 from trace_events import Event, Trace
+from tuning import intervals, running_sample_us, set_goal
 from workload import Workload
 
 EVENT = "damon_monitor_intervals_tune"
 SAMPLE_US = 5000
 SAMPLES = 20
-
-
-def set_goal(kdamond: Kdamond, access_bp: int, aggrs: int, min_us: int, max_us: int) -> None:
-    goal = kdamond.attrs / "intervals/intervals_goal"
-    for name, value in (("access_bp", access_bp), ("aggrs", aggrs), ("min_sample_us", min_us), ("max_sample_us", max_us)):
-        goal.write(name, value)
-
-
-def intervals(kdamond: Kdamond, update: bool = True) -> tuple[int, int]:
-    """What the files say, after the kdamond has written to them."""
-    if update:
-        kdamond.state("update_tuned_intervals")
-    folder = kdamond.attrs / "intervals"
-    return folder.number("sample_us"), folder.number("aggr_us")
-
-
-def running_sample_us(damon: Damon) -> int:
-    """What the kdamond samples at, whatever the files say."""
-    return status.kdamond(damon)["context"]["attrs"]["sample_us"]
 
 
 @pytest.fixture

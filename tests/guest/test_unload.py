@@ -12,10 +12,11 @@ from typing import Iterator
 import pytest
 
 import damon_tree
+from command_writer import Writer
 from damon_tree import Damon, Kdamond
 from guest_time import wait_until
 from kernel_log import INFO, KernelLog
-from test_lifecycle import Writer
+from kernel_module import module_file
 from trace_events import Trace
 from workload import Workload
 
@@ -24,13 +25,8 @@ pytestmark = pytest.mark.ours
 KMEMLEAK = Path("/sys/kernel/debug/kmemleak")
 
 
-def module() -> str:
-    given = os.environ.get("DAMON_RS_MODULE")
-    return given or str(next(Path("/damon-rs/modules").glob("damon*.ko")))
-
-
 def load() -> None:
-    subprocess.run(["insmod", module()], check=True, timeout=60)
+    subprocess.run(["insmod", module_file()], check=True, timeout=60)
 
 
 def unload(damon: Damon) -> None:

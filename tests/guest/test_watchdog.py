@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from damon_tree import Damon
-from test_unload import module
+from kernel_module import module_file
 
 STRESS = Path(__file__).with_name("stress") / "stress"
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.ours
 
 
 def test_stuck_caller(damon: Damon) -> None:
-    command = [STRESS, "--stuck", "--module", module(), "--patience", "2", "--seconds", "120"]
+    command = [STRESS, "--stuck", "--module", module_file(), "--patience", "2", "--seconds", "120"]
     run = subprocess.run(command, capture_output=True, text=True, timeout=150)
     assert run.returncode == 1
     assert "waiter 0 is stuck for 2 s: update_schemes_tried_regions to 0/state" in run.stdout

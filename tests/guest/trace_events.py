@@ -42,6 +42,16 @@ def parse(text: str) -> list[Event]:
     return found
 
 
+def windows(events: list[Event]) -> list[list[Event]]:
+    """The events of each target's aggregations; without the last, of which more may come."""
+    found: list[list[Event]] = []
+    for event in events:
+        if not found or len(found[-1]) == found[-1][0].fields()["nr_regions"]:
+            found.append([])
+        found[-1].append(event)
+    return found[:-1]
+
+
 class Probe:
     """Records calls of a function of the kernel's while it is open. A context manager."""
 
