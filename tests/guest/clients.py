@@ -20,17 +20,13 @@ def command(damon: Damon, *words: str) -> list[str]:
     return [*([AS_DAMON] if damon.is_ours else []), *words]
 
 
-# The processor says that it stores strings fast, but its emulation stores byte by byte: the estimation of a working set
-# writes tens of MiB in each sampling interval, and a memset() that takes libc at its word is ten times too slow for it.
-STORES = "glibc.cpu.x86_rep_stosb_threshold=0x40000000"
-
 # malloc() has its memory in huge pages where it can, as all have that on most machines.
 HUGE_PAGES = "glibc.malloc.hugetlb=1"
 
 
 def environment(*tunables: str) -> dict[str, str]:
     """That of a program, and of what it starts."""
-    return os.environ | {"PATH": f"{STAND_INS}:{os.environ['PATH']}", "GLIBC_TUNABLES": ":".join((STORES, *tunables))}
+    return os.environ | {"PATH": f"{STAND_INS}:{os.environ['PATH']}", "GLIBC_TUNABLES": ":".join(tunables)}
 
 
 def run(damon: Damon, *words: str, cwd: Path | None = None, tunables: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
