@@ -11,15 +11,23 @@ import time
 from typing import Callable
 
 
+# A wait spends at most this share of the guest's time on its condition, which may take many instructions; the rest is idle, and free.
+SHARE = 0.1
+
+
 def wait_until(condition: Callable[[], object], what: str | Callable[[], str], timeout: float = 120, every: float = 0.01) -> None:
-    """Returns when the condition holds. It is looked at every `every` seconds: less often where it takes many instructions. The time limit
-    is for a machine that is broken, not for one that is slow.
+    """Returns when the condition holds. It is looked at every `every` seconds, or less often if it takes long. The time limit is for a
+    machine that is broken, not for one that is slow.
     """
     end = time.monotonic() + timeout
-    while not condition():
-        if time.monotonic() > end:
+    while True:
+        begin = time.monotonic()
+        if condition():
+            return
+        now = time.monotonic()
+        if now > end:
             raise TimeoutError(f"waited {timeout} s until {what if isinstance(what, str) else what()}")
-        time.sleep(every)
+        time.sleep(max(every, (now - begin) * (1 / SHARE - 1)))
 
 
 def advance(seconds: float) -> None:
