@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Iterator
 
 from injector import NEVER, Broken, Outcome
+from least import Counts
 
 # More allocations than any operation here makes: an operation that never completes is an error as well.
 MOST = 20_000
@@ -54,34 +55,30 @@ class Operation:
     at_least: int = 0
     # Whether an attempt with `NEVER` tells how many allocations there are.
     counted: bool = True
+    # Whether it is the kdamond whose allocations fail.
+    in_kdamond: bool = False
 
 
 @dataclass
 class Total:
     """What has been done."""
 
+    counts: Counts
     # How many allocations of an operation fail at most; 0: all.
     most: int
     # Chooses which.
     rng: random.Random
-    operations: int = 0
-    refused: int = 0
-    skipped: int = 0
     broken: list[str] = field(default_factory=list)
     # What the present operation must leave as it was.
     _before: Any = None
 
-    @property
-    def injected(self) -> int:
-        return self.refused + self.skipped
-
-    def run(self, operation: Operation) -> None:
+    def run(self, group: str, operation: Operation) -> None:
         """Lets the first, the second … allocation fail until the operation is done before it comes to that one.
 
         What is refused changes nothing, so that the next attempt goes on from there; now and then the same is done without a fault.
         """
-        start, refused, skipped = time.monotonic(), self.refused, self.skipped
-        self.operations += 1
+        start, before = time.monotonic(), dict(self.counts.did)
+        self.counts.add("operations")
         number = operation.first
         try:
             self._ready(operation)
@@ -93,7 +90,9 @@ class Total:
             operation.finish()
         except (Broken, OSError, ValueError) as problem:
             self.complain(f"{operation.name}, allocation {number}: {problem}")
-        refused, skipped = self.refused - refused, self.skipped - skipped
+        refused, skipped = (self.counts.did[kind] - before[kind] for kind in ("refused", "skipped"))
+        for kind in ("failed", group, *(["in-kdamonds"] if operation.in_kdamond else [])):
+            self.counts.add(kind, refused + skipped)
         seconds = time.monotonic() - start
         if not operation.quiet:
             print(f"{seconds:6.1f} s  {operation.name}: {refused} refused, {skipped} done all the same", flush=True)
@@ -133,18 +132,19 @@ class Total:
                 raise Broken(f"{outcome}")
             if outcome.error not in operation.errors or operation.always:
                 raise Broken(f"refused with {outcome}")
-            self.refused += 1
+            self.counts.add("refused")
             now = operation.picture()
             if now != self._before and now not in operation.remains(self._before):
                 raise Broken(f"refused, and yet it has changed\n{difference(self._before, now)}")
             self._before = now
-            if self.refused % AGAIN:
+            if self.counts.did["refused"] % AGAIN:
                 return True
             again = operation.attempt(0)
             if again.error:
                 raise Broken(f"without a fault it still fails with {again}")
+            self.counts.add("repeated")
         elif outcome.injected:
-            self.skipped += 1
+            self.counts.add("skipped")
         operation.verify()
         goes_on = outcome.injected or number < operation.at_least
         if goes_on:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Iterator, NamedTuple
 
 from damon_tree import TRACEFS
+from guest_time import wait_until
 
 GUEST = Path(__file__).resolve().parent.parent
 DEBUGFS = Path("/sys/kernel/debug")
@@ -200,6 +201,16 @@ class Task:
 
     def left(self) -> int:
         return int(self._file.read_text())
+
+    def sleeps(self) -> int:
+        """How often it went to sleep: a kdamond at least once for each sample."""
+        lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("voluntary_ctxt_switches:"))
+
+    def wait_for_fault(self, sleeps: int) -> None:
+        """Until the fault of `set(nth)` has happened, or the task has gone to sleep so often without it. Takes nothing of the task's."""
+        end = self.sleeps() + sleeps
+        wait_until(lambda: self.left() == 0 or self.sleeps() >= end, f"{sleeps} samples are taken")
 
     def outcome(self, nth: int, outcome: Outcome) -> Outcome:
         """What a system call of another task's came to, with what happened here since `set(nth)`. No fault is left."""

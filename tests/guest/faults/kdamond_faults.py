@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import errno
 import json
-import time
 from dataclasses import dataclass
 from typing import Any, Callable, Iterator
 
@@ -190,13 +189,13 @@ def first_steps(world: World) -> Iterator[Operation]:
         if not kdamond.running:
             raise Broken("it does not run")
         # What it had no memory for comes with the next update.
-        wait_until(lambda: status.regions(world.damon), "there are regions", 30)
+        wait_until(lambda: status.regions(world.damon), "there are regions")
         check_regions(world)
 
     with failed, chosen_caches("kmalloc"):
         yield Operation(
             "on, faults in the kdamond", attempt, lambda: world.states() + str(world.threads()),
-            prepare=ready, verify=verify, counted=False, always=True,
+            prepare=ready, verify=verify, counted=False, always=True, in_kdamond=True,
         )  # fmt: skip
     print(f"         {makers} more faults hit the thread's creation")
     kdamond.stop()
@@ -258,7 +257,8 @@ def commits(world: World, pause: bool) -> Iterator[Operation]:
 
     name = f"commit, {'paused' if pause else 'running'}"
     yield Operation(name, world.write(kdamond, "commit"), picture, prepare=prepare, verify=verify)
-    yield Operation(f"{name}, faults in the kdamond", world.within(kdamond, "commit"), picture, prepare=prepare, verify=verify)
+    within = world.within(kdamond, "commit")
+    yield Operation(f"{name}, faults in the kdamond", within, picture, prepare=prepare, verify=verify, in_kdamond=True)
     kdamond.stop()
 
 
@@ -286,7 +286,8 @@ def updates(world: World) -> Iterator[Operation]:
                 kdamond.update_regions()
 
         yield Operation(command, world.write(kdamond, command), world.results, cleared, prepare)
-        yield Operation(f"{command}, faults in the kdamond", world.within(kdamond, command), world.results, cleared, prepare)
+        within = world.within(kdamond, command)
+        yield Operation(f"{command}, faults in the kdamond", within, world.results, cleared, prepare, in_kdamond=True)
     kdamond.stop()
 
 
@@ -303,7 +304,7 @@ def walks(world: World) -> Iterator[Operation]:
         name = f"{command}, by a walk"
         yield Operation(name, world.write(kdamond, command), world.results, lambda before: [without_tried(before)])
         within = world.within(kdamond, command)
-        yield Operation(f"{name}, faults in the kdamond", within, world.results, lambda before: [without_tried(before)])
+        yield Operation(f"{name}, faults in the kdamond", within, world.results, lambda before: [without_tried(before)], in_kdamond=True)
     kdamond.stop()
 
 
@@ -342,11 +343,15 @@ def reading(world: World) -> Iterator[Operation]:
 
     yield Operation("open status", lambda nth: world.injector.do("open", nth, file, "r"), world.everything)
     yield Operation("read status", lambda nth: check(world.injector.do("read", nth, file)), world.everything)
-    yield Operation("read status, faults in the kdamond", within, world.everything)
+    yield Operation("read status, faults in the kdamond", within, world.everything, in_kdamond=True)
     kdamond.stop()
 
 
 # ---- what a kdamond does of itself ----
+
+# So many samples are seven updates of what is mapped, and fifteen aggregations after a commit: what has made no allocation by then, makes none.
+SAMPLES_FOR_UPDATES = 30
+SAMPLES_FOR_SPLITS = 60
 
 
 def own_steps(world: World) -> Iterator[Operation]:
@@ -379,18 +384,19 @@ def own_steps(world: World) -> Iterator[Operation]:
         task = Task(kdamond.pid)
         task.set(nth)
         change()
-        time.sleep(0.15)
+        task.wait_for_fault(SAMPLES_FOR_UPDATES)
         outcome = task.outcome(nth, Outcome(0, False))
         check_regions(world)
         return outcome
 
     def verify() -> None:
-        wait_until(covers, "the regions cover what is mapped", 20)
+        wait_until(covers, "the regions cover what is mapped")
 
     # So many updates happen meanwhile that the number never comes to an end: a few are enough.
     yield Operation(
-        "update of what is mapped", lambda nth: attempt(nth if nth <= 12 else 0), lambda: "", verify=verify, always=True, counted=False
-    )
+        "update of what is mapped", lambda nth: attempt(nth if nth <= 12 else 0), lambda: "",
+        verify=verify, always=True, counted=False, in_kdamond=True,
+    )  # fmt: skip
     if mapped:
         change()
     kdamond.stop()
@@ -421,13 +427,13 @@ def growth(world: World) -> Iterator[Operation]:
         task.set(nth)
         outcome = world.injector.do("write", 0, kdamond.path / "state", "commit")
         if nth and not outcome.error:
-            time.sleep(0.3)
+            task.wait_for_fault(SAMPLES_FOR_SPLITS)
         outcome = task.outcome(nth, outcome)
         check_regions(world)
         return outcome
 
     def has_grown() -> None:
-        wait_until(lambda: len(status.kdamond(world.damon)["context"]["targets"][0]["regions"]) > share, "there are more regions", 30)
+        wait_until(lambda: len(status.kdamond(world.damon)["context"]["targets"][0]["regions"]) > share, "there are more regions")
         check_regions(world)
 
     restart()
@@ -436,6 +442,7 @@ def growth(world: World) -> Iterator[Operation]:
     kdamond.commit()
     for_commit = task.count()
     yield Operation(
-        "more regions than there is room for", commit, world.parameters, prepare=restart, verify=has_grown, first=max(1, for_commit - 3)
-    )
+        "more regions than there is room for", commit, world.parameters,
+        prepare=restart, verify=has_grown, first=max(1, for_commit - 3), in_kdamond=True,
+    )  # fmt: skip
     kdamond.stop()

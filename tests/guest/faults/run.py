@@ -6,15 +6,20 @@ Each operation is tried with its first allocation failing, then with its second,
 some of them fail, chosen by the seed. Each time it must be refused with ENOMEM and leave everything as it was, or succeed without what it
 had no memory for; after refusals it must succeed. What the kernel says about that, and what leaks, is for who runs the guest to see.
 
+What was done is counted by kind (see KINDS), and a run in which too little was done has failed: where all operations were tried once and
+that is so, they are tried again, with other allocations failing, for --more seconds at most. The line before the last says what was done,
+for a script: `did: KIND=N KIND=N …`.
+
 The module must not be loaded; $DAMON_RS_MODULE is loaded and unloaded. Start the kernel with kunit.enable=0, so that loading does not run
 the module's own tests each time.
 
-exit status: 0 if nothing broke.
+exit status: 0 if nothing broke, 1 if something did or too little was done, 2 if the arguments are wrong.
 """
 
 from __future__ import annotations
 
 import argparse
+import errno
 import math
 import os
 import random
@@ -36,7 +41,20 @@ from exhaust import Operation, Total  # noqa: E402
 from guest_time import wait_until  # noqa: E402
 from injector import NEVER, Broken, Injector, Task, configure, set_share  # noqa: E402
 from kdamond_faults import World  # noqa: E402
+from least import Counts  # noqa: E402
 from workload import Workload  # noqa: E402
+
+# What is counted, and how much of it there must be if nothing else is asked for. All but the last five are operations, and allocations that
+# failed one by one: all, those of them that were refused or skipped, those in kdamonds, and those of each group of operations.
+KINDS = {
+    "operations": 1, "failed": 1, "refused": 1, "skipped": 1, "repeated": 1, "in-kdamonds": 1,
+    "tree": 1, "starts": 1, "first-steps": 1, "commits": 1, "updates": 1, "walks": 1, "status": 1, "own-steps": 1, "loads": 1,
+    "samples": 1, "aggregations": 1, "storm-seconds": 1, "storm-writes": 1, "storm-refused": 1,
+}  # fmt: skip
+
+SAMPLES_PER_AGGREGATION = 20
+# In so many samples, and the aggregations that they are, no allocation is to be made.
+SAMPLES = 400
 
 MODULE = Path(os.environ.get("DAMON_RS_MODULE", ""))
 
@@ -77,8 +95,8 @@ def allocations(injector: Injector) -> tuple[int, int]:
     return max(0, outcome.allocations - (len(lines) - loaded - 1)), outcome.allocations
 
 
-def loading(injector: Injector, seconds: float) -> Iterator[Operation]:
-    """The module is there with all that belongs to it, or nothing of it is."""
+def loading(injector: Injector, number: int) -> Iterator[Operation]:
+    """With about this number of insmod's allocations; all for 0. The module is there with all that belongs to it, or nothing of it is."""
     name = MODULE.stem
     places = [damon_tree.SYSFS / name, damon_tree.DEBUGFS / "damon_rs", Path("/sys/module") / name]
 
@@ -105,11 +123,9 @@ def loading(injector: Injector, seconds: float) -> Iterator[Operation]:
             raise Broken("it is unloaded, and something of it is left")
 
     absent()
-    start = time.monotonic()
     before, all_of_them = allocations(injector)
     absent()
-    once = time.monotonic() - start
-    step = max(1, math.ceil(once * (all_of_them - before) / seconds))
+    step = max(1, math.ceil((all_of_them - before) / number)) if number else 1
     print(
         f"         insmod makes {before} allocations before it calls the module and {all_of_them - before} after that; "
         f"one of {step} of the latter fails", flush=True,
@@ -123,17 +139,24 @@ def loading(injector: Injector, seconds: float) -> Iterator[Operation]:
 # ---- what must not allocate at all ----
 
 
-def count_allocations(world: World, seconds: float) -> list[str]:
+def count_allocations(world: World, counts: Counts) -> list[str]:
     """Sampling, aggregation, adjustment of regions, schemes and repeated calls take no memory."""
-    kdamond = world.kdamond(aggr_us=100_000, sample_us=5000, min_regions=10, max_regions=1000)
+    kdamond = world.kdamond(aggr_us=SAMPLES_PER_AGGREGATION * 5000, sample_us=5000, min_regions=10, max_regions=1000)
     kdamond.write("refresh_ms", 1)
     kdamond.on()
     task = Task(kdamond.pid)
+    stats = kdamond.schemes[0] / "stats"
+
+    def wait_for_samples() -> None:
+        # What the kdamond writes to the file by itself: a question to it could make allocations.
+        end = stats.number("nr_snapshots") + SAMPLES // SAMPLES_PER_AGGREGATION
+        wait_until(lambda: stats.number("nr_snapshots") >= end, f"{SAMPLES} samples are taken")
+
     # Until the number of regions is what it will be.
-    time.sleep(3)
+    wait_for_samples()
     before = status.kdamond(world.damon)["context"]
     task.set(NEVER)
-    time.sleep(seconds)
+    wait_for_samples()
     found = task.count()
     task.set(0)
     after = status.kdamond(world.damon)["context"]
@@ -150,6 +173,8 @@ def count_allocations(world: World, seconds: float) -> list[str]:
         f"         {samples} samples of {regions} regions, {snapshots} aggregations, each with schemes: {found} allocations; "
         f"one commit: {commit}"
     )
+    counts.add("samples", samples)
+    counts.add("aggregations", snapshots)
     complaints = [f"{samples} samples made {found} allocations"] if found else []
     if not samples or not snapshots or not commit:
         complaints.append(f"nothing was counted: {samples} samples, {snapshots} aggregations, {commit} in a commit")
@@ -159,7 +184,7 @@ def count_allocations(world: World, seconds: float) -> list[str]:
 # ---- a share of all ----
 
 
-def storm(world: World, seconds: float, percent: int, seed: int) -> list[str]:
+def storm(world: World, counts: Counts, seconds: float, percent: int, seed: int) -> list[str]:
     """Some of all allocations fail, of those who use the tree and of the kdamonds, for a while."""
     world.damon.reset()
     for kdamond in world.damon.kdamonds(2):
@@ -168,7 +193,9 @@ def storm(world: World, seconds: float, percent: int, seed: int) -> list[str]:
     kdamonds = world.damon.kdamonds()
     done: dict[int, int] = {}
     problems: list[str] = []
-    end = time.monotonic() + seconds
+    begin = time.monotonic()
+    # The storm's own schedule.
+    end = begin + seconds
 
     def use(kdamond: Kdamond, rng: random.Random) -> None:
         context = kdamond.context.path
@@ -206,6 +233,9 @@ def storm(world: World, seconds: float, percent: int, seed: int) -> list[str]:
     for user in users:
         user.join()
     set_share(0)
+    counts.add("storm-seconds", int(time.monotonic() - begin))
+    counts.add("storm-writes", sum(done.values()))
+    counts.add("storm-refused", done.get(errno.ENOMEM, 0))
     # It works as if nothing had happened.
     kdamond = world.kdamond(aggr_us=100_000, sample_us=5000)
     kdamond.on()
@@ -229,6 +259,35 @@ def chosen(operations: Iterator[Operation], only: str) -> Iterator[Operation]:
     return (operation for operation in operations if only in operation.name)
 
 
+def try_all(injector: Injector, total: Total, arguments: argparse.Namespace) -> None:
+    """Loads the module, tries each operation, and unloads it."""
+
+    def run(group: str, operations: Iterator[Operation]) -> None:
+        for operation in chosen(operations, arguments.only):
+            total.run(group, operation)
+
+    damon = load()
+    run("tree", tree_faults.tree_operations(damon, injector))
+    with Workload("--size", "32M", "--hot", "4M") as workload, Workload("--size", "16M", "--hot", "4M") as other:
+        world = World(damon, injector, workload, other)
+        run("starts", kdamond_faults.starts(world))
+        run("first-steps", kdamond_faults.first_steps(world))
+        run("commits", kdamond_faults.commits(world, True))
+        run("commits", kdamond_faults.commits(world, False))
+        run("updates", kdamond_faults.updates(world))
+        run("walks", kdamond_faults.walks(world))
+        run("status", kdamond_faults.reading(world))
+        run("own-steps", kdamond_faults.own_steps(world))
+        if not arguments.only:
+            total.complain(*count_allocations(world, total.counts))
+            total.complain(*storm(world, total.counts, arguments.storm, arguments.percent, total.rng.randrange(10**6)))
+        damon.reset()
+    unload(damon)
+    run("loads", loading(injector, arguments.insmod if not arguments.most else 0))
+    if MODULE.stem in damon_tree.loaded_modules():
+        unload(damon)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", metavar="TEXT", help="the operations whose name has this in it")
@@ -236,53 +295,45 @@ def main() -> int:
         "--most", type=int, default=0, metavar="N", help="so many allocations of an operation fail at most (default: all)"
     )
     parser.add_argument(
-        "--insmod", type=float, default=20, metavar="SECONDS",
-        help="how long about insmod is tried, with some of its allocations (default: %(default)s)",
+        "--insmod", type=int, default=60, metavar="N",
+        help="about so many allocations of insmod fail where --most says nothing; 0: all (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--storm", type=float, default=5, metavar="SECONDS", help="how long a share of all allocations fails (default: %(default)s)"
     )
     parser.add_argument("--percent", type=int, default=1, help="which share (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="of all choices")
+    parser.add_argument("--least", default="", metavar="KIND=N[,KIND=N…]", help=f"what must have been done; kinds: {', '.join(KINDS)}")
+    parser.add_argument(
+        "--more", type=float, default=1800, metavar="SECONDS", help="how much longer it goes on until that is done (default: %(default)s)"
+    )
     arguments = parser.parse_args()
+    counts = Counts(dict.fromkeys(KINDS, 0) | {"operations": 1, "failed": 1} if arguments.only else KINDS)
+    try:
+        if arguments.least:
+            counts.ask(arguments.least)
+    except ValueError as problem:
+        parser.error(f"--least: {problem}")
     start = time.monotonic()
     print(f"seed {arguments.seed}; faults in slabs of {configure()} kinds and in pages", flush=True)
-    total = Total(arguments.most, random.Random(arguments.seed))
+    total = Total(counts, arguments.most, random.Random(arguments.seed))
     with Injector() as injector:
-        damon = load()
-        for operation in chosen(tree_faults.tree_operations(damon, injector), arguments.only):
-            total.run(operation)
-        with Workload("--size", "32M", "--hot", "4M") as workload, Workload("--size", "16M", "--hot", "4M") as other:
-            world = World(damon, injector, workload, other)
-            groups = (
-                kdamond_faults.starts(world), kdamond_faults.first_steps(world),
-                kdamond_faults.commits(world, True), kdamond_faults.commits(world, False),
-                kdamond_faults.updates(world), kdamond_faults.walks(world), kdamond_faults.reading(world),
-                kdamond_faults.own_steps(world),
-            )  # fmt: skip
-            for group in groups:
-                for operation in chosen(group, arguments.only):
-                    total.run(operation)
-            if not arguments.only:
-                total.complain(*count_allocations(world, 3))
-                total.complain(*storm(world, arguments.storm, arguments.percent, arguments.seed))
-            damon.reset()
-        unload(damon)
-        for operation in chosen(loading(injector, arguments.insmod), arguments.only):
-            total.run(operation)
-        if MODULE.stem in damon_tree.loaded_modules():
-            subprocess.run(["rmmod", MODULE.stem], check=True)
+        try_all(injector, total, arguments)
+        planned = time.monotonic()
+        while counts.few() and not total.broken and time.monotonic() < planned + arguments.more:
+            print(f"once more, since there is too little: {', '.join(counts.few())}", flush=True)
+            try_all(injector, total, arguments)
     # It is no use to scan for leaks with a detector that has given up.
     try:
         Path("/sys/kernel/debug/kmemleak").write_text("scan=off\n")
     except OSError as error:
         total.complain(f"kmemleak is not at work any more: {error}")
+    few = counts.tell()
+    problems = [*([f"{len(total.broken)} broke"] if total.broken else []), *([f"too little of {few} kinds"] if few else [])]
     print(
-        f"faults: {total.operations} operations, {total.injected} allocations failed one by one, "
-        f"{total.refused} refused and {total.skipped} skipped, {time.monotonic() - start:.0f} s, seed {arguments.seed}; "
-        f"{f'{len(total.broken)} broke' if total.broken else 'nothing broke'}"
+        f"faults: {counts.text()}, {time.monotonic() - start:.0f} s, seed {arguments.seed}; {' and '.join(problems) or 'nothing broke'}"
     )
-    return 1 if total.broken or not total.injected else 0
+    return 1 if problems else 0
 
 
 if __name__ == "__main__":

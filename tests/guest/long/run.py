@@ -9,12 +9,16 @@ compared, the first after a warm-up.
 
 On a machine whose clock counts instructions (vm.py --icount) the time in between costs next to nothing, and times are exact.
 
-exit status: 0 if everything held.
+What was done is counted by kind (see KINDS), and a day in which too little was done has failed: where the planned rounds are over and
+that is so, others follow, for --more seconds at most. The line before the last says what was done, for a script: `did: KIND=N KIND=N …`.
+
+exit status: 0 if everything held, 1 if something did not or too little was done, 2 if the arguments are wrong.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import os
 import signal
@@ -29,7 +33,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import damon_tree  # noqa: E402
 import status  # noqa: E402
 from damon_tree import Damon, Kdamond  # noqa: E402
+from guest_time import advance, wait_until  # noqa: E402
+from least import Counts  # noqa: E402
 from workload import Workload  # noqa: E402
+
+# Snapshots until the numbers of regions are what they will be.
+WARM_UP = 4
 
 FAST = {"sample_us": 5000, "aggr_us": 100_000}
 
@@ -37,6 +46,12 @@ FAST = {"sample_us": 5000, "aggr_us": 100_000}
 MEMORY_TOLERANCE_KIB = 128
 # The mean number of regions, between halves. It is a matter of chance by up to a fifth from round to round.
 REGIONS_TOLERANCE = 0.35
+
+# What is counted, and how much of it there must be if nothing else is asked for.
+KINDS = {
+    "hours": 1, "rounds": 1, "commits": 1, "pauses": 1, "paused-minutes": 1, "sprints": 1, "shown-snapshots": 1, "samples": 1,
+    "aggregations": 1,
+}  # fmt: skip
 
 # Limits on the number of regions, which commits change to and fro.
 LIMITS = ((10, 100), (10, 200))
@@ -60,6 +75,7 @@ def stopped() -> Workload:
     """A process that does nothing."""
     process = Workload("--size", "8M", "--hot", "1M")
     os.kill(process.pid, signal.SIGSTOP)
+    wait_until(lambda: "\nState:\tT" in Path(f"/proc/{process.pid}/status").read_text(), "the process is stopped")
     return process
 
 
@@ -125,14 +141,9 @@ class Day:
     workload: Workload
     idle: int
     slow: dict[str, int]
+    counts: Counts
     rounds: list[Round] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
-    samples: int = 0
-    aggregations: int = 0
-    commits: int = 0
-    pauses: int = 0
-    snapshots_seen: int = 0
-    paused_seconds: float = 0
     # Which limits are in force.
     limits: int = 0
 
@@ -145,7 +156,7 @@ class Day:
             if values:
                 kdamond.set(**values)
             kdamond.commit()
-            self.commits += 1
+            self.counts.add("commits")
 
     def still(self) -> View:
         """The idle process, as its kdamond sees it."""
@@ -158,8 +169,8 @@ class Day:
         passed, snapshots = after.passed - before.passed, after.snapshots - before.snapshots
         sample, aggr = intervals["sample_us"], intervals["aggr_us"]
         elapsed = (after.seconds - before.seconds) * 1e6
-        self.samples += passed
-        self.aggregations += snapshots
+        self.counts.add("samples", passed)
+        self.counts.add("aggregations", snapshots)
         # Each sample is late by the time that the last one took.
         in_time = 0.95 * elapsed - 2 * sample <= passed * sample <= elapsed + 2 * sample
         self.check(in_time, f"{what}: {passed} samples in {elapsed / 1e6:.1f} s")
@@ -181,7 +192,8 @@ class Day:
         before = self.still()
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            time.sleep(max(0.0, min(every, end - time.monotonic())))
+            # The day's own schedule.
+            advance(max(0.0, min(every, end - time.monotonic())))
             low, high = LIMITS[self.limits]
             found = len(status.regions(self.damon, 0))
             # Merging to a lower limit takes an aggregation.
@@ -202,8 +214,8 @@ class Day:
         passed, snapshots = after.passed - before.passed, after.snapshots - before.snapshots
         sample = self.slow["sample_us"]
         elapsed = (after.seconds - before.seconds) * 1e6
-        self.samples += passed
-        self.aggregations += snapshots
+        self.counts.add("samples", passed)
+        self.counts.add("aggregations", snapshots)
         in_time = 0.95 * elapsed - 2 * sample <= passed * sample <= elapsed + 2 * sample
         self.check(in_time, f"{passed} samples in {elapsed / 1e6:.1f} s")
         self.check(abs(snapshots - passed // per) <= 1, f"{snapshots} aggregations of {passed} samples")
@@ -217,15 +229,16 @@ class Day:
         pids = [kdamond.pid for kdamond in self.kdamonds]
         before = self.damon.status.read_text()
         woken, spent = [wakeups(pid) for pid in pids], [runtime_ns(pid) for pid in pids]
-        time.sleep(seconds)
+        # In which no kdamond is to do anything.
+        advance(seconds)
         more = [wakeups(pid) - count for pid, count in zip(pids, woken)]
         self.check(max(more) <= seconds + 2, f"woken {max(more)} times in a pause of {seconds:.0f} s")
         spent = [runtime_ns(pid) - count for pid, count in zip(pids, spent)]
         self.check(max(spent) < 1e6 * seconds, f"a pause of {seconds:.0f} s took {max(spent)} ns")
         self.check(self.damon.status.read_text() == before, "something has changed in a pause")
         self.commit(pause="N")
-        self.pauses += 1
-        self.paused_seconds += seconds
+        self.counts.add("pauses")
+        self.counts.add("paused-minutes", int(seconds / 60))
 
     def sprint(self, seconds: float) -> None:
         """The shortest intervals for a while: ages are converted to them and back."""
@@ -235,12 +248,14 @@ class Day:
         factor = slow // FAST["aggr_us"]
         converted = before.ages[0] * factor <= start.ages[0] <= (before.ages[0] + 1) * factor + 1
         self.check(converted, f"age {before.ages[0]} was converted to {start.ages[0]}")
-        time.sleep(seconds)
+        # The day's own schedule.
+        advance(seconds)
         end = self.still()
         self.compare(start, end, FAST, "at the shortest intervals")
         self.commit(**self.slow)
         after = self.still()
         self.check(abs(after.ages[0] - end.ages[0] // factor) <= 1, f"age {end.ages[0]} was converted to {after.ages[0]}")
+        self.counts.add("sprints")
 
     def show_regions(self) -> None:
         """Directories of regions come and go."""
@@ -248,7 +263,7 @@ class Day:
             found = kdamond.count_regions()
             self.check(found >= 3, f"{found} regions are shown")
             kdamond.state("clear_schemes_tried_regions")
-            self.snapshots_seen += 1
+            self.counts.add("shown-snapshots")
 
     def run_round(self, seconds: float, every: float, pause: float, fast: float) -> None:
         number = len(self.rounds)
@@ -258,6 +273,7 @@ class Day:
         self.sprint(fast)
         self.show_regions()
         self.rounds.append(Round(kernel_memory(), regions, cost, [resident(self.workload.pid), resident(self.idle)]))
+        self.counts.add("rounds")
         self.report(number)
 
     def report(self, number: int) -> None:
@@ -305,6 +321,12 @@ def start(damon: Damon, workload: Workload, idle: Workload, slow: dict[str, int]
     kdamonds[1].set_init_regions([idle.area])
     for kdamond in kdamonds:
         kdamond.on()
+    aggregation = slow["aggr_us"] / 1e6
+
+    def is_warm() -> bool:
+        return all(View.of(damon, index).snapshots >= WARM_UP for index in range(2))
+
+    wait_until(is_warm, "there are snapshots", timeout=10 * WARM_UP * aggregation, every=aggregation)
     return kdamonds
 
 
@@ -320,7 +342,17 @@ def main() -> int:
         ("--fast", 1, "how long at 5 ms / 100 ms in each part"),
     ):
         parser.add_argument(name, type=float, default=seconds, metavar="SECONDS", help=f"{text} (default: %(default)s)")
+    parser.add_argument("--least", default="", metavar="KIND=N[,KIND=N…]", help=f"what must have been done; kinds: {', '.join(KINDS)}")
+    parser.add_argument(
+        "--more", type=float, default=6 * 3600, metavar="SECONDS", help="how much longer it goes on until that is done (default: %(default)s)"
+    )
     arguments = parser.parse_args()
+    counts = Counts(KINDS)
+    try:
+        if arguments.least:
+            counts.ask(arguments.least)
+    except ValueError as problem:
+        parser.error(f"--least: {problem}")
     damon = damon_tree.ours()
     if not damon:
         parser.error("load the module first")
@@ -329,32 +361,35 @@ def main() -> int:
     pace = arguments.sample_us // 2
     quieten()
     idle = stopped()
-    time.sleep(1)
     damon.reset()
     # Dropping caches also brings pages to the lists on which DAMON finds them.
     empty = kernel_memory()
     began = time.monotonic()
     with Workload("--size", "32M", "--hot", "1M", "--pace-us", str(pace)) as workload:
-        day = Day(damon, start(damon, workload, idle, slow), workload, idle.pid, slow)
-        time.sleep(4 * arguments.aggr_us / 1e6)
-        for _ in range(arguments.rounds):
+        day = Day(damon, start(damon, workload, idle, slow), workload, idle.pid, slow, counts)
+        planned = began + arguments.hours * 3600
+        while len(day.rounds) < arguments.rounds or (counts.few() and time.monotonic() < planned + arguments.more):
             day.run_round(arguments.hours * 3600 / arguments.rounds, arguments.commit, arguments.pause, arguments.fast)
+            counts.did["hours"] = int((time.monotonic() - began) / 3600)
         day.conclude()
     damon.reset()
     idle.kill()
-    time.sleep(10)
-    left = kernel_memory()["sum"] - empty["sum"]
+
+    def more_than_before() -> int:
+        return kernel_memory()["sum"] - empty["sum"]
+
+    # Some of it only after a grace period. What is there then is checked below.
+    with contextlib.suppress(TimeoutError):
+        wait_until(lambda: more_than_before() <= MEMORY_TOLERANCE_KIB, "the kernel's memory is given back", 60, every=1)
+    left = more_than_before()
     print(f"      afterwards: {left:+} KiB of the kernel's, compared to before")
     day.check(left <= MEMORY_TOLERANCE_KIB, f"{left} KiB of the kernel's are not given back")
     for problem in day.problems[:50]:
         print(f"broken: {problem}")
-    print(
-        f"long run: {(time.monotonic() - began) / 3600:.1f} hours, {day.samples} samples and {day.aggregations} aggregations "
-        f"of each of 2 kdamonds, "
-        f"{day.commits} commits, {day.pauses} pauses of {day.paused_seconds / 3600:.1f} hours, {day.snapshots_seen} snapshots; "
-        f"{f'{len(day.problems)} things did not hold' if day.problems else 'everything held'}"
-    )
-    return 1 if day.problems or not day.samples else 0
+    few = counts.tell()
+    problems = [*([f"{len(day.problems)} things did not hold"] if day.problems else []), *([f"too little of {few} kinds"] if few else [])]
+    print(f"long run: {counts.text()}, 2 kdamonds; {' and '.join(problems) or 'everything held'}")
+    return 1 if problems else 0
 
 
 if __name__ == "__main__":

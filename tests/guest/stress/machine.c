@@ -112,7 +112,7 @@ void turn_unload(struct worker *w)
 /* Writes in a process that is killed if it takes too long. */
 static int write_in_time(struct worker *w, const char *path, const char *text)
 {
-	uint64_t start = now_ns();
+	unsigned long start = beaten_seconds();
 	bool killed = false;
 	int status;
 	pid_t child = fork();
@@ -123,7 +123,7 @@ static int write_in_time(struct worker *w, const char *path, const char *text)
 		_exit(write_path(path, text));
 	atomic_store(&w->child, child);
 	while (!waitpid(child, &status, WNOHANG)) {
-		if (now_ns() - start > 10 * NSEC_PER_SEC) {
+		if (beaten_seconds() - start > 10) {
 			killed = true;
 			kill(child, SIGKILL);
 		}

@@ -2,7 +2,8 @@
 /*
  * Everything at once, against a loaded or not loaded module of DAMON.
  *
- *   stress --module FILE [--seconds N] [--seed N] [--kdamonds N] [--patience N] [--in-time] [--stuck]
+ *   stress --module FILE [--seconds N] [--least KIND=N[,KIND=N…]] [--more N] [--seed N] [--kdamonds N]
+ *          [--patience N] [--stuck]
  *
  * Threads and processes switch kdamonds on and off, commit, walk, read, rebuild
  * the tree, are killed while they wait, unload and load the module; the
@@ -15,7 +16,11 @@
  * What each worker chooses follows from the seed. When it comes to it does not,
  * so that a seed gives the same load again, not the same run.
  *
- * The last line says how much was done, and what broke.  Exit status 0: nothing.
+ * A run must have done so much of each kind of thing (see least.c); --least asks
+ * for more.  It goes on until it has, for --more seconds at most, and else fails.
+ * The line before the last says what was done, for a script, and the last for a
+ * reader, and what broke.  Exit status 0: nothing; 1: something, or too little was
+ * done; 2: the arguments are wrong.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -26,7 +31,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -34,15 +38,9 @@
 
 struct options opt = {
 	.seconds = 60,
-	.patience_s = 30,
+	.patience = 180,
+	.more = 600,
 	.kdamonds = 5,
-};
-
-/* What a run must have done at least once, to have tried anything. */
-static const enum op needed[] = {
-	OP_ON, OP_OFF, OP_COMMIT, OP_STATS, OP_BYTES, OP_REGIONS, OP_CLEAR,
-	OP_WRITE, OP_NR, OP_READ, OP_STATUS, OP_KILL, OP_UNLOAD, OP_LOAD,
-	OP_COMPACT, OP_TARGET_KILL,
 };
 
 static void on_signal(int signal)
@@ -68,39 +66,41 @@ static void check_off(void)
 	}
 }
 
-/* What was not done yet, NULL if nothing. */
-static const char *not_done(void)
-{
-	for (size_t i = 0; i < sizeof(needed) / sizeof(*needed); i++)
-		if (!count(needed[i], 0))
-			return op_name(needed[i]);
-	return count(OP_CATCH, EINTR) ? NULL : "a caller that a signal wakes";
-}
-
 #define PROGRESS_SECONDS	10
-/* How much longer than it should it goes on until everything was tried. */
-#define MORE_SECONDS	600
 
-/* Lets the workers work until @seconds after @begun, and says now and then how far they are. */
-static void wait_until(uint64_t begun, unsigned long seconds)
+/*
+ * Lets the workers work: for as long as was asked for, and then until they have done enough.  The latter is limited by
+ * the metronome: a busy host is no reason to have done less.
+ */
+static void let_work(void)
 {
-	while (now_ns() - begun < seconds * NSEC_PER_SEC) {
-		unsigned long passed = (now_ns() - begun) / NSEC_PER_SEC;
-		unsigned long next = (passed / PROGRESS_SECONDS + 1) * PROGRESS_SECONDS;
+	uint64_t begun = now_ns();
+	unsigned long said = 0, since = 0;
+	bool planned = true;
 
-		next = next < seconds ? next : seconds;
-		while (now_ns() - begun < next * NSEC_PER_SEC)
-			sleep_ms(100);
-		print_progress(next);
+	for (;;) {
+		unsigned long passed = (now_ns() - begun) / NSEC_PER_SEC;
+
+		if (planned && passed >= opt.seconds) {
+			planned = false;
+			since = beaten_seconds();
+		}
+		if (!planned && (!too_little(false) || beaten_seconds() - since >= opt.more))
+			return;
+		if (passed / PROGRESS_SECONDS > said) {
+			said = passed / PROGRESS_SECONDS;
+			print_progress(passed);
+		}
+		sleep_ms(100);
 	}
 }
 
 /* The run itself, in a process of its own: one that hangs can be left behind. */
 static void run(void)
 {
-	uint64_t begun = now_ns(), started;
-	unsigned long seconds;
-	char n[16];
+	uint64_t begun = now_ns();
+	unsigned int few;
+	char n[16], done[1000];
 	int err;
 
 	if (tree_exists()) {
@@ -108,12 +108,7 @@ static void run(void)
 		if (err)
 			broken("the loaded module cannot be unloaded: %s", strerror(err));
 	}
-	/*
-	 * All processors are busy from here on.  khugepaged has the lowest
-	 * priority, and RCU waits for it when it is preempted in the middle of
-	 * something: ours must not be higher.
-	 */
-	setpriority(PRIO_PROCESS, 0, 19);
+	run_last();
 	if (!opt.stuck)
 		set_up_machine();
 	err = load_module();
@@ -122,8 +117,10 @@ static void run(void)
 	if (opt.stuck) {
 		add_worker("waiter", turn_stuck);
 		start_workers();
-		sleep_ms(opt.seconds * 1000);
-		broken("one waits for ever, and nobody noticed");
+		/* the watchdog ends it */
+		while (beaten_seconds() < 4 * opt.patience)
+			sleep_ms(1000);
+		broken("one waits for ever, and the watchdog does not see it");
 	}
 	add_worker("switcher", turn_switch);
 	add_worker("switcher", turn_switch);
@@ -146,12 +143,7 @@ static void run(void)
 	start_workers();
 	printf("stress: %u threads begin after %llu s\n", nr_workers,
 	       (unsigned long long)((now_ns() - begun) / NSEC_PER_SEC));
-	started = now_ns();
-	wait_until(started, opt.seconds);
-	/* a machine that is too slow to try everything in this time gets more */
-	for (seconds = opt.seconds; seconds < opt.seconds + (opt.in_time ? 0 : MORE_SECONDS) && not_done();
-	     seconds += PROGRESS_SECONDS)
-		wait_until(started, seconds + PROGRESS_SECONDS);
+	let_work();
 	/* never ended: all that follows is watched as one unloading */
 	begin(&workers[nr_workers - 1], OP_UNLOAD, "the end of the run");
 	end_workers(switch_all_off);
@@ -166,20 +158,14 @@ static void run(void)
 		broken("the module cannot be unloaded in the end: %s", strerror(err));
 	check_unloaded();
 	print_counts();
-	if (not_done() && !opt.in_time)
-		broken("not once done: %s", not_done());
-	printf("stress: %llu s, %u threads, %u kdamonds, %d targets, seed %llu: "
-	       "%lu on, %lu off, %lu commits, %lu walks, %lu other commands, %lu values, %lu directories rebuilt, "
-	       "%lu files read, %lu callers killed, %lu interrupted, %lu targets killed, %lu memory blocks off line, "
-	       "%lu unloads%s%s; nothing broke\n",
+	few = too_little(true);
+	print_did();
+	if (few)
+		broken("too little of %u kinds", few);
+	tell_did(done, sizeof(done));
+	printf("stress: %llu s, %u threads, %u kdamonds, %d targets, seed %llu: %s; nothing broke\n",
 	       (unsigned long long)((now_ns() - begun) / NSEC_PER_SEC), nr_workers, opt.kdamonds, NR_TARGETS,
-	       (unsigned long long)opt.seed, count(OP_ON, 0), count(OP_OFF, 0), count(OP_COMMIT, 0),
-	       count(OP_REGIONS, 0) + count(OP_BYTES, 0),
-	       count(OP_STATS, 0) + count(OP_CLEAR, 0) + count(OP_QUOTAS, 0) + count(OP_INTERVALS, 0) +
-	       count(OP_COMMIT_GOALS, 0),
-	       count(OP_WRITE, 0), count(OP_NR, 0), count(OP_READ, 0) + count(OP_STATUS, 0), count(OP_KILL, 0),
-	       count(OP_CATCH, EINTR), count(OP_TARGET_KILL, 0), count(OP_OFFLINE, 0), count(OP_UNLOAD, 0),
-	       not_done() ? "; for which there was no time: " : "", not_done() ? not_done() : "");
+	       (unsigned long long)opt.seed, done);
 	fflush(stdout);
 	_exit(0);
 }
@@ -194,10 +180,11 @@ static int supervise(void)
 	ssize_t n;
 	pid_t child;
 
-	if (pipe2(fds, O_CLOEXEC))
-		return 1;
 	printf("stress: seed %llu\n", (unsigned long long)opt.seed);
 	fflush(stdout);
+	/* before there is a pipe: it must not hold an end; it ends with this process */
+	if (start_metronome() < 0 || pipe2(fds, O_CLOEXEC))
+		return 1;
 	child = fork();
 	if (child < 0)
 		return 1;
@@ -231,11 +218,14 @@ static int supervise(void)
 static const char usage[] =
 "usage: stress --module FILE [options]\n"
 "  --seconds N    how long, default 60\n"
+"  --least KIND=N[,KIND=N…]  what must have been done; it goes on until it has\n"
+"  --more N       for so many seconds at most, default 600; then too little is a failure\n"
 "  --seed N       for all choices, default: the time\n"
 "  --kdamonds N   default 5\n"
-"  --patience N   seconds that one operation may take, default 30\n"
-"  --in-time      do not go on until everything was done once, but say what was not\n"
-"  --stuck        nothing but a caller that waits for ever, for the watchdog to find\n";
+"  --patience N   seconds that one operation may take, default 180\n"
+"  --stuck        nothing but a caller that waits for ever, for the watchdog to find\n"
+"Seconds of --more and --patience are ten beats each of a process that sleeps, forks and waits again and again:\n"
+"on a busy host they are longer, as is all that is done meanwhile.\n";
 
 int main(int argc, char **argv)
 {
@@ -243,7 +233,7 @@ int main(int argc, char **argv)
 		{ "module", 1, NULL, 'm' },	{ "seconds", 1, NULL, 's' },
 		{ "seed", 1, NULL, 'S' },	{ "kdamonds", 1, NULL, 'k' },
 		{ "patience", 1, NULL, 'p' },	{ "target", 1, NULL, 't' },
-		{ "in-time", 0, NULL, 'i' },
+		{ "least", 1, NULL, 'L' },	{ "more", 1, NULL, 'M' },
 		{ "slot", 1, NULL, 'l' },	{ "stuck", 0, NULL, 'w' },
 		{ 0 },
 	};
@@ -261,13 +251,17 @@ int main(int argc, char **argv)
 		case 's': opt.seconds = strtoul(optarg, NULL, 0); break;
 		case 'S': opt.seed = strtoull(optarg, NULL, 0); break;
 		case 'k': opt.kdamonds = strtoul(optarg, NULL, 0); break;
-		case 'p': opt.patience_s = strtoul(optarg, NULL, 0); break;
+		case 'p': opt.patience = strtoul(optarg, NULL, 0); break;
+		case 'M': opt.more = strtoul(optarg, NULL, 0); break;
+		case 'L':
+			if (!ask_least(optarg))
+				return 2;
+			break;
 		case 't':
 			target = true;
 			target_seed = strtoull(optarg, NULL, 0);
 			break;
 		case 'l': slot = strtoul(optarg, NULL, 0); break;
-		case 'i': opt.in_time = true; break;
 		case 'w': opt.stuck = true; break;
 		default:
 			fputs(usage, stderr);
@@ -276,7 +270,7 @@ int main(int argc, char **argv)
 	}
 	if (target)
 		run_target(target_seed, slot);
-	if (!opt.module || !opt.kdamonds || !opt.patience_s) {
+	if (!opt.module || !opt.kdamonds || !opt.patience) {
 		fputs(usage, stderr);
 		return 2;
 	}

@@ -4,6 +4,8 @@
  *
  *   stress.c     options, the run from begin to end, what it says
  *   worker.c     what a worker is doing, which answers are right, who is stuck
+ *   metronome.c  the clock for that
+ *   least.c      what is counted, and how much of it there must be
  *   tree.c       files of DAMON's tree
  *   callers.c    workers that use the tree
  *   machine.c    workers that change the machine: module, memory, targets
@@ -46,6 +48,7 @@ struct worker {
 	uint64_t random;
 	/* What it is at now, for the watchdog. */
 	_Atomic uint64_t since_ns;		/* 0: nothing */
+	_Atomic unsigned long since_beat;
 	_Atomic int op;
 	char what[160];
 	_Atomic pid_t tid;
@@ -72,10 +75,11 @@ void broken(const char *fmt, ...)
 unsigned long count(enum op op, int err);
 void print_counts(void);
 void print_progress(unsigned long seconds);
-const char *op_name(enum op op);
 
 uint64_t now_ns(void);
 void sleep_ms(unsigned long ms);
+/* Behind all that the machine does by itself. */
+void run_last(void);
 uint64_t random64(struct worker *w);
 /* From 0 to @below - 1. */
 unsigned long roll(struct worker *w, unsigned long below);
@@ -90,13 +94,28 @@ extern struct options {
 	const char *module;		/* the .ko file */
 	const char *name;		/* of the module and its directories */
 	unsigned long seconds;
-	unsigned long patience_s;	/* for one operation */
+	unsigned long patience;		/* beaten seconds that one operation may take */
+	unsigned long more;		/* beaten seconds beyond, for what is missing */
 	unsigned int kdamonds;
 	uint64_t seed;
-	bool in_time;			/* ends in time, whatever was not done by then */
 	bool stuck;			/* only one worker, which waits for ever */
 	const char *self;		/* this program's file */
 } opt;
+
+/* ---- metronome.c ---- */
+
+#define BEATS_PER_SECOND	10
+
+pid_t start_metronome(void);
+unsigned long beats(void);
+unsigned long beaten_seconds(void);
+
+/* ---- least.c ---- */
+
+bool ask_least(const char *text);
+unsigned int too_little(bool tell);
+void print_did(void);
+void tell_did(char *buf, size_t size);
 
 /* ---- tree.c ---- */
 

@@ -11,6 +11,7 @@ use crate::{
     },
     grammar::names,
     kdamond::Run,
+    least::Kind,
     model::{
         Expected,
         Hop,
@@ -71,7 +72,7 @@ impl Fuzzer {
                     if self.model.kdamonds[number].run == Run::Ending {
                         self.model.kdamonds[number].run = Run::Off;
                         self.unsettled.push(number);
-                        self.count("ends");
+                        self.count(Kind::Ends);
                     }
                 }
             }
@@ -137,7 +138,7 @@ impl Fuzzer {
 
     /// Compares the whole tree with the model.
     pub fn check_tree(&mut self) -> Result<(), Fault> {
-        self.count("looks at the whole tree");
+        self.count(Kind::WholeTrees);
         self.check_below(&[])
     }
 
@@ -257,11 +258,9 @@ impl Fuzzer {
                     number.ok_or_else(|| format!("{path} reads {text:?}"))
                 };
                 let (start, end) = (number("start")?, number("end")?);
-                (
-                    number("nr_accesses")?,
-                    number("age")?,
-                    number("sz_filter_passed")?,
-                );
+                for name in ["nr_accesses", "age", "sz_filter_passed"] {
+                    number(name)?;
+                }
                 if start >= end {
                     return Err(format!("{path}/{region} is from {start} to {end}"));
                 }

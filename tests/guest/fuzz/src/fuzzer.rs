@@ -4,9 +4,16 @@
 
 use crate::{
     class::PAGE,
-    cover::Cover,
+    cover::{
+        Cover,
+        Tried, //
+    },
     grammar::Grammar,
     held::Held,
+    least::{
+        Counts,
+        Kind, //
+    },
     model::{
         Hop,
         Model, //
@@ -21,10 +28,7 @@ use crate::{
 };
 use fastrand::Rng;
 use std::{
-    collections::{
-        BTreeMap,
-        VecDeque, //
-    },
+    collections::VecDeque,
     fs::{
         self,
         File, //
@@ -63,7 +67,7 @@ pub struct Fuzzer {
     /// Kdamonds that have ended, but may have left something in files before.
     pub unsettled: Vec<usize>,
     /// How often something was done.
-    pub tally: BTreeMap<&'static str, u64>,
+    counts: Counts,
     /// Which files were tried.
     pub cover: Cover,
     /// Files in the tree, as of the last change.
@@ -86,7 +90,7 @@ impl Fuzzer {
             held: Vec::new(),
             plan: VecDeque::new(),
             unsettled: Vec::new(),
-            tally: BTreeMap::new(),
+            counts: Counts::default(),
             cover: Cover::default(),
             size: 0,
             seed,
@@ -124,8 +128,19 @@ impl Fuzzer {
     }
 
     /// Counts something.
-    pub fn count(&mut self, what: &'static str) {
-        *self.tally.entry(what).or_default() += 1;
+    pub fn count(&mut self, kind: Kind) {
+        self.counts.add(kind);
+    }
+
+    /// What was done so far, and which kinds of files were tried.
+    pub fn did(&self) -> (Counts, Tried) {
+        let tried = self.cover.tried(&self.model.grammar);
+        let mut counts = self.counts.clone();
+        counts.set(Kind::Steps, self.step);
+        counts.set(Kind::KindsRead, tried.read.0);
+        counts.set(Kind::KindsWritten, tried.written.0);
+        counts.set(Kind::KindsRefused, tried.refused.0);
+        (counts, tried)
     }
 
     /// Takes note of something that is about to be done.

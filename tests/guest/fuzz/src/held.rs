@@ -8,6 +8,7 @@ use crate::{
         Fault,
         Fuzzer, //
     },
+    least::Kind,
     model::Route,
     rules::Rule,
     steps::{
@@ -58,7 +59,7 @@ impl Fuzzer {
             .open(self.full(&path));
         let open = open.map_err(|error| format!("{path} cannot be opened: {error}"))?;
         self.watch.end(Ok(0));
-        self.count("opens kept");
+        self.count(Kind::OpensKept);
         self.held.push(Held {
             route,
             id,
@@ -95,9 +96,9 @@ impl Fuzzer {
         let result = self.held[index].open.read_at(&mut found, 0);
         let result = result.map_err(|error| code(&error));
         self.watch.end(result);
-        self.count("reads");
+        self.count(Kind::Reads);
         if !there {
-            self.count("uses of files that are gone");
+            self.count(Kind::GoneFiles);
             return expect(&path, result, None, &[self.gone()]);
         }
         let length = result.map_err(|error| format!("{path} fails with {}", errno(error)))?;
@@ -119,7 +120,7 @@ impl Fuzzer {
         }
         let result = result.map_err(|error| code(&error));
         self.watch.end(result);
-        self.count("uses of files that are gone");
+        self.count(Kind::GoneFiles);
         expect(&path, result, None, &[self.gone()])
     }
 }

@@ -345,7 +345,7 @@ impl Model {
     fn scheme_fits(&self, scheme: &Dir) -> Known {
         let items = |path| self.below(scheme, path).map_or(&[][..], |dir| &dir.items);
         let layers = ["core_filters", "ops_filters", "filters"];
-        let filters = layers.into_iter().flat_map(|layer| items(layer));
+        let filters = layers.into_iter().flat_map(items);
         let mut known = Known::Yes;
         for filter in filters {
             let ends = match self.read(filter, "type") {

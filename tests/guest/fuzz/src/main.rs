@@ -2,7 +2,8 @@
 
 //! A fuzzer of DAMON's files: random changes of the tree of a running DAMON, each checked.
 //!
-//!     fuzz [--seed N] [--steps N] [--seconds N] [--root DIR] [--self-test]
+//!     fuzz [--seed N] [--steps N] [--seconds N] [--least KIND=N[,KIND=N…]] [--more N] [--root DIR]
+//!          [--self-test]
 //!
 //! It learns from the tree which directories and files there are: it walks through it, makes one of
 //! each numbered directory, and notes names, modes and first contents. Then it does one step after
@@ -28,7 +29,11 @@
 //! A failure prints the last steps and the seed, with which it happens again, as far as it does not
 //! depend on when a kdamond does something. Steps are independent of what earlier ones met.
 //!
-//! A run of some length fails if there is a file that was not read, written and refused, as far as it can be.
+//! A run must have done something of each kind that it counts (see `least`), and have read, written and
+//! been refused by each kind of file, as far as it can be. `--least` asks for other numbers. Where steps or
+//! `--seconds` are over and that is not done, the run goes on until it is, for `--more` seconds of the
+//! guest's time at most (600), and then fails with `too little: KIND N of at least N`. The line before the
+//! last says what was done: `did: KIND=N KIND=N …`.
 //!
 //! `--seconds` ends the run early. `--root` is the tree's `admin` directory; without it that of the loaded
 //! module is taken. With the in-tree DAMON's (`/sys/kernel/mm/damon/admin`) the model expects what that one
@@ -39,7 +44,7 @@
 //! `--self-test` runs with the model as it is, and then breaks one rule of it after the other (see `rules`)
 //! and expects that each is found out, most of them in the same step when it is done again.
 //!
-//! Exit status: 0 if nothing broke, 1 if something did, 2 if the arguments are wrong.
+//! Exit status: 0 if nothing broke, 1 if something did or too little was done, 2 if the arguments are wrong.
 
 mod check;
 mod choose;
@@ -49,6 +54,7 @@ mod fuzzer;
 mod grammar;
 mod held;
 mod kdamond;
+mod least;
 mod model;
 mod odd;
 mod plan;
@@ -64,6 +70,11 @@ use crate::{
         empty,
         Fault,
         Fuzzer, //
+    },
+    least::{
+        Counts,
+        Kind,
+        Least, //
     },
     rules::{
         Rule,
@@ -91,9 +102,6 @@ use std::{
     },
 };
 
-/// So many steps come to each file.
-const ENOUGH: u64 = 50_000;
-
 /// The whole tree is looked at each time so many steps were done.
 const WHOLE: u64 = 2_000;
 
@@ -107,6 +115,8 @@ struct Options {
     seed: u64,
     steps: u64,
     seconds: u64,
+    least: Least,
+    more: u64,
     root: Option<PathBuf>,
     self_test: bool,
 }
@@ -116,6 +126,8 @@ fn options() -> Result<Options, String> {
         seed: fastrand::u64(..),
         steps: 100_000,
         seconds: u64::MAX,
+        least: Least::default(),
+        more: 600,
         root: None,
         self_test: false,
     };
@@ -133,6 +145,8 @@ fn options() -> Result<Options, String> {
             "--seed" => options.seed = number(value()?)?,
             "--steps" => options.steps = number(value()?)?,
             "--seconds" => options.seconds = number(value()?)?,
+            "--least" => options.least.ask(&value()?)?,
+            "--more" => options.more = number(value()?)?,
             "--root" => options.root = Some(PathBuf::from(value()?)),
             "--self-test" => options.self_test = true,
             _ => return Err(format!("{name} is not known; see --help")),
@@ -166,22 +180,24 @@ fn find(root: Option<PathBuf>) -> Result<(PathBuf, bool), String> {
     }
 }
 
-/// Does steps until there are enough of them, the time is over or something breaks.
-fn run(fuzzer: &mut Fuzzer, steps: u64, end: Option<Instant>) -> Result<(), Fault> {
-    for number in 1..=steps {
+/// Does steps until it is enough or something breaks.
+fn run(fuzzer: &mut Fuzzer, mut enough: impl FnMut(&Fuzzer) -> bool) -> Result<(), Fault> {
+    while !enough(fuzzer) {
         fuzzer.step()?;
-        if number % WHOLE == 0 {
+        if fuzzer.step % WHOLE == 0 {
             fuzzer.check_tree()?;
-        }
-        if number % 64 == 0 && end.is_some_and(|end| Instant::now() > end) {
-            break;
         }
     }
     fuzzer.finish()
 }
 
-/// Fuzzes and says what was done, or nothing if something broke.
-fn fuzz(options: &Options, root: &Path, in_tree: bool) -> Result<Option<String>, String> {
+/// Fuzzes. Returns what was done in words and by kind; nothing if something broke.
+fn fuzz(
+    options: &Options,
+    least: &mut Least,
+    root: &Path,
+    in_tree: bool,
+) -> Result<Option<(String, Counts)>, String> {
     let begin = Instant::now();
     let seed = options.seed;
     println!("seed {seed:#x}");
@@ -189,12 +205,29 @@ fn fuzz(options: &Options, root: &Path, in_tree: bool) -> Result<Option<String>,
     let mut fuzzer = Fuzzer::new(root, rules, in_tree, seed).map_err(|error| error.to_string())?;
     let (files, unknown, kinds) = fuzzer.model.grammar.size();
     println!("{files} kinds of files, {unknown} of them unknown, in {kinds} kinds of directories");
-    let end = begin.checked_add(Duration::from_secs(options.seconds));
-    let result = run(&mut fuzzer, options.steps, end);
+    let (_, tried) = fuzzer.did();
+    least.unless_asked(Kind::KindsRead, tried.read.1);
+    least.unless_asked(Kind::KindsWritten, tried.written.1);
+    least.unless_asked(Kind::KindsRefused, tried.refused.1);
+    let (planned, more) = (
+        Duration::from_secs(options.seconds),
+        Duration::from_secs(options.more),
+    );
+    let mut over = None;
+    let result = run(&mut fuzzer, |fuzzer| {
+        let now = begin.elapsed();
+        if fuzzer.step < options.steps && now < planned {
+            return false;
+        }
+        let over = *over.get_or_insert(now);
+        now >= over.saturating_add(more) || least.is_met_by_steps(&fuzzer.did().0)
+    });
     let (steps, seconds) = (fuzzer.step, begin.elapsed().as_secs());
+    let (counts, tried) = fuzzer.did();
     if let Err(fault) = result {
         println!(
-            "FAILED in step {steps} (seed {seed:#x}): {fault}\nthe last steps:\n{}again: fuzz --seed {seed:#x} --steps {}",
+            "{}\nFAILED in step {steps} (seed {seed:#x}): {fault}\nthe last steps:\n{}again: fuzz --seed {seed:#x} --steps {}",
+            counts.line(),
             fuzzer.watch.told(),
             steps + 1
         );
@@ -202,23 +235,13 @@ fn fuzz(options: &Options, root: &Path, in_tree: bool) -> Result<Option<String>,
         let _ = empty(root);
         return Ok(None);
     }
-    let (cover, missing) = fuzzer.cover.report(&fuzzer.model.grammar);
-    if steps >= ENOUGH && !missing.is_empty() {
-        println!(
-            "FAILED: {steps} steps are enough for all files, but {}",
-            missing.join(", ")
-        );
-        return Ok(None);
-    }
-    let counts: Vec<_> = fuzzer
-        .tally
-        .iter()
-        .map(|(what, count)| format!("{count} {what}"))
-        .collect();
-    let counts = counts.join(", ");
-    Ok(Some(format!(
-        "{steps} steps in {seconds} s (seed {seed:#x}): {cover}; {counts}; nothing broke"
-    )))
+    print!("{}", tried.missing(&fuzzer.model.grammar));
+    let text = format!(
+        "{steps} steps in {seconds} s (seed {seed:#x}): {}; {}",
+        tried.text(),
+        counts.text()
+    );
+    Ok(Some((text, counts)))
 }
 
 /// In which step a broken rule is found out, and by what.
@@ -231,37 +254,40 @@ fn refute(
     let rules = Rules { broken: Some(rule) };
     let fuzzer = Fuzzer::new(root, rules, in_tree, seed);
     let mut fuzzer = fuzzer.map_err(|error| error.to_string())?;
-    let result = run(&mut fuzzer, SELF_TEST, None);
+    let result = run(&mut fuzzer, |fuzzer| fuzzer.step >= SELF_TEST);
     Ok(result.err().map(|fault| (fuzzer.step, fault)))
 }
 
-/// Expects that each broken rule is found out, and again with the same seed.
-fn self_test(options: &Options, root: &Path, in_tree: bool) -> Result<bool, String> {
-    // What breaks with all rules in force would refute anything.
-    let Some(summary) = fuzz(options, root, in_tree)? else {
-        return Ok(false);
-    };
-    println!("{summary}");
-    let (mut refuted, mut again) = (0, 0);
-    // What the in-tree DAMON thinks of filters is not asked.
-    let rules: Vec<Rule> = Rule::ALL
-        .into_iter()
-        .filter(|rule| !in_tree || *rule != Rule::OrderedFilter)
-        .collect();
-    let all = rules.len();
-    for rule in rules {
-        let Some((step, fault)) = refute(rule, options.seed, root, in_tree)? else {
+/// Breaks one rule after the other, and counts those that are found out, and again with the same seed. Returns
+/// that in words.
+fn self_test(seed: u64, counts: &mut Counts, root: &Path, in_tree: bool) -> Result<String, String> {
+    let all = rules(in_tree);
+    for rule in &all {
+        let Some((step, fault)) = refute(*rule, seed, root, in_tree)? else {
             println!("{rule:?} not refuted in {SELF_TEST} steps");
             continue;
         };
-        refuted += 1;
-        let second = refute(rule, options.seed, root, in_tree)?.map(|(step, _)| step);
-        again += usize::from(second == Some(step));
+        counts.add(Kind::RulesRefuted);
+        let second = refute(*rule, seed, root, in_tree)?.map(|(step, _)| step);
+        if second == Some(step) {
+            counts.add(Kind::RulesAgain);
+        }
         println!("{rule:?} refuted in step {step}, then in {second:?}: {fault}");
     }
     empty(root).map_err(|error| error.to_string())?;
-    println!("{summary}; {refuted} of {all} broken rules refuted, {again} in the same step again");
-    Ok(refuted == all && again >= all / 2)
+    Ok(format!(
+        "; {} of {} broken rules refuted, {} in the same step again",
+        counts.of(Kind::RulesRefuted),
+        all.len(),
+        counts.of(Kind::RulesAgain)
+    ))
+}
+
+/// The rules that a self-test breaks.
+fn rules(in_tree: bool) -> Vec<Rule> {
+    // What the in-tree DAMON thinks of filters is not asked.
+    let known = |rule: &Rule| !in_tree || *rule != Rule::OrderedFilter;
+    Rule::ALL.into_iter().filter(known).collect()
 }
 
 fn work(options: &Options) -> Result<bool, String> {
@@ -275,14 +301,28 @@ fn work(options: &Options) -> Result<bool, String> {
     env::set_current_dir(&root).map_err(|error| format!("{}: {error}", root.display()))?;
     println!("the tree is {}", root.display());
     let root = PathBuf::from(".");
-    match options.self_test {
-        true => self_test(options, &root, in_tree),
-        false => {
-            let summary = fuzz(options, &root, in_tree)?;
-            summary.iter().for_each(|summary| println!("{summary}"));
-            Ok(summary.is_some())
-        }
+    let mut least = options.least.clone();
+    let Some((mut text, mut counts)) = fuzz(options, &mut least, &root, in_tree)? else {
+        return Ok(false);
+    };
+    if options.self_test {
+        println!("{text}");
+        let all = rules(in_tree).len() as u64;
+        least.unless_asked(Kind::RulesRefuted, all);
+        least.unless_asked(Kind::RulesAgain, all / 2);
+        text += &self_test(options.seed, &mut counts, &root, in_tree)?;
     }
+    let missing = least.missing(&counts);
+    for kind in &missing {
+        println!("too little: {kind}");
+    }
+    println!("{}", counts.line());
+    let end = match missing.len() {
+        0 => "nothing broke".to_owned(),
+        few => format!("too little of {few} kinds"),
+    };
+    println!("{text}; {end}");
+    Ok(missing.is_empty())
 }
 
 /// Has another process do the work: one that hangs in the kernel cannot end, but be left alone.

@@ -166,9 +166,8 @@ impl Model {
 
     /// A directory below another one, by the path from there.
     pub fn below<'a>(&self, dir: &'a Dir, path: &str) -> Option<&'a Dir> {
-        let parts = path.split('/').filter(|part| !part.is_empty());
-        parts.fold(Some(dir), |dir, part| {
-            let dir = dir?;
+        let mut parts = path.split('/').filter(|part| !part.is_empty());
+        parts.try_fold(dir, |dir, part| {
             if let Ok(number) = part.parse::<usize>() {
                 return dir.items.get(number);
             }

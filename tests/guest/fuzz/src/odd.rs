@@ -7,6 +7,7 @@ use crate::{
         Fault,
         Fuzzer, //
     },
+    least::Kind,
     model::Hop,
     steps::expect, //
 };
@@ -92,7 +93,7 @@ impl Fuzzer {
         let path = self.model.path(route);
         let top = self.full(&path);
         self.note("try in", &path, format!("{odd:?}").as_bytes());
-        self.count("tries of the impossible");
+        self.count(Kind::Impossible);
         let write = |name: &str| {
             OpenOptions::new()
                 .write(true)

@@ -14,6 +14,7 @@ use crate::{
         Fuzzer, //
     },
     kdamond::Run,
+    least::Kind,
     model::{
         Expected,
         Hop,
@@ -147,7 +148,7 @@ impl Fuzzer {
                     self.model.processes.live.remove(&pid);
                     self.model.processes.dead.insert(pid);
                     self.model.mark_ending();
-                    self.count("kills");
+                    self.count(Kind::Kills);
                 }
                 Ok(())
             }
@@ -196,8 +197,8 @@ impl Fuzzer {
         let result = result.map_err(|error| code(&error));
         self.watch.end(result);
         self.count(match result {
-            Ok(_) => "writes taken",
-            Err(_) => "writes refused",
+            Ok(_) => Kind::WritesTaken,
+            Err(_) => Kind::WritesRefused,
         });
         let kind = self.model.dir(route).map(|dir| dir.kind);
         self.judge(route, file, text, result)?;
@@ -305,7 +306,7 @@ impl Fuzzer {
     fn remade(&mut self, route: &[Hop], count: usize) -> Result<(), Fault> {
         self.model.remake(route, count);
         self.size = self.model.size();
-        self.count("changes of directories");
+        self.count(Kind::Directories);
         self.check_names(route)?;
         if count > 0 {
             // One of them with some of what is in it.
@@ -345,11 +346,11 @@ impl Fuzzer {
             return Ok(());
         }
         self.count(match command {
-            Command::On => "ons",
-            Command::Off => "offs",
-            Command::Commit => "commits",
-            Command::TriedBytes | Command::TriedRegions => "walks",
-            _ => "other commands",
+            Command::On => Kind::Ons,
+            Command::Off => Kind::Offs,
+            Command::Commit => Kind::Commits,
+            Command::TriedBytes | Command::TriedRegions => Kind::Walks,
+            _ => Kind::OtherCommands,
         });
         match command {
             Command::On if self.model.kdamonds[number].publishing => self.unsettled.push(number),
@@ -367,7 +368,7 @@ impl Fuzzer {
     fn read_step(&mut self, route: &[Hop], file: usize, how: Reading) -> Result<(), Fault> {
         let path = self.path_of(route, file);
         self.note("read", &path, b"");
-        self.count("reads");
+        self.count(Kind::Reads);
         let mut found = Vec::new();
         let open = File::open(self.full(&path));
         let result = open.and_then(|mut open| match how {

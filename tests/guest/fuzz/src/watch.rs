@@ -34,7 +34,9 @@ use std::{
     time::Duration, //
 };
 
-/// How often the watchdog looks.
+/// How often the watchdog looks. What it allows is counted in looks, not read from a clock: time in which the
+/// machine stood still is one look. In a machine that counts instructions, where the fuzzer is to run, looks do not
+/// depend on the host at all.
 const LOOK: Duration = Duration::from_millis(10);
 
 /// After so many looks a walk is interrupted.

@@ -57,8 +57,10 @@ impl Workloads {
             return Ok(None);
         }
         let mut child = self.children.remove(index);
-        child.kill()?;
+        // Waited for in any case: what cannot be killed has ended.
+        let killed = child.kill();
         child.wait()?;
+        killed?;
         Ok(Some(i64::from(child.id())))
     }
 }
