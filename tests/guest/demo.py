@@ -267,7 +267,7 @@ def main() -> int:
     log = KernelLog()
     in_tree = in_tree_state()
     damon = load(report)
-    with Workload("--size", "256M", "--hot", "16M", "--cpu", "0") as workload:
+    with Workload("--size", "256M", "--hot", "16M", "--cpu", "0", "--pace-us", "2000") as workload:
         report.check(True, "the module runs on the kernel as it comes")
         start(report, workload)
         phases = record(report, damon, workload)

@@ -27,6 +27,10 @@ pytestmark = pytest.mark.ours
 
 Make = Callable[..., Module]
 
+# A workload that is a large part of the machine's memory. It accesses each hot page 20 times a second: every access takes the emulation
+# a walk of the page tables.
+MUCH = ("--size", "512M", "--hot", "256M", "--pace-us", "50000")
+
 
 @pytest.fixture
 def make(damon: Damon, clean: None) -> Iterator[Make]:
@@ -91,7 +95,7 @@ def test_stat_enabled_at_load(make: Make, damon: Damon) -> None:
 @pytest.mark.slow(300)
 def test_stat_tells(make: Make) -> None:
     """Memory that is accessed makes bandwidth, and the rest gets idle; the percentiles ascend."""
-    with make("stat", "enabled=Y") as stat, Workload("--size", "512M", "--hot", "256M"):
+    with make("stat", "enabled=Y") as stat, Workload(*MUCH):
         wait_until(lambda: int(stat.read("estimated_memory_bandwidth")) > MIB, "accesses are counted", 240)
 
         def percentiles() -> list[int]:
@@ -120,7 +124,7 @@ def test_stat_tells_what_the_in_tree_one_tells(make: Make) -> None:
         (parameters / "enabled").write_text("N\n")
         return found
 
-    with Workload("--size", "512M", "--hot", "256M"), make("stat") as ours:
+    with Workload(*MUCH), make("stat") as ours:
         theirs = told(Path("/sys/module/damon_stat/parameters"))
         its = told(ours.file("enabled").parent)
     print(f"in-tree {theirs}, ours {its}")

@@ -59,7 +59,7 @@ static struct {
 	.size = 256 * MIB,
 	.hot = 16 * MIB,
 	.stride = 1,
-	.pace_us = 2000,
+	.pace_us = 4000,
 	.cpu = 0,
 	.populate = true,
 };
@@ -368,7 +368,7 @@ static const char usage[] =
 "  --phase OFF:MS     hot part at OFF of the area for MS milliseconds, then the\n"
 "                     next phase; after the last one, exit. 'idle:MS': none\n"
 "  --loop             start again after the last phase\n"
-"  --pace-us US       from round to round, default 2000\n"
+"  --pace-us US       from round to round, default 4000\n"
 "  --stride N         touch one page in N\n"
 "  --write            write to the pages instead of reading them\n"
 "  --thp none|hot|all transparent huge pages\n"
