@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from progress import Step
 
-from in_guest import COUNTED, KASAN, KCSAN, STOCK, TEST, Target, in_guest
+from in_guest import COUNTED, STOCK, TEST, Target, in_guest
 from results import Counts
 
 

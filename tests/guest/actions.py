@@ -19,8 +19,10 @@ THP = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 LRU_GEN = Path("/sys/kernel/mm/lru_gen/enabled")
 CGROUPS = Path("/sys/fs/cgroup")
 
-# What a kdamond of these tests does in a second.
 INTERVALS = {"sample_us": 5000, "aggr_us": 50000, "update_us": 1000000, "min_regions": 10, "max_regions": 100}
+
+# How often a scheme of these tests is applied, in seconds.
+APPLICATION = INTERVALS["aggr_us"] / 1e6
 
 
 @pytest.fixture
@@ -101,6 +103,6 @@ def start_physical(kdamond: Kdamond, ranges: list[tuple[int, int]], unit: int = 
 
 def tries(kdamond: Kdamond, times: int = 2) -> dict[str, int]:
     """The scheme's statistics after it was tried on everything so many times more."""
-    before = kdamond.stats()
-    wait_until(lambda: kdamond.stats()["nr_snapshots"] >= before["nr_snapshots"] + times + 1, "the scheme is applied")
+    before = kdamond.nr_snapshots()
+    wait_until(lambda: kdamond.nr_snapshots() >= before + times + 1, "the scheme is applied")
     return kdamond.stats(update=False)

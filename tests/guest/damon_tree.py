@@ -7,10 +7,9 @@ Nothing here hides an error: a write that the kernel refuses is an OSError with 
 from __future__ import annotations
 
 import os
-import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Iterator, NamedTuple
+from typing import Iterator, NamedTuple
 
 from guest_time import wait_until
 
@@ -20,6 +19,11 @@ DEBUGFS = Path("/sys/kernel/debug")
 
 ULONG_MAX = 2**64 - 1
 UINT_MAX = 2**32 - 1
+
+# The intervals of a new context, in seconds.
+SAMPLE = 0.005
+AGGREGATION = 0.1
+UPDATE = 1.0
 
 
 class Region(NamedTuple):
@@ -55,7 +59,11 @@ class Dir:
 
     def read(self, name: str) -> str:
         """The file's contents as the kernel gives them, without the final newline."""
-        return (self.path / name).read_text().removesuffix("\n")
+        fd = os.open(f"{self.path}/{name}", os.O_RDONLY)
+        try:
+            return os.read(fd, 65536).decode().removesuffix("\n")
+        finally:
+            os.close(fd)
 
     def number(self, name: str) -> int:
         return int(self.read(name))
@@ -63,7 +71,7 @@ class Dir:
     def write(self, name: str, value: object) -> None:
         """One write(2), as `echo` does it: with a newline. Bytes are written as they are."""
         data = value if isinstance(value, bytes) else f"{value}\n".encode()
-        fd = os.open(self.path / name, os.O_WRONLY)
+        fd = os.open(f"{self.path}/{name}", os.O_WRONLY)
         try:
             os.write(fd, data)
         finally:
@@ -146,12 +154,6 @@ class Kdamond(Dir):
         for name, value in values.items():
             self.context.write(files[name], value)
 
-    def slow_down(self) -> None:
-        """Doubles the sampling and the aggregation interval, online."""
-        intervals = self.attrs / "intervals"
-        self.set(**{name: 2 * intervals.number(name) for name in ("sample_us", "aggr_us")})
-        self.commit()
-
     def add_targets(self, *pids: int) -> None:
         self.context.write("targets/nr_targets", len(pids))
         for target, pid in zip(self.targets, pids):
@@ -174,20 +176,32 @@ class Kdamond(Dir):
     def update_regions(self, command: str = "update_schemes_tried_regions") -> None:
         self.state(command)
 
+    def _tried_folders(self, scheme: int) -> list[str]:
+        """Plain names: there can be a thousand of these folders, with four files each."""
+        root = f"{self.path}/contexts/0/schemes/{scheme}/tried_regions"
+        return [f"{root}/{name}" for name in sorted(filter(str.isdecimal, os.listdir(root)), key=int)]
+
     def tried_regions(self, scheme: int = 0) -> list[Region]:
         """What the last update left, whenever that was."""
-        root = f"{self.path}/contexts/0/schemes/{scheme}/tried_regions"
-        folders = sorted((name for name in os.listdir(root) if name.isdecimal()), key=int)
-        # plain system calls: there can be a thousand of these folders, and the machine may be emulated
-        return [Region(*(read_number(f"{root}/{folder}/{name}") for name in Region._fields)) for folder in folders]
+        return [Region(*(read_number(f"{folder}/{name}") for name in Region._fields)) for folder in self._tried_folders(scheme)]
 
     def count_regions(self, scheme: int = 0) -> int:
         self.update_regions()
-        return sum(name.isdecimal() for name in os.listdir(f"{self.path}/contexts/0/schemes/{scheme}/tried_regions"))
+        return len(self._tried_folders(scheme))
+
+    def oldest(self, scheme: int = 0) -> int:
+        """The highest age of a region, which is a quarter of the files of a snapshot."""
+        self.update_regions()
+        return max(read_number(f"{folder}/age") for folder in self._tried_folders(scheme))
 
     def snapshot(self, scheme: int = 0) -> list[Region]:
         self.update_regions()
         return self.tried_regions(scheme)
+
+    def nr_snapshots(self, scheme: int = 0) -> int:
+        """How often a scheme was applied."""
+        self.state("update_schemes_stats")
+        return self.context.number(f"schemes/{scheme}/stats/nr_snapshots")
 
     def stats(self, scheme: int = 0, update: bool = True) -> dict[str, int]:
         if update:
@@ -253,20 +267,6 @@ class Damon:
         for kdamond in self.kdamonds():
             kdamond.stop()
         self.kdamonds(0)
-
-
-def wait_until_seen(kdamond: Kdamond, condition: Callable[[], object], what: str | Callable[[], str], timeout: float = 60) -> None:
-    """As `wait_until`, for what a process makes a running kdamond see. Where a machine is too slow for the process to do anything in a
-    sampling interval, both are given time: all intervals are doubled, up to sixteen times. Counts of samples mean the same then.
-    """
-    for _ in range(4):
-        end = time.monotonic() + timeout / 4
-        while time.monotonic() < end:
-            if condition():
-                return
-            time.sleep(0.01)
-        kdamond.slow_down()
-    wait_until(condition, lambda: f"{what if isinstance(what, str) else what()}, at intervals 16 times as long", timeout)
 
 
 def loaded_modules() -> set[str]:

@@ -16,6 +16,9 @@ MIB = 1 << 20
 # Bits of an entry of /proc/PID/pagemap.
 PRESENT, SWAPPED = 63, 62
 
+# Of each value of an entry's highest byte, whether such a bit is set.
+HIGHEST = {bit: bytes(value >> bit - 56 & 1 for value in range(256)) for bit in (PRESENT, SWAPPED)}
+
 
 class Holder:
     """A running holder. A context manager that kills it."""
@@ -72,20 +75,28 @@ class Holder:
         """The VmFlags of each mapping."""
         return [set(fields["VmFlags"].split()) for fields in self.maps()]
 
-    def pages(self, area: tuple[int, int] | None = None) -> list[int]:
-        """The entries of pagemap."""
+    def _pagemap(self, area: tuple[int, int] | None) -> bytes:
         start, end = area or self.area
         with open(f"/proc/{self.pid}/pagemap", "rb") as file:
             file.seek(start // PAGE * 8)
-            return list(struct.unpack(f"{(end - start) // PAGE}Q", file.read((end - start) // PAGE * 8)))
+            return file.read((end - start) // PAGE * 8)
+
+    def pages(self, area: tuple[int, int] | None = None) -> list[int]:
+        """The entries of pagemap."""
+        entries = self._pagemap(area)
+        return list(struct.unpack(f"{len(entries) // 8}Q", entries))
+
+    def _count(self, bit: int, area: tuple[int, int] | None) -> int:
+        """How many entries have one of the highest bits, without a look at each in Python: many tests wait for this number."""
+        return self._pagemap(area)[7::8].translate(HIGHEST[bit]).count(1)
 
     def swapped(self, area: tuple[int, int] | None = None) -> int:
         """Bytes of the area, or of another one, that are swapped out."""
-        return sum(entry >> SWAPPED & 1 for entry in self.pages(area)) * PAGE
+        return self._count(SWAPPED, area) * PAGE
 
     def present(self, area: tuple[int, int] | None = None) -> int:
         """Bytes of the area, or of another one, that are mapped."""
-        return sum(entry >> PRESENT & 1 for entry in self.pages(area)) * PAGE
+        return self._count(PRESENT, area) * PAGE
 
     def frames(self, area: tuple[int, int] | None = None) -> list[int]:
         """The numbers of the mapped pages."""

@@ -5,16 +5,21 @@ from __future__ import annotations
 
 from statistics import median
 
-from damon_tree import Kdamond
+from damon_tree import AGGREGATION, Kdamond
+from guest_time import advance
 from workload import Score, score
 
-# Of the 20 samples in a default aggregation interval. An emulated machine touches the hot area every second sample or so.
+# In a default aggregation interval; and of these, so many make a region hot.
+SAMPLES = 20
 THRESHOLD = 5
 
 
 def typical(kdamond: Kdamond, hot: tuple[int, int], threshold: int = THRESHOLD) -> Score:
     """The median of several snapshots: a region that has just been split at random says little."""
-    scores = [score(kdamond.snapshot(), hot, threshold) for _ in range(7)]
+    scores = []
+    for _ in range(7):
+        scores.append(score(kdamond.snapshot(), hot, threshold))
+        advance(AGGREGATION)
     return Score(median(s.precision for s in scores), median(s.recall for s in scores))
 
 

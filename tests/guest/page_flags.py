@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 
 from workload import Workload
@@ -16,11 +17,7 @@ KPF_ACTIVE, KPF_IDLE = 6, 25
 def flagged(frames: list[int], flag: int) -> int:
     """How many of these pages have a flag of kpageflags."""
     with open("/proc/kpageflags", "rb", buffering=0) as file:
-        count = 0
-        for frame in frames:
-            file.seek(frame * 8)
-            count += int.from_bytes(file.read(8), "little") >> flag & 1
-        return count
+        return sum(int.from_bytes(os.pread(file.fileno(), 8, frame * 8), "little") >> flag & 1 for frame in frames)
 
 
 def frames(workload: Workload) -> list[int]:

@@ -29,7 +29,7 @@ def addr(start: int, end: int, **more: object) -> dict[str, object]:
 def passed(kdamond: Kdamond) -> int:
     """How many bytes pass the filters in one round."""
     before = kdamond.stats()
-    wait_until(lambda: kdamond.stats()["nr_snapshots"] > before["nr_snapshots"], "the scheme is applied")
+    wait_until(lambda: kdamond.nr_snapshots() > before["nr_snapshots"], "the scheme is applied")
     after = kdamond.stats(update=False)
     rounds = after["nr_snapshots"] - before["nr_snapshots"]
     return (after["sz_ops_filter_passed"] - before["sz_ops_filter_passed"]) // rounds

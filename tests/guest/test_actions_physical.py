@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from actions import add_scheme, cgroup, classic, inside, start_physical, swap, tries
+from actions import APPLICATION, add_scheme, cgroup, classic, inside, start_physical, swap, tries
 from damon_tree import ULONG_MAX, Kdamond
 from guest_time import wait_until
 from holder import HUGE, MIB, PAGE, Holder, drain, memory
@@ -151,7 +151,7 @@ def test_huge_folios_are_counted_once(kdamond: Kdamond) -> None:
         scheme = add_scheme(kdamond, "stat")
         filters(scheme, {"type": "hugepage_size", "min": HUGE, "max": HUGE, **ALLOW})
         start_physical(kdamond, memory(holder))
-        wait_until(lambda: kdamond.count_regions() >= 3, "regions are split")
+        wait_until(lambda: kdamond.count_regions() >= 3, "regions are split", every=APPLICATION)
         assert passed(kdamond) == SIZE
 
 

@@ -9,7 +9,7 @@ import pytest
 import behaviour
 import damon_tree
 import status
-from damon_tree import SYSFS, TRACEFS, Damon, Kdamond
+from damon_tree import AGGREGATION, SYSFS, TRACEFS, Damon, Kdamond
 from guest_time import wait_until
 from hot_area import good
 from trace_events import Trace
@@ -46,7 +46,7 @@ def test_both_monitor(damon: Damon, in_tree: Damon, workload: Workload) -> None:
     """The same process at the same time, and both find its hot area."""
     kdamonds = [monitor(each, workload) for each in (damon, in_tree)]
     for kdamond in kdamonds:
-        wait_until(lambda: good(kdamond, workload.hot), "the hot area is found")
+        wait_until(lambda: good(kdamond, workload.hot), "the hot area is found", every=AGGREGATION)
     assert len({kdamond.pid for kdamond in kdamonds}) == 2
 
 

@@ -5,15 +5,11 @@ import time
 
 import pytest
 
-from damon_tree import ULONG_MAX, Kdamond, set_pattern, wait_until_seen
-from guest_time import wait_until
+from damon_tree import AGGREGATION, SAMPLE, ULONG_MAX, Kdamond, set_pattern
+from guest_time import advance, wait_until
 from workload import MIB, Workload
 
 THRESHOLD = 5
-
-
-def oldest(kdamond: Kdamond) -> int:
-    return max(region.age for region in kdamond.snapshot())
 
 
 def rate(kdamond: Kdamond, workload: Workload) -> int:
@@ -22,46 +18,48 @@ def rate(kdamond: Kdamond, workload: Workload) -> int:
     return max((region.nr_accesses for region in kdamond.snapshot() if region.start < hot[1] and region.end > hot[0]), default=0)
 
 
+def highest_rate(kdamond: Kdamond, aggregation: float) -> int:
+    """The highest of all regions in ten aggregations, of so many seconds each."""
+    rates = []
+    for _ in range(10):
+        advance(aggregation)
+        rates.append(max(region.nr_accesses for region in kdamond.snapshot()))
+    return max(rates)
+
+
 def test_nothing_changed(monitoring: Kdamond) -> None:
     """A commit of the same parameters changes nothing (sysfs_no_op_commit_break.py of the kernel's tests)."""
-    wait_until(lambda: oldest(monitoring) >= 10, "regions get old")
+    wait_until(lambda: monitoring.oldest() >= 10, "regions get old", every=AGGREGATION)
     for _ in range(5):
         monitoring.commit()
-    assert oldest(monitoring) >= 10
+    assert monitoring.oldest() >= 10
 
 
 def test_longer_aggregation(monitoring: Kdamond, shared_workload: Workload) -> None:
     """Counts are of more samples, ages of longer intervals: both are rescaled at once."""
-    wait_until(lambda: oldest(monitoring) >= 20, "regions get old")
-    wait_until_seen(monitoring, lambda: rate(monitoring, shared_workload) >= THRESHOLD, "the hot area is found")
-    aggr = (monitoring.attrs / "intervals").number("aggr_us")
-    began = time.monotonic()
-    age = oldest(monitoring)
-    monitoring.set(aggr_us=4 * aggr)
+    wait_until(lambda: monitoring.oldest() >= 20, "regions get old", every=AGGREGATION)
+    wait_until(lambda: rate(monitoring, shared_workload) >= THRESHOLD, "the hot area is found", every=AGGREGATION)
+    age = monitoring.oldest()
+    monitoring.set(aggr_us=int(4 * AGGREGATION * 1e6))
     monitoring.commit()
-    committed = time.monotonic()
-    found = oldest(monitoring)
-    # A slow machine lets time pass, and regions get older, between one step and the next.
-    passed = (committed - began) / (aggr / 1e6), (time.monotonic() - committed) / (4 * aggr / 1e6)
-    assert age / 8 <= found <= (age + passed[0] + 1) / 4 + passed[1] + 1
-    wait_until_seen(monitoring, lambda: rate(monitoring, shared_workload) > 20, "more than the 20 samples of before are counted")
+    # One that is put together with a younger one becomes younger; of either length an interval may end meanwhile.
+    assert age / 8 <= monitoring.oldest() <= (age + 1) / 4 + 1
+    wait_until(lambda: rate(monitoring, shared_workload) > 20, "more than the 20 samples of before are counted", every=AGGREGATION)
 
 
 def test_shorter_aggregation(monitoring: Kdamond, shared_workload: Workload) -> None:
-    wait_until(lambda: oldest(monitoring) >= 10, "regions get old")
-    age = oldest(monitoring)
-    monitoring.set(aggr_us=50000)
+    wait_until(lambda: monitoring.oldest() >= 10, "regions get old", every=AGGREGATION)
+    age = monitoring.oldest()
+    monitoring.set(aggr_us=int(AGGREGATION / 2 * 1e6))
     monitoring.commit()
-    assert oldest(monitoring) >= 1.5 * age
-    time.sleep(1)
-    assert all(region.nr_accesses <= 10 for _ in range(5) for region in monitoring.snapshot())
+    assert monitoring.oldest() >= 1.5 * age
+    assert highest_rate(monitoring, AGGREGATION / 2) == AGGREGATION / 2 / SAMPLE
 
 
 def test_longer_sampling(monitoring: Kdamond) -> None:
     monitoring.set(sample_us=50000, aggr_us=200000)
     monitoring.commit()
-    time.sleep(1)
-    assert all(region.nr_accesses <= 4 for _ in range(5) for region in monitoring.snapshot())
+    assert highest_rate(monitoring, 0.2) == 4
 
 
 BAD = {
@@ -78,7 +76,7 @@ def test_refused(kdamond: Kdamond, shared_workload: Workload, name: str) -> None
     kdamond.add_stat_schemes()
     kdamond.set(min_regions=10, max_regions=40)
     kdamond.on()
-    wait_until(lambda: oldest(kdamond) >= 5, "regions get old")
+    wait_until(lambda: kdamond.oldest() >= 5, "regions get old", every=AGGREGATION)
     kdamond.set(aggr_us=100000, **BAD[name])
     set_pattern(kdamond.schemes[0], age=(0, 0))
     with pytest.raises(OSError, match="Invalid argument"):
@@ -91,17 +89,17 @@ def test_refused(kdamond: Kdamond, shared_workload: Workload, name: str) -> None
     kdamond.set(sample_us=5000, aggr_us=100000, min_regions=10, max_regions=40)
     set_pattern(kdamond.schemes[0])
     kdamond.commit()
-    assert oldest(kdamond) >= 5
+    assert kdamond.oldest() >= 5
 
 
 @pytest.mark.parametrize("pid", [-5, 0, 2**22 + 1])
 def test_refused_target(monitoring: Kdamond, shared_workload: Workload, pid: int) -> None:
-    wait_until(lambda: oldest(monitoring) >= 5, "regions get old")
+    wait_until(lambda: monitoring.oldest() >= 5, "regions get old", every=AGGREGATION)
     monitoring.targets[0].write("pid_target", pid)
     with pytest.raises(OSError, match="Invalid argument"):
         monitoring.commit()
     assert monitoring.running
-    assert oldest(monitoring) >= 5
+    assert monitoring.oldest() >= 5
 
 
 def sizes(kdamond: Kdamond) -> list[int]:
@@ -126,10 +124,10 @@ def test_target_added_and_removed(monitoring: Kdamond, shared_workload: Workload
         monitoring.add_targets(shared_workload.pid, other.pid)
         monitoring.set(update_us=100000)
         monitoring.commit()
-        wait_until(lambda: sizes(monitoring) == [size(shared_workload), size(other)], "the second process is monitored")
+        wait_until(lambda: sizes(monitoring) == [size(shared_workload), size(other)], "the second process is monitored", every=AGGREGATION)
         monitoring.targets[0].write("obsolete_target", "Y")
         monitoring.commit()
-        wait_until(lambda: sizes(monitoring) == [size(other)], "the first process is not monitored any more")
+        wait_until(lambda: sizes(monitoring) == [size(other)], "the first process is not monitored any more", every=AGGREGATION)
 
 
 def test_target_replaced(monitoring: Kdamond, shared_workload: Workload) -> None:
@@ -138,17 +136,17 @@ def test_target_replaced(monitoring: Kdamond, shared_workload: Workload) -> None
         monitoring.targets[0].write("pid_target", other.pid)
         monitoring.set(update_us=100000)
         monitoring.commit()
-        wait_until(lambda: sizes(monitoring) == [size(other)], "the other process is monitored")
+        wait_until(lambda: sizes(monitoring) == [size(other)], "the other process is monitored", every=AGGREGATION)
         other.kill()
         wait_until(lambda: not monitoring.running, "the kdamond ends with its new target")
 
 
 def test_kept_target_keeps_its_regions(monitoring: Kdamond, shared_workload: Workload) -> None:
-    wait_until(lambda: oldest(monitoring) >= 10, "regions get old")
+    wait_until(lambda: monitoring.oldest() >= 10, "regions get old", every=AGGREGATION)
     with Workload("--size", "16M", "--hot", "4M") as other:
         monitoring.add_targets(shared_workload.pid, other.pid)
         monitoring.commit()
-        assert oldest(monitoring) >= 10
+        assert monitoring.oldest() >= 10
 
 
 def test_given_regions(monitoring: Kdamond, shared_workload: Workload) -> None:
@@ -161,14 +159,14 @@ def test_given_regions(monitoring: Kdamond, shared_workload: Workload) -> None:
 
 
 def test_scheme_added_and_removed(monitoring: Kdamond) -> None:
-    wait_until(lambda: oldest(monitoring) >= 5, "regions get old")
+    wait_until(lambda: monitoring.oldest() >= 5, "regions get old", every=AGGREGATION)
     monitoring.add_stat_schemes(3)
     monitoring.commit()
     monitoring.update_regions()
     assert all(monitoring.tried_regions(index) for index in range(3))
     monitoring.add_stat_schemes(1)
     monitoring.commit()
-    assert oldest(monitoring) >= 5
+    assert monitoring.oldest() >= 5
 
 
 def test_pattern_changed(monitoring: Kdamond) -> None:
@@ -185,8 +183,8 @@ def test_apply_interval_changed(monitoring: Kdamond) -> None:
     monitoring.commit()
     monitoring.schemes[0].write("apply_interval_us", 10000)
     monitoring.commit()
-    before = monitoring.stats()["nr_snapshots"]
-    wait_until(lambda: monitoring.stats()["nr_snapshots"] > before + 5, "the scheme is applied at its new interval")
+    before = monitoring.nr_snapshots()
+    wait_until(lambda: monitoring.nr_snapshots() > before + 5, "the scheme is applied at its new interval")
 
 
 def test_nothing_takes_effect_before_a_commit(monitoring: Kdamond) -> None:
@@ -201,9 +199,10 @@ def test_served_at_once(monitoring: Kdamond) -> None:
     """Whatever the sampling interval; the in-tree DAMON serves a commit at its next sample."""
     monitoring.set(sample_us=600 * 10**6, aggr_us=6000 * 10**6)
     monitoring.commit()
-    time.sleep(0.1)
+    # It sleeps until its next sample then.
+    advance(20 * SAMPLE)
     start = time.monotonic()
     for _ in range(5):
         monitoring.commit()
         monitoring.stats()
-    assert time.monotonic() - start < 60
+    assert time.monotonic() - start < 0.1

@@ -13,7 +13,7 @@ from typing import Any, Callable, Iterator
 import pytest
 
 import status
-from damon_tree import ULONG_MAX, Damon, Kdamond, set_pattern
+from damon_tree import AGGREGATION, ULONG_MAX, Damon, Kdamond, set_pattern
 from guest_time import wait_until
 from iomem import memory
 from mapper import PAGE, mapper
@@ -64,8 +64,8 @@ def learned(damon: Damon, kdamond: Kdamond, shared_workload: Workload, paused: b
     kdamond.add_targets(shared_workload.pid)
     kdamond.add_stat_schemes()
     kdamond.on()
-    wait_until(lambda: oldest(status.regions(damon)) >= 16, "regions get old")
-    wait_until(lambda: any(region["last_nr_accesses"] for region in status.regions(damon)), "something is accessed")
+    wait_until(lambda: oldest(status.regions(damon)) >= 16, "regions get old", every=AGGREGATION)
+    wait_until(lambda: any(region["last_nr_accesses"] for region in status.regions(damon)), "something is accessed", every=AGGREGATION)
     if paused:
         kdamond.set(pause="Y")
         kdamond.commit()
@@ -95,7 +95,7 @@ def test_intervals(damon: Damon, learned: Kdamond, paused: bool, sample_us: int,
             assert new["age"] == old["age"] * 100000 // aggr_us
             assert abs(new["last_nr_accesses"] - old["last_nr_accesses"] * samples / SAMPLES) < 1
     else:
-        # The machine may be slow, and let regions get older between one look and the next.
+        # An aggregation may be over between one look and the next.
         assert oldest(after) >= oldest(before) * 100000 // aggr_us - 1
 
 
@@ -106,12 +106,12 @@ def test_limits_of_regions(damon: Damon, learned: Kdamond, paused: bool) -> None
     assert (attrs["min_nr_regions"], attrs["max_nr_regions"]) == (300, 400)
     learned.set(pause="N")
     learned.commit()
-    wait_until(lambda: 300 <= len(status.regions(damon)) <= 400, "regions are split")
+    wait_until(lambda: 300 <= len(status.regions(damon)) <= 400, "regions are split", every=AGGREGATION)
     learned.set(min_regions=3, max_regions=6, pause="Y" if paused else "N")
     learned.commit()
     learned.set(pause="N")
     learned.commit()
-    wait_until(lambda: len(status.regions(damon)) <= 6, "regions are merged")
+    wait_until(lambda: len(status.regions(damon)) <= 6, "regions are merged", every=AGGREGATION)
 
 
 def test_goal_of_intervals(damon: Damon, learned: Kdamond, paused: bool) -> None:
@@ -122,7 +122,7 @@ def test_goal_of_intervals(damon: Damon, learned: Kdamond, paused: bool) -> None
         assert context(damon)["attrs"]["sample_us"] == 5000
         learned.set(pause="N")
         learned.commit()
-    wait_until(lambda: context(damon)["attrs"]["sample_us"] < 5000, "intervals are tuned")
+    wait_until(lambda: context(damon)["attrs"]["sample_us"] < 5000, "intervals are tuned", every=AGGREGATION)
     set_goal(learned, 0, 0, 0, 0)
     learned.commit()
     assert context(damon)["attrs"]["sample_us"] == 5000
@@ -151,7 +151,7 @@ def test_operations(damon: Damon, learned: Kdamond, shared_workload: Workload, p
     learned.set(ops="vaddr", update_us=100000, pause="N")
     learned.set_init_regions([])
     learned.commit()
-    wait_until(lambda: ranges(status.regions(damon)) == shared_workload.three_regions(), "the process is monitored again")
+    wait_until(lambda: ranges(status.regions(damon)) == shared_workload.three_regions(), "it is monitored again", every=AGGREGATION)
 
 
 def test_unit_of_addresses(damon: Damon, kdamond: Kdamond, paused: bool) -> None:
@@ -370,4 +370,4 @@ def test_refused(damon: Damon, learned: Kdamond, paused: bool, mistake: str) -> 
     assert oldest(after["context"]["targets"][0]["regions"]) >= oldest(before["context"]["targets"][0]["regions"])
     # It goes on.
     passed = after["context"]["passed_sample_intervals"]
-    wait_until(lambda: context(damon)["passed_sample_intervals"] > passed + SAMPLES, "monitoring goes on")
+    wait_until(lambda: context(damon)["passed_sample_intervals"] > passed + SAMPLES, "monitoring goes on", every=AGGREGATION)

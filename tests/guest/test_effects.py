@@ -9,9 +9,9 @@ from typing import Iterator
 
 import pytest
 
-from actions import add_scheme, cgroup, classic, inside, start, start_physical, swap, tries
-from damon_tree import Damon, Kdamond, wait_until_seen
-from guest_time import wait_until
+from actions import APPLICATION, add_scheme, cgroup, classic, inside, start, start_physical, swap, tries
+from damon_tree import Damon, Kdamond
+from guest_time import advance, wait_until
 from holder import HUGE, MIB, PAGE, Holder, drain, memory
 from page_flags import KPF_ACTIVE, flagged
 from scheme_filters import ALLOW, add_filters, addr, filters, passed
@@ -157,15 +157,16 @@ def test_size(kdamond: Kdamond, swap: None) -> None:
         scheme.write("quotas/weights/sz_permil", 0)
         begun = time.monotonic()
         start(kdamond, holder)
-        seen = 0
-        while seen < SIZE // PAGE:
+
+        def all_is_out() -> bool:
             pages = out(holder)
             seen = sum(pages)
             windows = (time.monotonic() - begun) * 1000 // WINDOW_MS + 1
             assert seen * PAGE <= windows * quota
             assert all(pages[:seen]), "it begins at the first page"
-            if seen < SIZE // PAGE:
-                time.sleep(0.02)
+            return seen == SIZE // PAGE
+
+        wait_until(all_is_out, "everything is swapped out", every=APPLICATION)
         assert holder.command("check") == 0
 
 
@@ -182,7 +183,7 @@ def test_failures(kdamond: Kdamond, swap: None, free: bool) -> None:
         else:
             wait_until(lambda: kdamond.stats()["sz_tried"] == SIZE // 2, "the quota is used up")
             tried = kdamond.stats()["sz_tried"]
-            time.sleep(0.5)
+            advance(10 * APPLICATION)
             assert (kdamond.stats()["sz_tried"], holder.swapped()) == (tried, 0)
         assert holder.present(locked) == SIZE // 2
 
@@ -207,21 +208,17 @@ def act(damon: Damon, kdamond: Kdamond, action: str, hot: list[tuple[int, int]],
     def rates(inside: list[tuple[int, int]]) -> list[int]:
         return [its.nr_accesses for its in kdamond.snapshot() if any(start <= its.start and its.end <= end for start, end in inside)]
 
-    wait_until_seen(kdamond, lambda: min(rates(hot), default=0) >= 5 and max(rates(cold), default=1) == 0, "what is hot is known")
+    wait_until(lambda: min(rates(hot), default=0) >= 5 and max(rates(cold), default=1) == 0, "what is hot is known", every=APPLICATION)
     kdamond.schemes[0].write("action", action)
     set_quota(kdamond, bytes=2 * MIB, reset_interval_ms=HOUR_MS)
     kdamond.commit()
     wait_until(lambda: state(damon)["quota"]["charged"] == 2 * MIB, "the quota is used up")
 
 
-# A scheme is applied to what was seen in this time, in which even a slow machine comes to access what is hot.
-SLOWLY = {"sample_us": 20000, "aggr_us": 400000}
-
-
 def test_cold_memory_goes_first(damon: Damon, kdamond: Kdamond, swap: None, known: Holder) -> None:
     drain()
     hot, cold = known.part(*HOT), known.part(*COLD)
-    start(kdamond, known, hot, cold, **SLOWLY)
+    start(kdamond, known, hot, cold)
     act(damon, kdamond, "pageout", [hot], [cold])
     assert known.swapped() == known.swapped(cold) == 2 * MIB
 
@@ -229,8 +226,6 @@ def test_cold_memory_goes_first(damon: Damon, kdamond: Kdamond, swap: None, know
 def test_hot_memory_becomes_active_first(damon: Damon, kdamond: Kdamond, classic: None, known: Holder) -> None:
     hot, cold = memory(known, known.part(*HOT)), memory(known, known.part(*COLD))
     start_physical(kdamond, sorted(hot + cold))
-    kdamond.set(**SLOWLY)
-    kdamond.commit()
     act(damon, kdamond, "lru_prio", hot, cold)
     drain()
     assert flagged(known.frames(known.part(*HOT)), KPF_ACTIVE) == 2 * MIB // PAGE
@@ -256,7 +251,7 @@ def test_short_of_memory(damon: Damon, kdamond: Kdamond, swap: None) -> None:
         set_quota(kdamond, bytes=4 * MIB, reset_interval_ms=50)
         start(kdamond, holder)
         wait_until(lambda: not state(damon)["watermarks"]["active"], "the scheme rests")
-        time.sleep(0.5)
+        advance(10 * APPLICATION)
         assert holder.present() == 128 * MIB
         with Holder("anon", 96 * MIB) as other:
             wait_until(lambda: holder.swapped() > 8 * MIB, "memory is reclaimed")
@@ -279,7 +274,7 @@ def test_snapshots(kdamond: Kdamond, swap: None) -> None:
         wait_until(lambda: kdamond.stats()["nr_snapshots"] == 1, "the snapshot is counted")
         tried = kdamond.stats()["nr_tried"]
         assert holder.command("check") == 0
-        time.sleep(0.5)
+        advance(10 * APPLICATION)
         assert holder.present() == SIZE and kdamond.stats()["nr_tried"] == tried
         scheme.write("stats/max_nr_snapshots", 0)
         kdamond.commit()
@@ -299,7 +294,7 @@ def test_pause(kdamond: Kdamond, swap: None) -> None:
         kdamond.commit()
         before = kdamond.stats()
         assert holder.command("check") == 0
-        time.sleep(0.5)
+        advance(10 * APPLICATION)
         assert holder.present() == SIZE and kdamond.stats() == before
         kdamond.set(pause="N")
         kdamond.commit()

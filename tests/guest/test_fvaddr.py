@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import ExitStack
 from typing import Iterator
 
 import pytest
 
-from damon_tree import Kdamond, Region, wait_until_seen
-from guest_time import wait_until
+from damon_tree import AGGREGATION, Kdamond, Region
+from guest_time import advance, wait_until
 from hot_area import THRESHOLD
 from regions import check
 from workload import MIB, Workload, score
@@ -43,14 +42,14 @@ def test_ranges_stay(kdamond: Kdamond, workload: Workload) -> None:
     # Not up to its ends: it may be mapped next to the area.
     low, high = workload.command(f"map {16 * MIB}", "map")["extra"]
     ranges = sorted([(start, start + 8 * MIB), (end - 16 * MIB, end), (low + MIB, high - MIB)])
-    monitor(kdamond, {workload: ranges}, update_us=50000)
+    update = 0.05
+    monitor(kdamond, {workload: ranges}, update_us=int(update * 1e6))
     check(kdamond.snapshot(), ranges)
     workload.command("unmap", "unmap")
-    time.sleep(0.5)
-    for _ in range(5):
-        check(kdamond.snapshot(), ranges)
+    advance(10 * update)
+    check(kdamond.snapshot(), ranges)
     workload.command(f"map {64 * MIB}", "map")
-    time.sleep(0.5)
+    advance(10 * update)
     check(kdamond.snapshot(), ranges)
 
 
@@ -69,7 +68,7 @@ def test_hot_part_of_a_range(kdamond: Kdamond, workload: Workload) -> None:
         assert not any(region.nr_accesses for region in regions if region.end <= nowhere[1])
         return min(score(regions, workload.hot, THRESHOLD)) >= 0.9
 
-    wait_until_seen(kdamond, found, "the hot area is found")
+    wait_until(found, "the hot area is found", every=AGGREGATION)
 
 
 @pytest.fixture
@@ -98,7 +97,7 @@ def test_several_targets(kdamond: Kdamond, workloads: list[Workload]) -> None:
         assert not any(region.nr_accesses for region in targets[2])
         return all(min(score(regions, workload.hot, THRESHOLD)) >= 0.9 for regions, workload in zip(targets[:2], workloads))
 
-    wait_until_seen(kdamond, found, "each is found hot where it is, and only there")
+    wait_until(found, "each is found hot where it is, and only there", every=AGGREGATION)
 
     # New ranges of one are nothing to the others.
     ages = [max(region.age for region in regions) for regions in by_target(kdamond.snapshot())[:2]]
@@ -110,7 +109,11 @@ def test_several_targets(kdamond: Kdamond, workloads: list[Workload]) -> None:
     for regions, its in zip(targets, ranges):
         check(regions, its)
     assert all(max(region.age for region in regions) >= age for regions, age in zip(targets, ages))
-    wait_until_seen(kdamond, lambda: max(r.nr_accesses for r in by_target(kdamond.snapshot())[2]) >= THRESHOLD, "the last one is hot there")
+
+    def seen() -> bool:
+        return max(region.nr_accesses for region in by_target(kdamond.snapshot())[2]) >= THRESHOLD
+
+    wait_until(seen, "the last one is hot there", every=AGGREGATION)
 
 
 def test_goes_on_with_the_targets_that_are_left(kdamond: Kdamond, workloads: list[Workload]) -> None:
@@ -118,7 +121,7 @@ def test_goes_on_with_the_targets_that_are_left(kdamond: Kdamond, workloads: lis
     monitor(kdamond, {workload: [area] for workload in workloads})
     for left in (2, 1):
         workloads[left].kill()
-        time.sleep(0.3)
+        advance(3 * AGGREGATION)
         assert kdamond.running and kdamond.snapshot()
     workloads[0].kill()
     wait_until(lambda: not kdamond.running, "the kdamond ends with its last target")

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 
 from actions import CGROUPS, add_scheme, cgroup, classic, inside, start, start_physical, swap
 from damon_tree import Damon, Kdamond
-from guest_time import wait_until
+from guest_time import advance, wait_until
 from holder import MIB, PAGE, Holder, drain, memory
 from scheme_limits import effective, set_goal, set_quota, share, value
 
@@ -170,11 +169,11 @@ def test_free_memory_is_kept(kdamond: Kdamond, swap: None) -> None:
         set_quota(kdamond, bytes=2 * MIB, reset_interval_ms=200, goal_tuner="temporal")
         set_goal(kdamond, target_metric="node_mem_free_bp", target_value=share(free + SIZE, total), nid=0)
         start(kdamond, holder)
-        wait_until(lambda: holder.swapped() >= SIZE - slack and effective(kdamond) == 0, "as much is free as is wanted")
+        wait_until(lambda: holder.swapped() >= SIZE - slack and effective(kdamond) == 0, "as much is free as is wanted", every=0.05)
         first = holder.swapped()
         assert first <= SIZE + slack
         with Holder("anon", SIZE):
-            wait_until(lambda: holder.swapped() >= first + SIZE - slack and effective(kdamond) == 0, "it is free again")
+            wait_until(lambda: holder.swapped() >= first + SIZE - slack and effective(kdamond) == 0, "it is free again", every=0.05)
             assert holder.swapped() <= first + SIZE + slack
         assert holder.present() > 0
 
@@ -191,7 +190,7 @@ def test_use_of_a_group_is_kept(kdamond: Kdamond, swap: None, cgroup: Path) -> N
         wanted = share(total - SIZE // 2, total) + 1
         set_goal(kdamond, target_metric="node_memcg_free_bp", target_value=wanted, nid=0, path=f"/{cgroup.name}")
         start(kdamond, holder)
-        wait_until(lambda: holder.swapped() > 0 and effective(kdamond) == 0, "the group has no more than it may have")
+        wait_until(lambda: holder.swapped() > 0 and effective(kdamond) == 0, "the group has no more than it may have", every=0.05)
         assert SIZE // 2 - 10 * MIB <= group_bytes(cgroup) <= SIZE // 2
         assert holder.swapped() + group_bytes(cgroup) >= SIZE - MIB
 
@@ -200,10 +199,11 @@ def test_use_of_a_group_is_kept(kdamond: Kdamond, swap: None, cgroup: Path) -> N
 def test_user(kdamond: Kdamond, swap: None, tuner: str) -> None:
     """The user says how far it is, and so how much is reclaimed."""
     most = 2 * MIB
+    window = 0.05
     with Holder("anon", SIZE) as holder:
         drain()
         add_scheme(kdamond, "pageout")
-        set_quota(kdamond, bytes=most, reset_interval_ms=50, goal_tuner=tuner)
+        set_quota(kdamond, bytes=most, reset_interval_ms=int(window * 1000), goal_tuner=tuner)
         set_goal(kdamond, target_metric="user_input", target_value=SIZE // 2, current_value=0)
         start(kdamond, holder)
 
@@ -219,7 +219,7 @@ def test_user(kdamond: Kdamond, swap: None, tuner: str) -> None:
 
         wait_until(enough, "half of it is swapped out")
         kept = holder.swapped()
-        time.sleep(0.5)
+        advance(10 * window)
         assert holder.swapped() == kept < SIZE
         # It is read again, and goes again.
         assert holder.command("check") == 0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from damon_tree import Kdamond, wait_until_seen
+from damon_tree import AGGREGATION, Kdamond
 from guest_time import wait_until
 from hot_area import THRESHOLD
 from mapper import HUGE_PAGES, NR_HUGEPAGES, Mapper, frame_numbers, mapper, rates
@@ -54,9 +54,9 @@ def test_hot_and_cold(kdamond: Kdamond, kind: str, ops: str) -> None:
         monitor(kdamond, process, ops)
         for _ in range(2):
             process.command("hot")
-            wait_until_seen(kdamond, found, "the hot pages are found, and they alone")
+            wait_until(found, "the hot pages are found, and they alone", every=AGGREGATION)
             process.command("idle")
-            wait_until(lambda: max(rates(kdamond.snapshot(), hot)) == 0, "the pages get cold")
+            wait_until(lambda: max(rates(kdamond.snapshot(), hot)) == 0, "the pages get cold", every=AGGREGATION)
 
 
 @pytest.mark.idle_flag

@@ -11,8 +11,8 @@ import time
 import pytest
 
 import status
-from damon_tree import ULONG_MAX, Damon, Kdamond, set_pattern
-from guest_time import wait_until
+from damon_tree import SAMPLE, ULONG_MAX, Damon, Kdamond, set_pattern
+from guest_time import advance, wait_until
 from scheme_filters import add_filters, addr
 from scheme_limits import WINDOW_MS, effective, set_goal, set_marks, set_quota, state
 from trace_events import Trace
@@ -178,13 +178,13 @@ def test_pause(damon: Damon, fixed: Kdamond) -> None:
     fixed.set(pause="Y")
     fixed.commit()
     before = state(damon)
-    time.sleep(3 * WINDOW_MS / 1000)
+    advance(3 * WINDOW_MS / 1000)
     assert state(damon) == before
     fixed.set(pause="N")
     fixed.commit()
     tuned = before["quota"]["tuned_bp"]
     # One window's worth at most, where the pause was three long.
-    time.sleep(WINDOW_MS / 1000 / 2)
+    advance(WINDOW_MS / 1000 / 2)
     assert state(damon)["quota"]["tuned_bp"] <= 2 * tuned
 
 
@@ -217,14 +217,15 @@ def test_temporal(fixed: Kdamond) -> None:
 
 def test_consist(damon: Damon, fixed: Kdamond) -> None:
     """Grows by as much as is missing, and shrinks by as much as is too much."""
-    set_quota(fixed, reset_interval_ms=100)
+    window_ms = 100
+    set_quota(fixed, reset_interval_ms=window_ms)
     set_goal(fixed, target_metric="user_input", target_value=100, current_value=0)
     fixed.on()
     wait_until(lambda: effective(fixed) >= MIB, "the quota has grown")
     set_goal(fixed, current_value=100)
     fixed.state("commit_schemes_quota_goals")
     tuned = state(damon)["quota"]["tuned_bp"]
-    time.sleep(0.5)
+    advance(5 * window_ms / 1000)
     assert state(damon)["quota"]["tuned_bp"] in (tuned, 2 * tuned)
     tuned = state(damon)["quota"]["tuned_bp"]
     set_goal(fixed, current_value=1000)
@@ -290,7 +291,7 @@ def test_monitoring_rests_with_all_schemes(damon: Damon, resting: Kdamond) -> No
     """No sample is taken and nobody is woken up."""
     before = status.kdamond(damon)["context"]
     slept = switches(resting.pid)
-    time.sleep(2)
+    advance(400 * SAMPLE)
     # One more at most: the look at it may have woken it up.
     assert switches(resting.pid) - slept <= 1
     assert status.kdamond(damon)["context"] == before
@@ -304,7 +305,7 @@ def test_requests_are_served_at_once(resting: Kdamond) -> None:
     assert cancelled.value.errno == errno.ECANCELED
     resting.commit()
     resting.off()
-    assert time.monotonic() - begun < 60
+    assert time.monotonic() - begun < 0.1
 
 
 def test_goes_on(damon: Damon, resting: Kdamond) -> None:
@@ -319,7 +320,7 @@ def test_goes_on(damon: Damon, resting: Kdamond) -> None:
     tried = resting.stats()["nr_tried"]
     passed = status.kdamond(damon)["context"]["passed_sample_intervals"]
     assert passed > 0
-    time.sleep(0.5)
+    advance(100 * SAMPLE)
     assert resting.stats()["nr_tried"] == tried
     assert status.kdamond(damon)["context"]["passed_sample_intervals"] == passed
 
@@ -366,7 +367,7 @@ def test_effective_quota_is_traced(damon: Damon, fixed: Kdamond) -> None:
     with Trace(damon, "damos_esz") as trace:
         fixed.on()
         wait_until(trace.events, "the first window begins")
-        time.sleep(2 * WINDOW_MS / 1000)
+        advance(2 * WINDOW_MS / 1000)
         # Those that change nothing are not told.
         assert [fields(event.text) for event in trace.events()] == [{"ctx_idx": 0, "scheme_idx": 0, "esz": MIB}]
         set_quota(fixed, bytes=2 * MIB)

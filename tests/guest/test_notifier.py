@@ -13,7 +13,7 @@ from typing import Iterator
 
 import pytest
 
-from damon_tree import Kdamond
+from damon_tree import AGGREGATION, Kdamond
 from guest_time import wait_until
 from mapper import PAGE, Mapper, mapper, rates
 
@@ -71,17 +71,17 @@ def test_accesses_of_a_secondary_mmu(kdamond: Kdamond, kind: str, ops: str) -> N
         border = 0 if ops == "paddr" else len(others) // 4
         accessed = accessed[: len(accessed) - border]
         # The process itself rests all the time.
-        wait_until(lambda: max(rates(kdamond.snapshot(), accessed + others)) == 0, "all is cold")
+        wait_until(lambda: max(rates(kdamond.snapshot(), accessed + others)) == 0, "all is cold", every=AGGREGATION)
         with secondary_mmu(process, min(process.hot), max(process.hot) + process.size):
 
             def found() -> bool:
                 regions = kdamond.snapshot()
                 return min(rates(regions, accessed)) >= THRESHOLD and max(rates(regions, others[border:])) == 0
 
-            wait_until(found, "what the secondary MMU has accessed is found, and that alone")
+            wait_until(found, "what the secondary MMU has accessed is found, and that alone", every=AGGREGATION)
             before = calls()
             wait_until(lambda: all(calls()[name] > before[name] + 20 for name in before), "it is asked, about other addresses too")
-        wait_until(lambda: max(rates(kdamond.snapshot(), accessed)) == 0, "all is cold again")
+        wait_until(lambda: max(rates(kdamond.snapshot(), accessed)) == 0, "all is cold again", every=AGGREGATION)
 
 
 @pytest.mark.idle_flag

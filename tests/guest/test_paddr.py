@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import errno
 import struct
-import time
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from damon_tree import ULONG_MAX, Kdamond, wait_until_seen
-from guest_time import wait_until
+from damon_tree import AGGREGATION, SAMPLE, ULONG_MAX, Kdamond
+from guest_time import advance, wait_until
 from hot_area import THRESHOLD
 from iomem import memory
 from mapper import PAGE, Mapper, mapper, rates
@@ -49,9 +48,9 @@ def expect(kdamond: Kdamond, process: Mapper, hot: list[tuple[int, int]], cold: 
     """What the process begins and stops to access is seen."""
     for _ in range(2):
         process.command("hot")
-        wait_until_seen(kdamond, lambda: finds(kdamond, hot, cold), "the hot pages are found, and they alone")
+        wait_until(lambda: finds(kdamond, hot, cold), "the hot pages are found, and they alone", every=AGGREGATION)
         process.command("idle")
-        wait_until(lambda: max(rates(kdamond.snapshot(), hot)) == 0, "the pages get cold")
+        wait_until(lambda: max(rates(kdamond.snapshot(), hot)) == 0, "the pages get cold", every=AGGREGATION)
 
 
 @pytest.mark.slow(400)
@@ -82,14 +81,14 @@ def test_addr_unit_by_commit(kdamond: Kdamond) -> None:
         hot, cold = process.frames(2)
         monitor(kdamond, sorted(hot + cold))
         process.command("hot")
-        wait_until_seen(kdamond, lambda: finds(kdamond, hot, cold), "the hot pages are found")
+        wait_until(lambda: finds(kdamond, hot, cold), "the hot pages are found", every=AGGREGATION)
         hot, cold = ([(start // PAGE, end // PAGE) for start, end in ranges] for ranges in (hot, cold))
         kdamond.context.write("addr_unit", PAGE)
         kdamond.set_init_regions(sorted(hot + cold))
         kdamond.commit()
         regions = kdamond.snapshot()
         assert (regions[0].start, regions[-1].end) == (min(hot + cold)[0], max(hot + cold)[1])
-        wait_until_seen(kdamond, lambda: finds(kdamond, hot, cold), "the hot pages are found")
+        wait_until(lambda: finds(kdamond, hot, cold), "the hot pages are found", every=AGGREGATION)
 
 
 def test_units_that_make_no_region_size(kdamond: Kdamond) -> None:
@@ -129,15 +128,19 @@ def test_all_memory(kdamond: Kdamond) -> None:
     areas = memory()
     assert len(areas) >= 2
     with mapper("thp") as process:
+
+        def something_is_hot() -> bool:
+            return any(region.nr_accesses >= THRESHOLD for region in kdamond.snapshot())
+
         process.command("hot")
         monitor(kdamond, areas, sample_us=1000, aggr_us=20000, min_regions=500, max_regions=2000)
-        wait_until_seen(kdamond, lambda: any(region.nr_accesses >= THRESHOLD for region in kdamond.snapshot()), "something hot is found")
-        regions = kdamond.snapshot()
+        wait_until(something_is_hot, "something hot is found", every=AGGREGATION)
+        regions = kdamond.tried_regions()
         assert all(any(start < r.end and r.start < end for start, end in areas) for r in regions)
         kdamond.set_init_regions([(0, areas[-1][1])])
         kdamond.commit()
-        wait_until_seen(kdamond, lambda: any(region.nr_accesses >= THRESHOLD for region in kdamond.snapshot()), "something hot is found")
-        regions = kdamond.snapshot()
+        wait_until(something_is_hot, "something hot is found", every=AGGREGATION)
+        regions = kdamond.tried_regions()
         assert (regions[0].start, regions[-1].end) == (0, areas[-1][1])
         holes = [(before[1], after[0]) for before, after in zip(areas, areas[1:])]
         assert not any(r.nr_accesses for r in regions if any(start <= r.start and r.end <= end for start, end in holes))
@@ -213,7 +216,7 @@ def test_probes(kdamond: Kdamond, kind: str) -> None:
             others = {tuple(hits) for region, hits in its if any(start <= region.start and region.end <= end for start, end in kernel)}
             return (inside, others) == ({expected}, {(0, 20)})
 
-        wait_until(found, "each sample is a hit of the one probe")
+        wait_until(found, "each sample is a hit of the one probe", every=AGGREGATION)
 
 
 def test_one_target(kdamond: Kdamond) -> None:
@@ -230,7 +233,7 @@ def test_goes_on_without_targets(kdamond: Kdamond) -> None:
     monitor(kdamond, memory()[-1:])
     kdamond.context.write("targets/nr_targets", 0)
     kdamond.state("commit")
-    time.sleep(0.5)
+    advance(100 * SAMPLE)
     assert kdamond.running
     kdamond.context.write("targets/nr_targets", 1)
     kdamond.set_init_regions(memory()[-1:])
@@ -280,16 +283,15 @@ def test_memory_that_goes_offline(kdamond: Kdamond) -> None:
         kdamond.set_init_regions(sorted(hot + cold))
         kdamond.commit()
         process.command("hot")
-        wait_until_seen(kdamond, lambda: finds(kdamond, hot, cold), "the hot pages are found, and they alone")
+        wait_until(lambda: finds(kdamond, hot, cold), "the hot pages are found, and they alone", every=AGGREGATION)
     assert kdamond.running
 
 
 def test_pages_that_come_and_go(kdamond: Kdamond) -> None:
     """Processes that begin and end, files that are truncated, huge pages that are split, all while they are sampled."""
     monitor(kdamond, memory(), sample_us=100, aggr_us=20000, min_regions=1000, max_regions=2000)
-    end = time.monotonic() + 4
-    rounds = 0
-    while time.monotonic() < end:
+    for _ in range(3):
+        tried = kdamond.stats()["nr_tried"]
         for kind in ("forked", "split", "shmem", "file"):
             with mapper(kind) as process:
                 process.command("hot")
@@ -297,5 +299,5 @@ def test_pages_that_come_and_go(kdamond: Kdamond) -> None:
         for length in (8 * MIB, PAGE, 0):
             file.write_bytes(b"x" * length)
         file.unlink()
-        rounds += 1
-    assert rounds and kdamond.running
+        assert kdamond.stats()["nr_tried"] > tried, "it went on meanwhile"
+    assert kdamond.running

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 """What DAMON does to pages must not mislead reclaim: an access that it finds and clears stays known as the page's young flag."""
 
-import time
 from pathlib import Path
 
 import pytest
@@ -34,12 +33,13 @@ def smaps(workload: Workload) -> dict[str, int]:
     return fields
 
 
-def monitor_hard(kdamond: Kdamond, workload: Workload, seconds: float) -> None:
-    """Looks at many pages."""
+def monitor_hard(kdamond: Kdamond, workload: Workload) -> None:
+    """Looks at pages of the process, of which there are 16,384, about 200,000 times."""
     kdamond.add_targets(workload.pid)
+    kdamond.add_stat_schemes()
     kdamond.set(sample_us=1000, aggr_us=20000, min_regions=1000, max_regions=2000)
     kdamond.on()
-    time.sleep(seconds)
+    wait_until(lambda: kdamond.nr_snapshots() >= 10, "ten aggregations are over")
     kdamond.off()
 
 
@@ -51,7 +51,7 @@ def test_accesses_stay_known(kdamond: Kdamond, idle: Workload) -> None:
     idle.idle()
     before = smaps(idle)["Referenced"]
     assert before >= 16 << 20
-    monitor_hard(kdamond, idle, 3)
+    monitor_hard(kdamond, idle)
     assert idle_pages(idle) > 50
     assert smaps(idle)["Referenced"] == before
 
@@ -59,7 +59,7 @@ def test_accesses_stay_known(kdamond: Kdamond, idle: Workload) -> None:
 def test_no_accesses_are_made_up(kdamond: Kdamond, idle: Workload) -> None:
     Path(f"/proc/{idle.pid}/clear_refs").write_text("1\n")
     assert smaps(idle)["Referenced"] == 0
-    monitor_hard(kdamond, idle, 2)
+    monitor_hard(kdamond, idle)
     assert smaps(idle)["Referenced"] == 0
 
 
@@ -67,15 +67,14 @@ def test_no_accesses_are_made_up(kdamond: Kdamond, idle: Workload) -> None:
 def test_pages_become_idle(kdamond: Kdamond, idle: Workload) -> None:
     """A page that DAMON has looked at and nobody has accessed since is idle for everyone who asks."""
     assert idle_pages(idle) == 0
-    monitor_hard(kdamond, idle, 2)
-    kdamond.on()
-    wait_until(lambda: idle_pages(idle) > 50, "pages become idle")
+    monitor_hard(kdamond, idle)
+    assert idle_pages(idle) > 50
 
 
 def test_contents_are_kept(kdamond: Kdamond, idle: Workload) -> None:
     """Monitoring neither drops nor swaps pages."""
     before = smaps(idle)
-    monitor_hard(kdamond, idle, 2)
+    monitor_hard(kdamond, idle)
     after = smaps(idle)
     assert {name: after[name] for name in ("Rss", "Anonymous", "Private_Dirty", "Swap")} == {
         name: before[name] for name in ("Rss", "Anonymous", "Private_Dirty", "Swap")

@@ -3,15 +3,14 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Iterator
 
 import pytest
 
 import status
-from damon_tree import Damon, Kdamond
-from guest_time import wait_until
+from damon_tree import AGGREGATION, Damon, Kdamond
+from guest_time import advance, wait_until
 from mapped import CGROUPS, Mapped
 from probes import ANON, NOT_ANON, memcg, seen, set_probes
 from trace_events import Trace
@@ -69,7 +68,7 @@ def test_event(damon: Damon, watching: Kdamond, mapped: Mapped) -> None:
     set_probes(watching, [ANON], [NOT_ANON])
     watching.on()
     with Trace(damon, "damon_region_aggregated") as trace:
-        wait_until(lambda: len(trace.events()) >= 60, "regions are aggregated")
+        wait_until(lambda: len(trace.events()) >= 60, "regions are aggregated", every=AGGREGATION)
         events = trace.events()
     for event in events:
         fields = event.fields()
@@ -93,7 +92,7 @@ def test_probe_hits(damon: Damon, kdamond: Kdamond) -> None:
         def expected(region: dict[str, int]) -> list[int]:
             return [SAMPLES, 0] if region["end"] <= mapped.areas.anon[1] else [0, SAMPLES]
 
-        wait_until(lambda: all(its["last_probe_hits"] == expected(its) for its in status.regions(damon)), "a window is over")
+        wait_until(lambda: all(its["last_probe_hits"] == expected(its) for its in status.regions(damon)), "a window is over", every=0.1)
         for region in status.regions(damon):
             assert [hits > 0 for hits in region["probe_hits"]] in ([False, False], [hits > 0 for hits in expected(region)])
             assert max(region["probe_hits"]) <= SAMPLES
@@ -110,11 +109,11 @@ def test_commit(watching: Kdamond, mapped: Mapped) -> None:
     assert hits_in(watching, mapped.areas.anon) == {()}
     set_probes(watching, [ANON])
     watching.commit()
-    wait_until(lambda: hits_in(watching, mapped.areas.anon) == {(20,)}, "anonymous memory hits")
+    wait_until(lambda: hits_in(watching, mapped.areas.anon) == {(20,)}, "anonymous memory hits", every=AGGREGATION)
     set_probes(watching, [NOT_ANON], [ANON])
     watching.commit()
     assert {found[0] for found in hits_in(watching, mapped.areas.anon)} == {0}
-    wait_until(lambda: hits_in(watching, mapped.areas.anon) == {(0, 20)}, "it hits the second probe")
+    wait_until(lambda: hits_in(watching, mapped.areas.anon) == {(0, 20)}, "it hits the second probe", every=AGGREGATION)
     # the same again does not disturb the counts
     watching.commit()
     assert hits_in(watching, mapped.areas.anon) == {(0, 20)}
@@ -143,7 +142,7 @@ def test_pause(watching: Kdamond, mapped: Mapped) -> None:
     watching.commit()
     watching.set(pause="N")
     watching.commit()
-    wait_until(lambda: hits_in(watching, mapped.areas.file) == {(20,)}, "the probe of the pause is at work")
+    wait_until(lambda: hits_in(watching, mapped.areas.file) == {(20,)}, "the probe of the pause is at work", every=AGGREGATION)
 
 
 def test_target_ends(kdamond: Kdamond, mapped: Mapped) -> None:
@@ -157,7 +156,7 @@ def test_target_ends(kdamond: Kdamond, mapped: Mapped) -> None:
         set_probes(kdamond, [ANON], [NOT_ANON])
         kdamond.on()
         assert {tuple(found) for _, found in seen(kdamond)} == {(20, 0)}
-    wait_until(lambda: len(seen(kdamond)) > 0, "the other target is still monitored")
+    wait_until(lambda: len(seen(kdamond)) > 0, "the other target is still monitored", every=AGGREGATION)
     assert kdamond.running
 
 
@@ -177,7 +176,7 @@ def test_weights(watching: Kdamond, mapped: Mapped) -> None:
         both = sum(max(0, min(region.end, area[1]) - max(region.start, area[0])) for region in found)
         return both / (sum(region.size for region in found) + area[1] - area[0] - both)
 
-    wait_until(lambda: share() > 0.9, "regions follow the attribute")
+    wait_until(lambda: share() > 0.9, "regions follow the attribute", every=AGGREGATION)
     assert all(region.nr_accesses == 0 for region, _ in seen(watching))
     # what is merged gets the mean, rounded down
     assert all(SAMPLES - 2 <= sum(hit) <= SAMPLES for _, hit in seen(watching))
@@ -248,7 +247,7 @@ def test_removed_memcg(kdamond: Kdamond, groups: tuple[Path, Path]) -> None:
         assert hits_in(kdamond, member.areas.anon) == {(20,)}
         (CGROUPS / "cgroup.procs").write_text(f"{member.pid}\n")
         wait_until(lambda: remove(inner), "the group is removed")
-        wait_until(lambda: hits_in(kdamond, member.areas.anon) == {(0,)}, "its memory is another's")
+        wait_until(lambda: hits_in(kdamond, member.areas.anon) == {(0,)}, "its memory is another's", every=AGGREGATION)
         with pytest.raises(OSError, match="Invalid argument"):
             kdamond.commit()
         assert kdamond.running
@@ -261,7 +260,7 @@ def test_removed_memcg(kdamond: Kdamond, groups: tuple[Path, Path]) -> None:
             kdamond.commit()
             set_probes(kdamond, [memcg(name(inner))])
             kdamond.commit()
-            wait_until(lambda: hits_in(kdamond, other.areas.anon) == {(20,)}, "the new group's memory hits")
+            wait_until(lambda: hits_in(kdamond, other.areas.anon) == {(20,)}, "the new group's memory hits", every=AGGREGATION)
 
 
 NO_GROUPS = {
@@ -283,5 +282,5 @@ def test_no_memcg(watching: Kdamond, groups: tuple[Path, Path], path: str) -> No
     set_probes(watching, [memcg(path)])
     with pytest.raises(OSError, match="Invalid argument"):
         watching.commit()
-    time.sleep(0.2)
+    advance(2 * AGGREGATION)
     assert watching.running

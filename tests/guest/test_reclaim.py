@@ -128,7 +128,7 @@ def test_cold_memory_goes_first(kdamond: Kdamond, resting: Workload, cgroup: Pat
         kdamond.add_targets(resting.pid)
         kdamond.set_init_regions([hot])
     kdamond.on()
-    wait_until(lambda: idle_share(frames(resting)) > 0.98, "every page of the hot part was looked at")
+    wait_until(lambda: idle_share(frames(resting)) > 0.98, "every page of the hot part was looked at", every=0.2)
     kdamond.off()
     assert referenced(resting) >= accessed - MIB
     if IDLE_BITMAP.exists():

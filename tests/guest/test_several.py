@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from itertools import permutations
@@ -70,8 +69,6 @@ def test_tens_of_kdamonds(damon: Damon, workloads: list[Workload]) -> None:
     missing = {(index, position) for index, order in enumerate(orders) for position in range(len(order))}
 
     def all_found() -> bool:
-        # Reading about all of them takes an emulated machine a while, which they need themselves.
-        time.sleep(0.5)
         contexts = {its["index"]: its["context"] for its in status.read(damon)["kdamonds"]}
         for index, order in enumerate(orders):
             targets = contexts[index]["targets"]
@@ -83,14 +80,14 @@ def test_tens_of_kdamonds(damon: Damon, workloads: list[Workload]) -> None:
                 missing.remove((index, position))
         return not missing
 
-    wait_until(all_found, lambda: f"every kdamond finds what is hot in every target of its; missing: {sorted(missing)}", 240)
+    wait_until(all_found, lambda: f"every kdamond finds what is hot in every target of its; missing: {sorted(missing)}", 240, every=0.5)
 
     for kdamond in kdamonds[::2]:
         kdamond.off()
     others = set(pids[1::2])
     passed = {its["index"]: its["context"]["passed_sample_intervals"] for its in status.read(damon)["kdamonds"] if its["index"] % 2}
     with Trace(damon, "damon_aggregated") as trace:
-        wait_until(lambda: {event.pid for event in trace.events()} >= others, "those that are left go on")
+        wait_until(lambda: {event.pid for event in trace.events()} >= others, "those that are left go on", every=0.5)
         assert {event.pid for event in trace.events()} == others
     for kdamond in kdamonds[::2]:
         assert not kdamond.running
@@ -109,19 +106,18 @@ def test_many_targets(damon: Damon, kdamond: Kdamond, workloads: list[Workload])
     missing = set(range(len(order)))
 
     def all_found() -> bool:
-        time.sleep(0.5)
         targets = status.kdamond(damon)["context"]["targets"]
         assert [target["pid"] for target in targets] == [workload.pid for workload in order]
         assert sum(len(target["regions"]) for target in targets) <= 2000
         missing.difference_update([place for place in missing if found(regions(targets[place]), order[place].hot)])
         return not missing
 
-    wait_until(all_found, lambda: f"what is hot is found in every target; missing: {sorted(missing)}", 240)
+    wait_until(all_found, lambda: f"what is hot is found in every target; missing: {sorted(missing)}", 240, every=1.0)
     # Half of them end with their processes, and the others go on.
     for workload in workloads[::2]:
         workload.kill()
     passed = status.kdamond(damon)["context"]["passed_sample_intervals"]
-    wait_until(lambda: status.kdamond(damon)["context"]["passed_sample_intervals"] > passed + 20, "it goes on")
+    wait_until(lambda: status.kdamond(damon)["context"]["passed_sample_intervals"] > passed + 20, "it goes on", every=0.5)
 
 
 # ---- foreground and background ----

@@ -3,13 +3,12 @@
 
 import json
 import os
-import time
 
 import pytest
 
 import status
-from damon_tree import Damon, Kdamond, set_pattern
-from guest_time import wait_until
+from damon_tree import AGGREGATION, SAMPLE, Damon, Kdamond, set_pattern
+from guest_time import advance, wait_until
 from workload import Workload
 
 pytestmark = pytest.mark.ours
@@ -68,8 +67,8 @@ def test_parameters(damon: Damon, kdamond: Kdamond, shared_workload: Workload) -
 
 def test_regions(damon: Damon, monitoring: Kdamond, shared_workload: Workload) -> None:
     """Sorted, and together what is monitored; rates as the sysfs files give them."""
-    time.sleep(1)
     for _ in range(10):
+        advance(AGGREGATION)
         regions = status.regions(damon)
         assert all(a["end"] <= b["start"] for a, b in zip(regions, regions[1:]))
         assert sum(r["end"] - r["start"] for r in regions) == sum(end - start for start, end in shared_workload.three_regions())
@@ -97,14 +96,14 @@ def test_same_as_tried_regions(damon: Damon, kdamond: Kdamond, shared_workload: 
 
 
 def test_statistics(damon: Damon, monitoring: Kdamond) -> None:
-    wait_until(lambda: status.kdamond(damon)["context"]["schemes"][0]["stats"]["nr_tried"] > 0, "the scheme is applied")
+    wait_until(lambda: status.kdamond(damon)["context"]["schemes"][0]["stats"]["nr_tried"] > 0, "the scheme is applied", every=AGGREGATION)
 
 
 def test_stays_in_a_pause(damon: Damon, monitoring: Kdamond) -> None:
     monitoring.set(pause="Y")
     monitoring.commit()
     text = damon.status.read_text()
-    time.sleep(1)
+    advance(10 * AGGREGATION)
     assert damon.status.read_text() == text
 
 
@@ -141,11 +140,11 @@ def test_reading_in_pieces(damon: Damon, monitoring: Kdamond) -> None:
     """One open file is one picture."""
     fd = os.open(damon.status, os.O_RDONLY)
     try:
-        pieces = iter(lambda: os.read(fd, 100), b"")
+        pieces = iter(lambda: os.read(fd, 500), b"")
         text = b""
         for piece in pieces:
             text += piece
-            time.sleep(0.001)
+            advance(SAMPLE)
         json.loads(text)
     finally:
         os.close(fd)

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from damon_tree import Damon, Kdamond, Region, wait_until_seen
+from damon_tree import AGGREGATION, Damon, Kdamond, Region
 from guest_time import wait_until
 from hot_area import THRESHOLD
 from status import passed
@@ -36,7 +36,7 @@ def test_long_sampling_interval(monitoring: Kdamond, shared_workload: Workload) 
     def rate() -> int:
         return max(region.nr_accesses for region in monitoring.snapshot() if region.start < hot[1] and region.end > hot[0])
 
-    wait_until_seen(monitoring, lambda: rate() >= THRESHOLD, "the hot area is found")
+    wait_until(lambda: rate() >= THRESHOLD, "the hot area is found", every=AGGREGATION)
     monitoring.set(sample_us=LONG, aggr_us=20 * LONG)
     monitoring.commit()
     for _ in range(3):

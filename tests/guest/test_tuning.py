@@ -2,14 +2,13 @@
 """Intervals that tune themselves towards a share of accesses."""
 
 import re
-import time
 
 import pytest
 
 import behaviour
 import damon_tree
 from damon_tree import Damon, Kdamond
-from guest_time import wait_until
+from guest_time import advance, wait_until
 from trace_events import Event, Trace
 from tuning import intervals, running_sample_us, set_goal
 from workload import Workload
@@ -17,6 +16,9 @@ from workload import Workload
 EVENT = "damon_monitor_intervals_tune"
 SAMPLE_US = 5000
 SAMPLES = 20
+
+# So often intervals of this length are tuned here, in seconds.
+TUNING = 2 * SAMPLES * SAMPLE_US / 1e6
 
 
 @pytest.fixture
@@ -37,10 +39,10 @@ def test_longer_for_an_idle_process(idle: Kdamond) -> None:
         seen.add(intervals(idle))
         return intervals(idle)[0] == 4 * SAMPLE_US
 
-    wait_until(at_the_limit, "the sampling interval is at its upper limit")
+    wait_until(at_the_limit, "the sampling interval is at its upper limit", every=TUNING / 4)
     assert all(aggr == SAMPLES * sample for sample, aggr in seen)
     assert all(SAMPLE_US <= sample <= 4 * SAMPLE_US for sample, _ in seen)
-    time.sleep(1)
+    advance(2 * 4 * TUNING)
     assert intervals(idle) == (4 * SAMPLE_US, 4 * SAMPLE_US * SAMPLES)
 
 
@@ -50,7 +52,7 @@ def test_shorter_for_a_busy_process(kdamond: Kdamond) -> None:
         set_goal(kdamond, 10, 2, SAMPLE_US, 8 * SAMPLE_US)
         kdamond.set(sample_us=8 * SAMPLE_US, aggr_us=8 * SAMPLE_US * SAMPLES)
         kdamond.on()
-        wait_until(lambda: intervals(kdamond)[0] == SAMPLE_US, "the sampling interval is at its lower limit")
+        wait_until(lambda: intervals(kdamond)[0] == SAMPLE_US, "the sampling interval is at its lower limit", every=TUNING / 4)
         assert intervals(kdamond) == (SAMPLE_US, SAMPLE_US * SAMPLES)
 
 
@@ -58,7 +60,7 @@ def test_event(damon: Damon, idle: Kdamond) -> None:
     """Tells the new sampling interval; the first nearly doubles it, as hardly anything was accessed."""
     with Trace(damon, EVENT) as trace:
         idle.on()
-        wait_until(lambda: len(trace.events()) >= 3, "intervals are tuned a few times")
+        wait_until(lambda: len(trace.events()) >= 3, "intervals are tuned a few times", every=TUNING / 4)
         events = trace.events()
     assert all(re.fullmatch(r"sample_us=\d+", event.text) for event in events)
     sampled = [int(event.text.removeprefix("sample_us=")) for event in events]
@@ -86,7 +88,7 @@ def test_event_has_the_in_tree_format(damon: Damon) -> None:
 @pytest.mark.ours
 def test_files_say_what_the_user_wrote_until_asked(damon: Damon, idle: Kdamond) -> None:
     idle.on()
-    wait_until(lambda: running_sample_us(damon) == 4 * SAMPLE_US, "intervals are tuned")
+    wait_until(lambda: running_sample_us(damon) == 4 * SAMPLE_US, "intervals are tuned", every=TUNING / 4)
     assert intervals(idle, update=False) == (SAMPLE_US, SAMPLE_US * SAMPLES)
     assert intervals(idle) == (4 * SAMPLE_US, 4 * SAMPLE_US * SAMPLES)
 
@@ -102,13 +104,13 @@ def test_refresh(idle: Kdamond) -> None:
 def test_commit_begins_with_the_files(damon: Damon, idle: Kdamond) -> None:
     """Tuned intervals are replaced by what the files say, and stay if they say the same."""
     idle.on()
-    wait_until(lambda: running_sample_us(damon) == 4 * SAMPLE_US, "intervals are tuned")
+    wait_until(lambda: running_sample_us(damon) == 4 * SAMPLE_US, "intervals are tuned", every=TUNING / 4)
     set_goal(idle, 400, 1000000, SAMPLE_US, 4 * SAMPLE_US)
     idle.commit()
     assert running_sample_us(damon) == SAMPLE_US
     set_goal(idle, 400, 2, SAMPLE_US, 4 * SAMPLE_US)
     idle.commit()
-    wait_until(lambda: running_sample_us(damon) == 4 * SAMPLE_US, "intervals are tuned again")
+    wait_until(lambda: running_sample_us(damon) == 4 * SAMPLE_US, "intervals are tuned again", every=TUNING / 4)
     idle.state("update_tuned_intervals")
     idle.commit()
     assert running_sample_us(damon) == 4 * SAMPLE_US
@@ -118,17 +120,17 @@ def test_commit_begins_with_the_files(damon: Damon, idle: Kdamond) -> None:
 def test_nothing_is_tuned_while_paused(damon: Damon, idle: Kdamond) -> None:
     idle.set(pause="Y")
     idle.on()
-    time.sleep(1)
+    advance(5 * TUNING)
     assert running_sample_us(damon) == SAMPLE_US
     idle.set(pause="N")
     idle.commit()
-    wait_until(lambda: running_sample_us(damon) > SAMPLE_US, "intervals are tuned")
+    wait_until(lambda: running_sample_us(damon) > SAMPLE_US, "intervals are tuned", every=TUNING / 4)
     tuned = running_sample_us(damon)
     idle.state("update_tuned_intervals")
     idle.set(pause="Y")
     idle.commit()
     tuned = running_sample_us(damon)
-    time.sleep(1)
+    advance(2 * 4 * TUNING)
     assert running_sample_us(damon) == tuned
 
 
@@ -139,7 +141,7 @@ def test_schemes_keep_their_time(idle: Kdamond) -> None:
     idle.schemes[0].write("apply_interval_us", 1000000)
     set_goal(idle, 400, 1, SAMPLE_US, 2 * SAMPLE_US)
     idle.on()
-    wait_until(lambda: idle.stats()["nr_snapshots"] >= 2, "the scheme is applied")
+    wait_until(lambda: idle.nr_snapshots() >= 2, "the scheme is applied", every=TUNING)
 
 
 def test_results_are_rescaled(damon: Damon, idle: Kdamond) -> None:
@@ -148,7 +150,7 @@ def test_results_are_rescaled(damon: Damon, idle: Kdamond) -> None:
     set_goal(idle, 400, 30, SAMPLE_US, longer)
     with Trace(damon, EVENT, "damon_aggregated") as trace:
         idle.on()
-        wait_until(lambda: events_after_tuning(trace), "intervals are tuned")
+        wait_until(lambda: events_after_tuning(trace), "intervals are tuned", every=TUNING / 4)
         # What the aggregation reports at which intervals are tuned.
         first = events_after_tuning(trace)[0]
         ages = [event.fields()["age"] for event in events_after_tuning(trace)[: first.fields()["nr_regions"]]]

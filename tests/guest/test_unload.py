@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 """The module can be unloaded at any moment: everything ends, nothing is left, and it can be loaded again."""
 
+import contextlib
 import errno
 import os
 import subprocess
 import threading
-import time
 from pathlib import Path
 from typing import Iterator
 
@@ -13,8 +13,8 @@ import pytest
 
 import damon_tree
 from command_writer import Writer
-from damon_tree import Damon, Kdamond
-from guest_time import wait_until
+from damon_tree import SAMPLE, Damon, Kdamond
+from guest_time import advance, wait_until
 from kernel_log import INFO, KernelLog
 from kernel_module import module_file
 from trace_events import Trace
@@ -23,6 +23,8 @@ from workload import Workload
 pytestmark = pytest.mark.ours
 
 KMEMLEAK = Path("/sys/kernel/debug/kmemleak")
+# So many seconds old an object is, at least, that kmemleak reports.
+LEAK_AGE = 5
 
 
 def load() -> None:
@@ -157,7 +159,7 @@ def test_waiting_request(damon: Damon, shared_workload: Workload) -> None:
     kdamond.schemes[0].write("apply_interval_us", 3600 * 10**6)
     kdamond.on()
     walk = Writer(kdamond, "update_schemes_tried_regions")
-    time.sleep(0.5)
+    advance(100 * SAMPLE)
     assert walk.is_alive()
     unload(damon)
     assert walk.result() == "ECANCELED"
@@ -174,15 +176,7 @@ def test_traced(damon: Damon, shared_workload: Workload) -> None:
 def test_in_use(damon: Damon, shared_workload: Workload) -> None:
     """While others read and write all its files and start and stop it."""
     started(damon, shared_workload, 3)
-    until = time.monotonic() + 30
     over = threading.Event()
-
-    def disturb(action) -> None:
-        while not over.is_set() and time.monotonic() < until:
-            try:
-                action()
-            except (OSError, ValueError, IndexError):
-                pass
 
     (first, second, third) = damon.kdamonds()
     actions = [
@@ -190,17 +184,25 @@ def test_in_use(damon: Damon, shared_workload: Workload) -> None:
         lambda: damon.status.read_text(), lambda: [Path(damon.root, name).read_text() for name in damon.admin.files()],
         lambda: (damon.admin / "kdamonds").read("nr_kdamonds"), lambda: second.set(pause="Y"),
     ]  # fmt: skip
-    threads = [threading.Thread(target=disturb, args=(action,), daemon=True) for action in actions]
+    done = [0] * len(actions)
+
+    def disturb(index: int) -> None:
+        while not over.is_set():
+            with contextlib.suppress(OSError, ValueError, IndexError):
+                actions[index]()
+            done[index] += 1
+
+    threads = [threading.Thread(target=disturb, args=(index,), daemon=True) for index in range(len(actions))]
     for thread in threads:
         thread.start()
-    time.sleep(1)
 
     def gone() -> bool:
         """Refused while the status file is open, which it is time and again."""
         return subprocess.run(["rmmod", str(damon.module)], stderr=subprocess.DEVNULL, timeout=60).returncode == 0
 
     try:
-        wait_until(gone, "the module is unloaded", timeout=60)
+        wait_until(lambda: min(done) >= 5, "each has been done a few times")
+        wait_until(gone, "the module is unloaded")
     finally:
         over.set()
         for thread in threads:
@@ -210,9 +212,9 @@ def test_in_use(damon: Damon, shared_workload: Workload) -> None:
 
 
 def leaks() -> str:
-    """What kmemleak finds; an object must be some seconds old, and be found twice."""
+    """What kmemleak finds; an object must be found twice."""
     KMEMLEAK.write_text("scan\n")
-    time.sleep(6)
+    advance(LEAK_AGE + 1)
     KMEMLEAK.write_text("scan\n")
     return KMEMLEAK.read_text()
 

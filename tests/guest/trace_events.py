@@ -118,5 +118,5 @@ class Trace:
     def wait(self) -> list[Event]:
         """Clears, and waits for the next events."""
         self.clear()
-        wait_until(self.events, "there are trace events")
+        wait_until(self.events, "there are trace events", every=0.02)
         return self.events()
