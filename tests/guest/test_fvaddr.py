@@ -81,13 +81,18 @@ def workloads() -> Iterator[list[Workload]]:
         yield started
 
 
-def test_several_targets(kdamond: Kdamond, workloads: list[Workload]) -> None:
-    """Each has ranges of its own, and what one accesses is not seen in the others, which have the same addresses."""
+def several(kdamond: Kdamond, workloads: list[Workload]) -> list[list[Range]]:
+    """Monitors all of them, each in ranges of its own, which are returned. The last one's hot area is outside."""
     start, end = workloads[0].area
     assert all(workload.area == (start, end) for workload in workloads)
-    # The last one's hot area is outside.
     ranges = [[(start, end)], [(start, start + 8 * MIB), (start + 10 * MIB, end)], [(start, start + 16 * MIB)]]
     monitor(kdamond, dict(zip(workloads, ranges)), max_regions=300)
+    return ranges
+
+
+def test_several_targets(kdamond: Kdamond, workloads: list[Workload]) -> None:
+    """Each has ranges of its own, and what one accesses is not seen in the others, which have the same addresses."""
+    ranges = several(kdamond, workloads)
 
     def found() -> bool:
         targets = by_target(kdamond.snapshot())
@@ -99,7 +104,12 @@ def test_several_targets(kdamond: Kdamond, workloads: list[Workload]) -> None:
 
     wait_until(found, "each is found hot where it is, and only there", every=AGGREGATION)
 
-    # New ranges of one are nothing to the others.
+
+def test_new_ranges_of_one_target(kdamond: Kdamond, workloads: list[Workload]) -> None:
+    """They are nothing to the others."""
+    ranges = several(kdamond, workloads)
+    _, end = workloads[0].area
+    wait_until(lambda: kdamond.oldest() >= 5, "regions get old", every=AGGREGATION)
     ages = [max(region.age for region in regions) for regions in by_target(kdamond.snapshot())[:2]]
     ranges[2] = [(end - 8 * MIB, end)]
     for index, its in enumerate(ranges):

@@ -56,6 +56,10 @@ def test_of_what_is_monitored(damon: Damon, monitoring: Kdamond, shared_workload
 
     wait_until(found, lambda: f"the hot area is shown: {last}", timeout=200)
     assert monitoring.running and monitoring.pid == pid
+
+
+def test_of_what_is_paused(monitoring: Kdamond, shared_workload: Workload) -> None:
+    monitoring.snapshot()
     monitoring.set(pause="Y")
     monitoring.commit()
     assert heatmap(shared_workload.pid, "--rows", 1).stdout.rstrip().endswith(" paused")
@@ -88,12 +92,15 @@ def test_end_of_the_process(damon: Damon) -> None:
     assert damon.kdamonds() == []
 
 
-def test_refused(damon: Damon, kdamond: Kdamond, shared_workload: Workload) -> None:
-    """It takes no directories away from others, and none stay behind when there is no such process."""
+def test_refused(kdamond: Kdamond, shared_workload: Workload) -> None:
+    """It takes no directories away from others."""
     result = heatmap(shared_workload.pid)
     assert result.returncode == 1 and "somebody else" in result.stdout
     assert kdamond.exists()
-    damon.reset()
+
+
+def test_no_such_process(damon: Damon) -> None:
+    """No directories stay behind."""
     result = heatmap(2**22 + 1)
     assert result.returncode == 1 and "Invalid argument" in result.stdout
     assert damon.kdamonds() == [] and not Path(f"/proc/{2**22 + 1}").exists()

@@ -70,6 +70,10 @@ def test_stat_on_and_off(make: Make, damon: Damon) -> None:
             stat.write("enabled", "0")
             assert (stat.read("enabled"), stat.pid) == ("N", -1)
             wait_until(lambda: not Path(f"/proc/{pid}").exists(), "the thread is gone")
+
+
+def test_stat_bad_input(make: Make) -> None:
+    with make("stat") as stat:
         for bad in ("", "2", "maybe"):
             assert stat.refuses("enabled", bad) == errno.EINVAL
         assert stat.read("enabled") == "N"
