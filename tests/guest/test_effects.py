@@ -9,7 +9,7 @@ from typing import Iterator
 
 import pytest
 
-from actions import APPLICATION, add_scheme, cgroup, classic, inside, start, start_physical, swap, tries
+from actions import APPLICATION, add_scheme, cgroup, classic, free_at_once, inside, start, start_physical, swap, tries
 from damon_tree import Damon, Kdamond
 from guest_time import advance, wait_until
 from holder import HUGE, MIB, PAGE, Holder, drain, memory
@@ -17,7 +17,7 @@ from page_flags import KPF_ACTIVE, flagged
 from scheme_filters import ALLOW, add_filters, addr, filters, passed
 from scheme_limits import WINDOW_MS, set_marks, set_quota, state
 
-__all__ = ["cgroup", "classic", "swap"]
+__all__ = ["cgroup", "classic", "free_at_once", "swap"]
 
 SIZE = 8 * MIB
 HOUR_MS = 3600_000
@@ -241,7 +241,7 @@ def free_permil() -> int:
     return free * 1000 // total
 
 
-def test_short_of_memory(damon: Damon, kdamond: Kdamond, swap: None) -> None:
+def test_short_of_memory(damon: Damon, kdamond: Kdamond, swap: None, free_at_once: None) -> None:
     """The scheme rests while there is free memory, reclaims when there is not, and rests again."""
     with Holder("anon", 128 * MIB) as holder:
         add_scheme(kdamond, "pageout")
