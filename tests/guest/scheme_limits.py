@@ -38,14 +38,28 @@ def set_goal(kdamond: Kdamond, **files: object) -> None:
         (goals / 0).write(name, value)
 
 
+def set_goals(kdamond: Kdamond, *goals: dict[str, object]) -> None:
+    """All goals, each with its files and what to write to them."""
+    folder = kdamond.schemes[0] / "quotas/goals"
+    folder.write("nr_goals", len(goals))
+    for goal, files in zip(folder.numbered(), goals):
+        for name, value in files.items():
+            goal.write(name, value)
+
+
 def share(part: int, whole: int) -> int:
     """In basis points."""
     return part * 10000 // whole
 
 
+def values(damon: Damon) -> list[int | None]:
+    """What each goal was measured to be."""
+    return [goal["current_value"] for goal in state(damon)["quota"]["goals"]]
+
+
 def value(damon: Damon) -> int | None:
-    """What the goal was measured to be."""
-    measured: int | None = state(damon)["quota"]["goals"][0]["current_value"]
+    """What the only goal was measured to be."""
+    (measured,) = values(damon)
     return measured
 
 

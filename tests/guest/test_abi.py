@@ -8,6 +8,7 @@ import pytest
 
 import answers
 import behaviour
+from cases import Cases
 from damon_tree import Damon, Dir
 from workload import Workload
 
@@ -59,10 +60,12 @@ def test_each_description_is_of_a_file(damon: Damon, live: dict[str, Path]) -> N
 def test_words(live: dict[str, Path]) -> None:
     """All that a file takes that is not a number is in what is said of it."""
     text = described()
-    for name, words in WORDS.items():
-        for word in words:
-            live[name].write_text(word)
-            assert f'"{word}"' in text[name], f"{name}: {word}"
+    with Cases() as cases:
+        for name, words in WORDS.items():
+            for word in words:
+                with cases.case(f"{name}: {word}"):
+                    live[name].write_text(word)
+                    assert f'"{word}"' in text[name]
 
 
 SCHEME = "admin/kdamonds/#/contexts/#/schemes/#"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from actions import APPLICATION, add_scheme, cgroup, classic, inside, start_physical, swap, tries
+from cases import Cases
 from damon_tree import ULONG_MAX, Kdamond
 from guest_time import wait_until
 from holder import HUGE, MIB, PAGE, Holder, drain, memory
@@ -119,22 +120,28 @@ def test_order_of_reclaim(kdamond: Kdamond, classic: None, swap: None, cgroup: P
         assert lost <= taken // 8, f"{lost} bytes reclaimed of the rest, {taken} of what has the lower priority"
 
 
-@pytest.mark.parametrize("rule, share", [
+# What passes of private memory and of shared memory: all or nothing.
+FILTERS: tuple[tuple[dict[str, object], tuple[int, int]], ...] = (
     ({"type": "anon", **ALLOW}, (1, 0)),
     ({"type": "anon", "matching": "N", "allow": "Y"}, (0, 1)),
     ({"type": "anon", "matching": "Y", "allow": "N"}, (0, 1)),
     ({"type": "unmapped", **ALLOW}, (0, 0)),
     ({"type": "hugepage_size", "min": HUGE, "max": HUGE, **ALLOW}, (0, 0)),
     ({"type": "hugepage_size", "min": 1, "max": PAGE, **ALLOW}, (1, 1)),
-])  # fmt: skip
-def test_filters(kdamond: Kdamond, rule: dict[str, object], share: tuple[int, int]) -> None:
+)
+
+
+def test_filters(kdamond: Kdamond) -> None:
     """What passes is counted, whatever it is: private memory and shared memory."""
-    with Holder("anon", SIZE) as anon, Holder("shmem", SIZE) as shared:
-        scheme = add_scheme(kdamond, "stat")
-        filters(scheme, rule)
-        start_physical(kdamond, sorted(memory(anon) + memory(shared)))
-        assert passed(kdamond) == SIZE * sum(share)
-        assert kdamond.stats()["sz_applied"] == 0
+    with Holder("anon", SIZE) as anon, Holder("shmem", SIZE) as shared, Cases() as cases:
+        for rule, share in FILTERS:
+            with cases.case(rule):
+                scheme = add_scheme(kdamond, "stat")
+                filters(scheme, rule)
+                start_physical(kdamond, sorted(memory(anon) + memory(shared)))
+                assert passed(kdamond) == SIZE * sum(share)
+                assert kdamond.stats()["sz_applied"] == 0
+            kdamond.stop()
 
 
 def test_stat_without_filters(kdamond: Kdamond) -> None:
@@ -229,15 +236,17 @@ def test_addr_unit(kdamond: Kdamond, swap: None, unit: int) -> None:
         assert kdamond.stats()["sz_applied"] >= SIZE // unit
 
 
-@pytest.mark.parametrize("action", ["willneed", "cold", "hugepage", "nohugepage", "collapse"])
-def test_what_is_for_processes_only(kdamond: Kdamond, action: str) -> None:
+def test_what_is_for_processes_only(kdamond: Kdamond) -> None:
     """It is counted as tried, and changes nothing."""
-    with Holder("anon", SIZE) as holder:
-        add_scheme(kdamond, action)
-        start_physical(kdamond, memory(holder))
-        stats = tries(kdamond)
-        assert stats["sz_tried"] > 0 and stats["sz_applied"] == 0
-        assert holder.present() == SIZE and holder.bytes("AnonHugePages") == 0
+    with Holder("anon", SIZE) as holder, Cases() as cases:
+        for action in ("willneed", "cold", "hugepage", "nohugepage", "collapse"):
+            with cases.case(action):
+                add_scheme(kdamond, action)
+                start_physical(kdamond, memory(holder))
+                stats = tries(kdamond)
+                assert stats["sz_tried"] > 0 and stats["sz_applied"] == 0
+                assert holder.present() == SIZE and holder.bytes("AnonHugePages") == 0
+            kdamond.stop()
 
 
 @pytest.mark.slow(240)

@@ -4,6 +4,7 @@
 behaviour.py and scenarios.py ask, answers.py has the answers of this series that are expected.
 """
 
+import contextlib
 import os
 
 import pytest
@@ -12,7 +13,9 @@ import answers
 import behaviour
 import damon_tree
 import scenarios
+from cases import Cases
 from damon_tree import Damon
+from kernel_log import INFO, KernelLog
 
 IN_TREE = answers.load()
 
@@ -23,10 +26,14 @@ OURS = {
 }
 
 
-@pytest.mark.parametrize("name", IN_TREE["writes"])
-def test_write(damon: Damon, quiet: None, name: str) -> None:
+@pytest.mark.slow(400)
+def test_write(damon: Damon, clean: None) -> None:
     """Each file takes what the in-tree DAMON takes and refuses what it refuses."""
-    assert behaviour.probe_file(damon, name) == IN_TREE["writes"][name]
+    with contextlib.closing(KernelLog()) as log, Cases() as cases:
+        for name, answered in IN_TREE["writes"].items():
+            with cases.case(name):
+                assert behaviour.probe_file(damon, name) == answered
+                assert not log.messages(INFO)
 
 
 @pytest.mark.parametrize("name", scenarios.SCENARIOS)
@@ -39,11 +46,14 @@ def test_state(damon: Damon, quiet: None, name: str) -> None:
 
 
 @pytest.mark.stock
-@pytest.mark.parametrize("name", scenarios.SCENARIOS)
-def test_recorded_answers_are_this_kernels(damon: Damon, name: str) -> None:
+@pytest.mark.slow(400)
+def test_recorded_answers_are_this_kernels(damon: Damon) -> None:
     in_tree = damon_tree.in_tree()
     assert in_tree
-    assert scenarios.run_scenario(in_tree, name) == IN_TREE["states"][name]
+    with Cases() as cases:
+        for name, answered in IN_TREE["states"].items():
+            with cases.case(name):
+                assert scenarios.run_scenario(in_tree, name) == answered
 
 
 def test_read_only_files(damon: Damon, quiet: None) -> None:

@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from cases import Cases
 from damon_tree import AGGREGATION, SAMPLE, ULONG_MAX, Kdamond, set_pattern
 from guest_time import advance, wait_until
 from workload import MIB, Workload
@@ -69,37 +70,41 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("name", BAD)
-def test_refused(kdamond: Kdamond, shared_workload: Workload, name: str) -> None:
+def test_refused(kdamond: Kdamond, shared_workload: Workload) -> None:
     """Refused as a whole: no parameter of a bad commit takes effect, and monitoring goes on as before."""
     kdamond.add_targets(shared_workload.pid)
     kdamond.add_stat_schemes()
     kdamond.set(min_regions=10, max_regions=40)
     kdamond.on()
     wait_until(lambda: kdamond.oldest() >= 5, "regions get old", every=AGGREGATION)
-    kdamond.set(aggr_us=100000, **BAD[name])
-    set_pattern(kdamond.schemes[0], age=(0, 0))
-    with pytest.raises(OSError, match="Invalid argument"):
-        kdamond.commit()
-    assert kdamond.running
-    regions = kdamond.snapshot()
-    assert 10 <= len(regions) <= 40
-    assert max(region.age for region in regions) >= 5
-    # the tree keeps what the user wrote; setting it right makes the next commit work
-    kdamond.set(sample_us=5000, aggr_us=100000, min_regions=10, max_regions=40)
-    set_pattern(kdamond.schemes[0])
-    kdamond.commit()
-    assert kdamond.oldest() >= 5
+    with Cases() as cases:
+        for name, values in BAD.items():
+            with cases.case(name):
+                kdamond.set(aggr_us=100000, **values)
+                set_pattern(kdamond.schemes[0], age=(0, 0))
+                with pytest.raises(OSError, match="Invalid argument"):
+                    kdamond.commit()
+                assert kdamond.running
+                regions = kdamond.snapshot()
+                assert 10 <= len(regions) <= 40
+                assert max(region.age for region in regions) >= 5
+                # the tree keeps what the user wrote; setting it right makes the next commit work
+                kdamond.set(sample_us=5000, aggr_us=100000, min_regions=10, max_regions=40)
+                set_pattern(kdamond.schemes[0])
+                kdamond.commit()
+                assert kdamond.oldest() >= 5
 
 
-@pytest.mark.parametrize("pid", [-5, 0, 2**22 + 1])
-def test_refused_target(monitoring: Kdamond, shared_workload: Workload, pid: int) -> None:
+def test_refused_target(monitoring: Kdamond, shared_workload: Workload) -> None:
     wait_until(lambda: monitoring.oldest() >= 5, "regions get old", every=AGGREGATION)
-    monitoring.targets[0].write("pid_target", pid)
-    with pytest.raises(OSError, match="Invalid argument"):
-        monitoring.commit()
-    assert monitoring.running
-    assert monitoring.oldest() >= 5
+    with Cases() as cases:
+        for pid in (-5, 0, 2**22 + 1):
+            with cases.case(pid):
+                monitoring.targets[0].write("pid_target", pid)
+                with pytest.raises(OSError, match="Invalid argument"):
+                    monitoring.commit()
+                assert monitoring.running
+                assert monitoring.oldest() >= 5
 
 
 def sizes(kdamond: Kdamond) -> list[int]:

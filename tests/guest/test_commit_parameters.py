@@ -13,6 +13,7 @@ from typing import Any, Callable, Iterator
 import pytest
 
 import status
+from cases import Cases
 from damon_tree import AGGREGATION, ULONG_MAX, Damon, Kdamond, set_pattern
 from guest_time import wait_until
 from iomem import memory
@@ -75,10 +76,14 @@ def learned(damon: Damon, kdamond: Kdamond, shared_workload: Workload, paused: b
 # ---- attributes ----
 
 
-@pytest.mark.parametrize(("sample_us", "aggr_us"), [(5000, 400000), (10000, 100000), (5000, 50000), (20000, 400000)])
-def test_intervals(damon: Damon, learned: Kdamond, paused: bool, sample_us: int, aggr_us: int) -> None:
-    """Counts become those of the new number of samples, ages those of the new aggregation interval."""
+# Sampling and aggregation interval. Each is committed in the place of the default, and the default again.
+DEFAULT_INTERVALS = (5000, 100000)
+INTERVALS = ((5000, 400000), (10000, 100000), (5000, 50000), (20000, 400000))
+
+
+def commit_intervals(damon: Damon, learned: Kdamond, paused: bool, old_intervals: tuple[int, int], intervals: tuple[int, int]) -> None:
     before = status.regions(damon)
+    sample_us, aggr_us = intervals
     learned.set(sample_us=sample_us, aggr_us=aggr_us, update_us=7_000_000)
     learned.commit()
     now = context(damon)
@@ -86,17 +91,27 @@ def test_intervals(damon: Damon, learned: Kdamond, paused: bool, sample_us: int,
         "sample_us": sample_us, "aggr_us": aggr_us, "update_us": 7_000_000,
     }  # fmt: skip
     after = now["targets"][0]["regions"]
-    samples = aggr_us // sample_us
+    old_samples, samples = old_intervals[1] // old_intervals[0], aggr_us // sample_us
     assert all(region["last_nr_accesses"] <= samples for region in after)
     if paused:
         assert len(after) == len(before)
         for old, new in zip(before, after):
             assert (new["start"], new["end"]) == (old["start"], old["end"])
-            assert new["age"] == old["age"] * 100000 // aggr_us
-            assert abs(new["last_nr_accesses"] - old["last_nr_accesses"] * samples / SAMPLES) < 1
+            assert new["age"] == old["age"] * old_intervals[1] // aggr_us
+            assert abs(new["last_nr_accesses"] - old["last_nr_accesses"] * samples / old_samples) < 1
     else:
         # An aggregation may be over between one look and the next.
-        assert oldest(after) >= oldest(before) * 100000 // aggr_us - 1
+        assert oldest(after) >= oldest(before) * old_intervals[1] // aggr_us - 1
+
+
+def test_intervals(damon: Damon, learned: Kdamond, paused: bool) -> None:
+    """Counts become those of the new number of samples, ages those of the new aggregation interval."""
+    with Cases() as cases:
+        for intervals in INTERVALS:
+            with cases.case(intervals):
+                commit_intervals(damon, learned, paused, DEFAULT_INTERVALS, intervals)
+                assert oldest(status.regions(damon)) > 0
+                commit_intervals(damon, learned, paused, intervals, DEFAULT_INTERVALS)
 
 
 def test_limits_of_regions(damon: Damon, learned: Kdamond, paused: bool) -> None:
@@ -349,13 +364,12 @@ BAD: dict[str, Callable[[Kdamond], None]] = {
 }
 
 
-@pytest.mark.parametrize("mistake", BAD)
-def test_refused(damon: Damon, learned: Kdamond, paused: bool, mistake: str) -> None:
-    """As a whole: nothing of the commit takes effect."""
+def commit_mistake(damon: Damon, learned: Kdamond, paused: bool, mistake: Callable[[Kdamond], None]) -> None:
+    """Commits a mistake, which takes effect as little as the good values beside it."""
     before = status.kdamond(damon)
     learned.set(sample_us=7000, aggr_us=70000, update_us=3000000, min_regions=30, max_regions=300, pause="N" if paused else "Y")
     learned.add_stat_schemes(2)
-    BAD[mistake](learned)
+    mistake(learned)
     with pytest.raises(OSError, match="Invalid argument"):
         learned.commit()
     after = status.kdamond(damon)
@@ -371,3 +385,14 @@ def test_refused(damon: Damon, learned: Kdamond, paused: bool, mistake: str) -> 
     # It goes on.
     passed = after["context"]["passed_sample_intervals"]
     wait_until(lambda: context(damon)["passed_sample_intervals"] > passed + SAMPLES, "monitoring goes on", every=AGGREGATION)
+
+
+def test_refused(damon: Damon, learned: Kdamond, shared_workload: Workload, paused: bool) -> None:
+    """As a whole: nothing of the commit takes effect."""
+    with Cases() as cases:
+        for name, mistake in BAD.items():
+            # The files of a mistake go; what the kdamond has stays.
+            learned.write("contexts/nr_contexts", 1)
+            learned.add_targets(shared_workload.pid)
+            with cases.case(name):
+                commit_mistake(damon, learned, paused, mistake)

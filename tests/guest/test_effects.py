@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import time
+from itertools import product
 from pathlib import Path
 from typing import Iterator
 
 import pytest
 
 from actions import APPLICATION, add_scheme, cgroup, classic, free_at_once, inside, start, start_physical, swap, tries
+from cases import Cases
 from damon_tree import Damon, Kdamond
 from guest_time import advance, wait_until
 from holder import HUGE, MIB, PAGE, Holder, drain, memory
@@ -304,17 +306,18 @@ def test_pause(kdamond: Kdamond, swap: None) -> None:
 # ---- what there is no action for ----
 
 
-@pytest.mark.parametrize("action", ["lru_prio", "lru_deprio"])
-@pytest.mark.parametrize("ops", ["vaddr", "fvaddr"])
-def test_what_is_for_physical_memory_only(kdamond: Kdamond, classic: None, ops: str, action: str) -> None:
+def test_what_is_for_physical_memory_only(kdamond: Kdamond, classic: None) -> None:
     """It is counted as tried, and changes nothing."""
-    with Holder("anon", SIZE) as holder:
+    with Holder("anon", SIZE) as holder, Cases() as cases:
         drain()
         frames = holder.frames()
         before = flagged(frames, KPF_ACTIVE)
-        add_scheme(kdamond, action)
-        start(kdamond, holder, ops=ops)
-        stats = tries(kdamond)
-        assert stats["sz_tried"] > 0 and stats["sz_applied"] == stats["sz_ops_filter_passed"] == 0
-        drain()
-        assert flagged(frames, KPF_ACTIVE) == before
+        for ops, action in product(("vaddr", "fvaddr"), ("lru_prio", "lru_deprio")):
+            with cases.case(f"{ops}, {action}"):
+                add_scheme(kdamond, action)
+                start(kdamond, holder, ops=ops)
+                stats = tries(kdamond)
+                assert stats["sz_tried"] > 0 and stats["sz_applied"] == stats["sz_ops_filter_passed"] == 0
+                drain()
+                assert flagged(frames, KPF_ACTIVE) == before
+            kdamond.stop()

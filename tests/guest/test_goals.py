@@ -12,7 +12,7 @@ from actions import CGROUPS, add_scheme, cgroup, classic, free_at_once, inside, 
 from damon_tree import Damon, Kdamond
 from guest_time import advance, wait_until
 from holder import MIB, PAGE, Holder, drain, memory
-from scheme_limits import effective, set_goal, set_quota, share, value
+from scheme_limits import effective, set_goal, set_goals, set_quota, share, value, values
 
 __all__ = ["cgroup", "classic", "free_at_once", "swap"]
 
@@ -59,46 +59,55 @@ READINGS: dict[str, Callable[[Path], int]] = {
 }
 
 
-def agree(damon: Damon, reading: Callable[[], int]) -> int:
-    """What both say, when they do; they change all the time."""
-    wait_until(lambda: abs((value(damon) or 0) - reading()) <= 20, "the goal is measured to be what it is")
-    return reading()
+def agree(damon: Damon, read: Callable[[], list[int]]) -> list[int]:
+    """What both say of each goal, when they do; they change all the time."""
+
+    def pairs() -> list[tuple[int, int]]:
+        return [(measured or 0, reading) for measured, reading in zip(values(damon), read(), strict=True)]
+
+    wait_until(lambda: all(abs(measured - reading) <= 20 for measured, reading in pairs()), lambda: f"goals are measured right: {pairs()}")
+    return read()
 
 
-@pytest.mark.parametrize("metric", READINGS)
-def test_values(damon: Damon, kdamond: Kdamond, cgroup: Path, metric: str) -> None:
+def test_values(damon: Damon, kdamond: Kdamond, cgroup: Path) -> None:
     """They are what the kernel says elsewhere, also when a process has taken memory."""
+
+    def read() -> list[int]:
+        return [reading(cgroup) for reading in READINGS.values()]
+
     with Holder("anon", MIB) as small:
         add_scheme(kdamond, "stat")
         set_quota(kdamond, reset_interval_ms=50)
-        set_goal(kdamond, target_metric=metric, target_value=5000, nid=0, path=f"/{cgroup.name}")
+        goal: dict[str, object] = {"target_value": 5000, "nid": 0, "path": f"/{cgroup.name}"}
+        set_goals(kdamond, *({"target_metric": metric, **goal} for metric in READINGS))
         start(kdamond, small)
-        before = agree(damon, lambda: READINGS[metric](cgroup))
+        before = agree(damon, read)
         with inside(cgroup):
             holder = Holder("anon", 3 * SIZE)
         with holder:
             drain()
-            assert abs(agree(damon, lambda: READINGS[metric](cgroup)) - before) > 200
+            changes = [after - its for after, its in zip(agree(damon, read), before)]
+            assert all(abs(change) > 200 for change in changes), changes
 
 
-@pytest.mark.parametrize("metric", ["active_mem_bp", "inactive_mem_bp"])
-def test_values_of_lists(damon: Damon, kdamond: Kdamond, classic: None, metric: str) -> None:
+def test_values_of_lists(damon: Damon, kdamond: Kdamond, classic: None) -> None:
     """The same for the lists of reclaim, to which the scheme itself moves memory."""
 
-    def reading() -> int:
-        return active_bp() if metric == "active_mem_bp" else 10000 - active_bp()
+    def read() -> list[int]:
+        active = active_bp()
+        return [active, 10000 - active]
 
     with Holder("anon", SIZE) as holder:
         scheme = add_scheme(kdamond, "stat")
         set_quota(kdamond, reset_interval_ms=50)
         # Far away, so that the quota is soon enough for all of it.
-        set_goal(kdamond, target_metric=metric, target_value=10**6)
+        set_goals(kdamond, *({"target_metric": metric, "target_value": 10**6} for metric in ("active_mem_bp", "inactive_mem_bp")))
         start_physical(kdamond, memory(holder))
-        before = agree(damon, reading)
+        before = agree(damon, read)[0]
         scheme.write("action", "lru_prio")
         kdamond.commit()
-        wait_until(lambda: abs(reading() - before) > 500, "the memory is on the active list")
-        agree(damon, reading)
+        wait_until(lambda: abs(active_bp() - before) > 500, "the memory is on the active list")
+        agree(damon, read)
 
 
 def test_value_of_a_group_that_is_gone(damon: Damon, kdamond: Kdamond, cgroup: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Callable
 
 import pytest
 
+from cases import Cases
 from command_writer import Writer
 from damon_tree import AGGREGATION, SAMPLE, UPDATE, Damon, Kdamond
 from guest_time import advance, wait_until
@@ -189,16 +190,17 @@ def waiting_walk(kdamond: Kdamond, pid: int) -> Writer:
 
 
 @pytest.mark.ours
-@pytest.mark.parametrize("command", ["off", "commit", "update_schemes_stats", "clear_schemes_tried_regions"])
-def test_command_while_a_walk_waits(kdamond: Kdamond, shared_workload: Workload, command: str) -> None:
+def test_command_while_a_walk_waits(kdamond: Kdamond, shared_workload: Workload) -> None:
     """The in-tree DAMON answers EBUSY to all of them until the walk is over."""
     walk = waiting_walk(kdamond, shared_workload.pid)
-    kdamond.state(command)
-    assert kdamond.read("state") == ("off" if command == "off" else "on")
-    if command != "off":
-        assert walk.is_alive()
-        kdamond.off()
-    assert walk.result() == "ECANCELED"
+    with Cases() as cases:
+        for command in ("commit", "update_schemes_stats", "clear_schemes_tried_regions"):
+            with cases.case(command):
+                kdamond.state(command)
+                assert kdamond.read("state") == "on" and walk.is_alive()
+        with cases.case("off"):
+            kdamond.off()
+            assert kdamond.read("state") == "off" and walk.result() == "ECANCELED"
 
 
 @pytest.mark.ours

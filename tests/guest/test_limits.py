@@ -11,10 +11,11 @@ import time
 import pytest
 
 import status
+from cases import Cases
 from damon_tree import SAMPLE, ULONG_MAX, Damon, Kdamond, set_pattern
 from guest_time import advance, wait_until
 from scheme_filters import add_filters, addr
-from scheme_limits import WINDOW_MS, effective, set_goal, set_marks, set_quota, state
+from scheme_limits import WINDOW_MS, effective, set_goal, set_goals, set_marks, set_quota, state, values
 from trace_events import Trace
 from workload import MIB, Workload
 
@@ -94,24 +95,25 @@ def test_the_operations_decide_about_the_rest(damon: Damon, fixed: Kdamond) -> N
     assert (scheme["core_filters_default_reject"], scheme["ops_filters_default_reject"]) == (False, True)
 
 
-BAD_FILTERS = {
+BAD_FILTERS: dict[str, dict[str, object]] = {
     "addr": addr(BASE + 1, BASE),
     "size": {"type": "hugepage_size", "min": 2, "max": 1},
     "memcg": {"type": "memcg", "memcg_path": "/there is no such group"},
 }
 
 
-@pytest.mark.parametrize("name", BAD_FILTERS)
-def test_bad_filter(damon: Damon, fixed: Kdamond, name: str) -> None:
+def test_bad_filter(damon: Damon, fixed: Kdamond) -> None:
     """A commit that is refused changes nothing."""
     fixed.on()
-    before = state(damon)["filters"]
-    add_filters(fixed.schemes[0] / "filters", BAD_FILTERS[name])
-    with pytest.raises(OSError) as refused:
-        fixed.commit()
-    assert refused.value.errno == errno.ENOMEM
-    assert state(damon)["filters"] == before == []
-    assert fixed.running and tried_bytes(fixed) == 16 * MIB
+    with Cases() as cases:
+        for name, rule in BAD_FILTERS.items():
+            with cases.case(name):
+                add_filters(fixed.schemes[0] / "filters", rule)
+                with pytest.raises(OSError) as refused:
+                    fixed.commit()
+                assert refused.value.errno == errno.ENOMEM
+                assert state(damon)["filters"] == []
+                assert fixed.running and tried_bytes(fixed) == 16 * MIB
 
 
 # ---- quotas ----
@@ -242,13 +244,15 @@ METRICS = {
 }
 
 
-@pytest.mark.parametrize("metric", METRICS)
-def test_metric(damon: Damon, fixed: Kdamond, metric: str) -> None:
+def test_metric(damon: Damon, fixed: Kdamond) -> None:
+    """Each of several goals is measured by its own metric."""
     set_quota(fixed, reset_interval_ms=100)
-    set_goal(fixed, target_metric=metric, target_value=5000)
+    set_goals(fixed, *({"target_metric": metric, "target_value": 5000} for metric in METRICS))
     fixed.on()
-    wait_until(lambda: state(damon)["quota"]["goals"][0]["current_value"] is not None, "the goal is measured")
-    assert state(damon)["quota"]["goals"][0]["current_value"] in METRICS[metric]
+    wait_until(lambda: None not in values(damon), "the goals are measured")
+    assert [goal["metric"] for goal in state(damon)["quota"]["goals"]] == [*METRICS]
+    measured = dict(zip(METRICS, values(damon), strict=True))
+    assert {metric: found for metric, found in measured.items() if found not in METRICS[metric]} == {}
 
 
 def test_eligible_memory_is_for_physical_addresses(fixed: Kdamond) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 import status
 from actions import swap  # noqa: F401
+from cases import Cases
 from damon_tree import Damon, Kdamond
 from guest_time import wait_until
 from iomem import memory
@@ -259,8 +260,7 @@ AT_LOAD = ("enabled", "kdamond_pid", "aggr_interval_us", "estimated_memory_bandw
 
 
 @pytest.mark.stock
-@pytest.mark.parametrize("name", ["reclaim", "lru_sort", "stat"])
-def test_parameters_are_the_in_tree_ones(make: Make, name: str) -> None:
+def test_parameters_are_the_in_tree_ones(make: Make) -> None:
     """Names, modes and values at load."""
 
     def parameters(folder: Path) -> dict[str, tuple[str, str | None]]:
@@ -269,8 +269,10 @@ def test_parameters_are_the_in_tree_ones(make: Make, name: str) -> None:
             for path in folder.iterdir()
         }
 
-    with make(name) as its:
-        assert parameters(its.file("enabled").parent) == parameters(Path(f"/sys/module/damon_{name}/parameters"))
+    with Cases() as cases:
+        for name in ("reclaim", "lru_sort", "stat"):
+            with cases.case(name), make(name) as its:
+                assert parameters(its.file("enabled").parent) == parameters(Path(f"/sys/module/damon_{name}/parameters"))
 
 
 @pytest.mark.parametrize(("name", "interval"), [("reclaim", "aggr_interval"), ("lru_sort", "sample_interval")])
@@ -291,9 +293,17 @@ def test_interval_of_zero(make: Make, name: str, interval: str) -> None:
             assert its.refuses("commit_inputs", "Y") == errno.ECANCELED
 
 
-@pytest.mark.parametrize("name", ["skip_anon", "quota_autotune_feedback", "quota_mem_pressure_us", "autotune_monitoring_intervals"])
-def test_what_reclaim_does_otherwise(make: Make, damon: Damon, name: str) -> None:
-    """Each parameter shows in what the kdamond is given, at the start and by a commit."""
+# Parameters of damon_reclaim, each with what it is by default and another value.
+OTHERWISE = {
+    "skip_anon": ("N", "Y"),
+    "quota_autotune_feedback": (0, 1000),
+    "quota_mem_pressure_us": (0, 1000),
+    "autotune_monitoring_intervals": ("N", "Y"),
+}
+
+
+def test_what_reclaim_does_otherwise(make: Make, damon: Damon) -> None:
+    """Each parameter shows in what the kdamond is given, by a commit, at the start and at load; and each only in its own."""
 
     def given() -> dict[str, object]:
         its = context(damon)
@@ -305,15 +315,25 @@ def test_what_reclaim_does_otherwise(make: Make, damon: Damon, name: str) -> Non
             "autotune_monitoring_intervals": its["attrs"]["intervals_goal"]["aggrs"],  # type: ignore[index]
         }
 
-    value = "Y" if name in ("skip_anon", "autotune_monitoring_intervals") else "1000"
-    with make("reclaim", "enabled=Y") as reclaim:
+    changed: dict[str, object] = {}
+    with make("reclaim", "enabled=Y") as reclaim, Cases() as cases:
         before = given()
-        reclaim.write(name, value)
-        reclaim.write("commit_inputs", "Y")
-        after = given()
-    assert {key for key in before if before[key] != after[key]} == {name}
-    with make("reclaim", f"{name}={value}", "enabled=Y"):
-        assert given() == after
+        for name, (default, value) in OTHERWISE.items():
+            with cases.case(name):
+                assert reclaim.read(name) == str(default)
+                reclaim.write(name, value)
+                reclaim.write("commit_inputs", "Y")
+                after = given()
+                assert {key for key in before if before[key] != after[key]} == {name}
+                changed[name] = after[name]
+                reclaim.write("enabled", "N")
+                reclaim.write("enabled", "Y")
+                assert given() == after
+                reclaim.write(name, default)
+                reclaim.write("commit_inputs", "Y")
+                assert given() == before
+    with make("reclaim", *(f"{name}={value}" for name, (_, value) in OTHERWISE.items()), "enabled=Y"):
+        assert given() == changed
 
 
 def test_users_keep_it_loaded(make: Make, damon: Damon) -> None:
@@ -367,11 +387,13 @@ def test_sample_without_a_process(make: Make) -> None:
 
 def test_sample_modes(make: Make, damon: Damon) -> None:
     """One of the two kdamonds is paused, and what it knows stays."""
-    with Workload("--size", "32M", "--hot", "4M") as workload, make("sample_modes", f"target_pid={workload.pid}", "enabled=Y") as modes:
+    with Workload("--size", "32M", "--hot", "4M") as workload, make("sample_modes", f"target_pid={workload.pid}") as modes:
 
         def contexts() -> list[dict[str, object]]:
             return [its["context"] for its in status.read(damon)["kdamonds"] if "context" in its]
 
+        assert modes.refuses("foreground", "N") == errno.EINVAL
+        modes.write("enabled", "Y")
         assert modes.read("foreground") == "Y"
         assert [its["pause"] for its in contexts()] == [False, True]
         wait_until(lambda: int(str(contexts()[0]["passed_sample_intervals"])) > 50, "the first one works")
@@ -382,7 +404,7 @@ def test_sample_modes(make: Make, damon: Damon) -> None:
         assert contexts()[0] == paused
         modes.write("foreground", "Y")
         wait_until(lambda: contexts()[0] != paused, "the first one goes on")
-    with make("sample_modes") as modes:
+        modes.write("enabled", "N")
         assert modes.refuses("foreground", "N") == errno.EINVAL
 
 

@@ -9,6 +9,7 @@ from typing import Iterator
 import pytest
 
 import status
+from cases import Cases
 from damon_tree import AGGREGATION, Damon, Kdamond
 from guest_time import advance, wait_until
 from mapped import CGROUPS, Mapped
@@ -272,15 +273,20 @@ NO_GROUPS = {
 }
 
 
-@pytest.mark.parametrize("path", NO_GROUPS.values(), ids=NO_GROUPS)
-def test_no_memcg(watching: Kdamond, groups: tuple[Path, Path], path: str) -> None:
-    set_probes(watching, [memcg(path)])
-    with pytest.raises(OSError, match="Invalid argument"):
+def test_no_memcg(watching: Kdamond, groups: tuple[Path, Path]) -> None:
+    """Neither a start nor a commit takes a path that is none of a group."""
+    with Cases() as cases:
+        for what, path in NO_GROUPS.items():
+            with cases.case(f"{what}, at the start"):
+                set_probes(watching, [memcg(path)])
+                with pytest.raises(OSError, match="Invalid argument"):
+                    watching.on()
+        set_probes(watching, [ANON])
         watching.on()
-    set_probes(watching, [ANON])
-    watching.on()
-    set_probes(watching, [memcg(path)])
-    with pytest.raises(OSError, match="Invalid argument"):
-        watching.commit()
-    advance(2 * AGGREGATION)
-    assert watching.running
+        for what, path in NO_GROUPS.items():
+            with cases.case(f"{what}, by a commit"):
+                set_probes(watching, [memcg(path)])
+                with pytest.raises(OSError, match="Invalid argument"):
+                    watching.commit()
+                advance(2 * AGGREGATION)
+                assert watching.running

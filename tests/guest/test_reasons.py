@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import behaviour
+from cases import Cases
 from damon_tree import Damon, Kdamond
 from kernel_log import KernelLog
 from kernel_module import Module
@@ -51,53 +52,63 @@ def full(damon: Damon, clean: None) -> Kdamond:
     return behaviour.full_kdamond(damon)
 
 
-@pytest.mark.parametrize(
-    ("file", "value", "error", "reason"),
-    [
-        ("contexts/0/operations", "none", "EINVAL", "not a value that it takes"),
-        ("contexts/0/addr_unit", "0", "EINVAL", "not a value that it takes"),
-        ("contexts/0/pause", "perhaps", "EINVAL", "not a value that it takes"),
-        ("contexts/0/monitoring_attrs/intervals/sample_us", "1s", "EINVAL", "not a value that it takes"),
-        ("contexts/0/schemes/0/target_nid", "99999999999", "ERANGE", "too large"),
-        ("contexts/0/schemes/0/filters/nr_filters", "2147483647", "ENOMEM", "more than there can be"),
-        ("state", "started", "EINVAL", "not a value that it takes"),
-    ],
+# A file, what is written to it, the answer, and the reason that is told.
+VALUES = (
+    ("contexts/0/operations", "none", "EINVAL", "not a value that it takes"),
+    ("contexts/0/addr_unit", "0", "EINVAL", "not a value that it takes"),
+    ("contexts/0/pause", "perhaps", "EINVAL", "not a value that it takes"),
+    ("contexts/0/monitoring_attrs/intervals/sample_us", "1s", "EINVAL", "not a value that it takes"),
+    ("contexts/0/schemes/0/target_nid", "99999999999", "ERANGE", "too large"),
+    ("contexts/0/schemes/0/filters/nr_filters", "2147483647", "ENOMEM", "more than there can be"),
+    ("state", "started", "EINVAL", "not a value that it takes"),
 )
-def test_value(full: Kdamond, told: Told, file: str, value: str, error: str, reason: str) -> None:
+
+
+def test_value(full: Kdamond, told: Told) -> None:
     """The path of the file, why, and what was written, in a line."""
-    assert behaviour.outcome(lambda: full.write(file, value)) == error
-    (line,) = told.lines()
-    assert f"{str(full.path).removeprefix('/sys')}/{file}: " in line and reason in line and f'"{value}' in line, line
+    with Cases() as cases:
+        for file, value, error, reason in VALUES:
+            with cases.case(file):
+                told.lines()
+                assert behaviour.outcome(lambda: full.write(file, value)) == error
+                (line,) = told.lines()
+                assert f"{str(full.path).removeprefix('/sys')}/{file}: " in line and reason in line and f'"{value}' in line, line
 
 
-@pytest.mark.parametrize(
-    ("files", "reason"),
-    [
-        ({"monitoring_attrs/intervals/sample_us": "200000"}, "sample_us is above aggr_us"),
-        ({"monitoring_attrs/nr_regions/min": "2"}, "nr_regions/min is below 3 or above nr_regions/max"),
-        ({"monitoring_attrs/intervals/intervals_goal/aggrs": "1"}, "sample_us is not between min_sample_us and max_sample_us"),
-        ({"targets/0/pid_target": "2147483646"}, "targets/<T>/pid_target: there is no such process"),
-        ({"operations": "paddr", "targets/nr_targets": "2"}, "targets/nr_targets: there is one physical memory only"),
-        ({"targets/0/regions/0/start": "4096", "targets/0/regions/0/end": "0"}, "targets/<T>/regions/<R>: not in ascending order"),
-        (
-            {"schemes/0/filters/0/type": "addr", "schemes/0/filters/0/addr_start": "2", "schemes/0/filters/0/addr_end": "1"},
-            "filters/<F>: addr_end is below addr_start",
-        ),
-        ({"schemes/0/filters/0/type": "memcg", "schemes/0/filters/0/memcg_path": "/none"}, "filters/<F>/memcg_path: no memory control group"),
-    ],
+# What is wrong in a context, and the reason that is told.
+STARTS: tuple[tuple[dict[str, str], str], ...] = (
+    ({"monitoring_attrs/intervals/sample_us": "200000"}, "sample_us is above aggr_us"),
+    ({"monitoring_attrs/nr_regions/min": "2"}, "nr_regions/min is below 3 or above nr_regions/max"),
+    ({"monitoring_attrs/intervals/intervals_goal/aggrs": "1"}, "sample_us is not between min_sample_us and max_sample_us"),
+    ({"targets/0/pid_target": "2147483646"}, "targets/<T>/pid_target: there is no such process"),
+    ({"operations": "paddr", "targets/nr_targets": "2"}, "targets/nr_targets: there is one physical memory only"),
+    ({"targets/0/regions/0/start": "4096", "targets/0/regions/0/end": "0"}, "targets/<T>/regions/<R>: not in ascending order"),
+    (
+        {"schemes/0/filters/0/type": "addr", "schemes/0/filters/0/addr_start": "2", "schemes/0/filters/0/addr_end": "1"},
+        "filters/<F>: addr_end is below addr_start",
+    ),
+    ({"schemes/0/filters/0/type": "memcg", "schemes/0/filters/0/memcg_path": "/none"}, "filters/<F>/memcg_path: no memory control group"),
 )
-def test_start(kdamond: Kdamond, told: Told, files: dict[str, str], reason: str) -> None:
+
+
+def test_start(damon: Damon, told: Told) -> None:
     """What keeps a kdamond from starting is told before that it does not start."""
-    kdamond.add_targets(1)
-    kdamond.add_stat_schemes()
-    for name in COUNTS:
-        if any(file.startswith(str(Path(name).with_name("0"))) for file in files):
-            kdamond.context.write(name, 1)
-    for file, value in files.items():
-        kdamond.context.write(file, value)
-    assert behaviour.outcome(lambda: kdamond.write("state", "on")) == ("ENOMEM" if "filters" in reason else "EINVAL")
-    *before, line = told.lines()
-    assert any(reason in its for its in before) and "/state: refused" in line, (before, line)
+    with Cases() as cases:
+        for files, reason in STARTS:
+            with cases.case(reason):
+                kdamond = damon.kdamond()
+                kdamond.add_targets(1)
+                kdamond.add_stat_schemes()
+                for name in COUNTS:
+                    if any(file.startswith(str(Path(name).with_name("0"))) for file in files):
+                        kdamond.context.write(name, 1)
+                for file, value in files.items():
+                    kdamond.context.write(file, value)
+                told.lines()
+                assert behaviour.outcome(lambda: kdamond.write("state", "on")) == ("ENOMEM" if "filters" in reason else "EINVAL")
+                *before, line = told.lines()
+                assert any(reason in its for its in before) and "/state: refused" in line, (before, line)
+            damon.reset()
 
 
 def test_parameter(damon: Damon, told: Told) -> None:

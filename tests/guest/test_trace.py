@@ -9,6 +9,7 @@ import pytest
 import answers
 import behaviour
 import damon_tree
+from cases import Cases
 from damon_tree import AGGREGATION, Damon, Kdamond
 from guest_time import advance, wait_until
 from trace_events import Event, Trace, windows
@@ -24,27 +25,33 @@ def traced(damon: Damon, count: int = 5) -> list[list[Event]]:
         return windows(trace.events())[1:]
 
 
-@pytest.mark.parametrize("name", EVENTS)
-def test_format(damon: Damon, name: str) -> None:
+def test_format(damon: Damon) -> None:
     """Names, types, order, offsets and the printed text; tools read them from here."""
-    assert behaviour.event_format(damon, name) == IN_TREE[name]
+    with Cases() as cases:
+        for name in EVENTS:
+            with cases.case(name):
+                assert behaviour.event_format(damon, name) == IN_TREE[name]
 
 
 @pytest.mark.stock
-@pytest.mark.parametrize("name", EVENTS)
-def test_recorded_format_is_this_kernels(name: str) -> None:
+def test_recorded_format_is_this_kernels() -> None:
     in_tree = damon_tree.in_tree()
     assert in_tree
-    assert behaviour.event_format(in_tree, name) == IN_TREE[name]
+    with Cases() as cases:
+        for name in EVENTS:
+            with cases.case(name):
+                assert behaviour.event_format(in_tree, name) == IN_TREE[name]
 
 
 @pytest.mark.stock
-@pytest.mark.parametrize("name", ("damos_before_apply", "damos_esz", "damos_stat_after_apply_interval"))
-def test_format_of_schemes(damon: Damon, name: str) -> None:
+def test_format_of_schemes(damon: Damon) -> None:
     """Those of schemes, compared with the in-tree DAMON's in the same kernel."""
     in_tree = damon_tree.in_tree()
     assert in_tree
-    assert behaviour.event_format(damon, name) == behaviour.event_format(in_tree, name)
+    with Cases() as cases:
+        for name in ("damos_before_apply", "damos_esz", "damos_stat_after_apply_interval"):
+            with cases.case(name):
+                assert behaviour.event_format(damon, name) == behaviour.event_format(in_tree, name)
 
 
 def test_text(damon: Damon, monitoring: Kdamond) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 import behaviour
 import damon_tree
+from cases import Cases
 from damon_tree import Damon, Kdamond
 from guest_time import advance, wait_until
 from trace_events import Event, Trace
@@ -168,16 +169,19 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("name", BAD)
-def test_refused(idle: Kdamond, name: str) -> None:
-    set_goal(idle, 400, 2, *BAD[name])
-    with pytest.raises(OSError, match="Invalid argument"):
-        idle.on()
-    # without a number of aggregations there is no goal, and nothing to be wrong about
-    set_goal(idle, 400, 0, *BAD[name])
-    idle.on()
-    set_goal(idle, 400, 2, *BAD[name])
-    with pytest.raises(OSError, match="Invalid argument"):
-        idle.commit()
-    assert idle.running
-    assert intervals(idle) == (SAMPLE_US, SAMPLE_US * SAMPLES)
+def test_refused(idle: Kdamond) -> None:
+    with Cases() as cases:
+        for name, limits in BAD.items():
+            with cases.case(name):
+                set_goal(idle, 400, 2, *limits)
+                with pytest.raises(OSError, match="Invalid argument"):
+                    idle.on()
+                # without a number of aggregations there is no goal, and nothing to be wrong about
+                set_goal(idle, 400, 0, *limits)
+                idle.on()
+                set_goal(idle, 400, 2, *limits)
+                with pytest.raises(OSError, match="Invalid argument"):
+                    idle.commit()
+                assert idle.running
+                assert intervals(idle) == (SAMPLE_US, SAMPLE_US * SAMPLES)
+            idle.stop()
