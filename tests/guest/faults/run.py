@@ -42,6 +42,7 @@ from guest_time import wait_until  # noqa: E402
 from injector import NEVER, Broken, Injector, Task, configure, set_share  # noqa: E402
 from kdamond_faults import World  # noqa: E402
 from least import Counts  # noqa: E402
+from supervise import supervised  # noqa: E402
 from workload import Workload  # noqa: E402
 
 # What is counted, and how much of it there must be if nothing else is asked for. All but the last five are operations, and allocations that
@@ -53,6 +54,9 @@ KINDS = {
 }  # fmt: skip
 
 SAMPLES_PER_AGGREGATION = 20
+# Seconds without anything are a hang. What the helper program waits for is looked after by itself, see `injector`.
+PATIENCE = 600
+
 # In so many samples, and the aggregations that they are, no allocation is to be made.
 SAMPLES = 400
 
@@ -337,4 +341,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(supervised(main, PATIENCE))

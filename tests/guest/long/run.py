@@ -35,6 +35,7 @@ import status  # noqa: E402
 from damon_tree import Damon, Kdamond  # noqa: E402
 from guest_time import advance, wait_until  # noqa: E402
 from least import Counts  # noqa: E402
+from supervise import supervised  # noqa: E402
 from workload import Workload  # noqa: E402
 
 # Snapshots until the numbers of regions are what they will be.
@@ -52,6 +53,9 @@ KINDS = {
     "hours": 1, "rounds": 1, "commits": 1, "pauses": 1, "paused-minutes": 1, "sprints": 1, "shown-snapshots": 1, "samples": 1,
     "aggregations": 1,
 }  # fmt: skip
+
+# Seconds without anything are a hang. The longest sleep is that from one commit to the next.
+PATIENCE = 4 * 3600
 
 # Limits on the number of regions, which commits change to and fro.
 LIMITS = ((10, 100), (10, 200))
@@ -393,4 +397,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(supervised(main, PATIENCE))

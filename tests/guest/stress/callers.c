@@ -37,6 +37,24 @@ static unsigned int any_kdamond(struct worker *w)
 	return roll(w, opt.kdamonds);
 }
 
+/* One that runs, mostly, if there is any: what is asked of others is refused at once. */
+static unsigned int running_kdamond(struct worker *w)
+{
+	unsigned int k = any_kdamond(w);
+	char path[32], text[32];
+
+	if (!roll(w, 4))
+		return k;
+	for (unsigned int i = 0; i < opt.kdamonds; i++) {
+		unsigned int next = (k + i) % opt.kdamonds;
+
+		snprintf(path, sizeof(path), "%u/state", next);
+		if (!read_file(path, text, sizeof(text)) && !strcmp(text, "on\n"))
+			return next;
+	}
+	return k;
+}
+
 static int state(struct worker *w, unsigned int k, enum op op, const char *text)
 {
 	int err;
@@ -73,7 +91,7 @@ void turn_switch(struct worker *w)
 
 void turn_commit(struct worker *w)
 {
-	unsigned int k = any_kdamond(w);
+	unsigned int k = running_kdamond(w);
 	const char *pause = roll(w, 3) ? "N" : "Y";
 
 	switch (roll(w, 4)) {
@@ -99,7 +117,7 @@ void turn_walk(struct worker *w)
 {
 	unsigned int i = 2 + roll(w, NR_COMMANDS - 2);
 
-	state(w, any_kdamond(w), commands[i].op, commands[i].text);
+	state(w, running_kdamond(w), commands[i].op, commands[i].text);
 	sleep_ms(roll(w, 10));
 }
 
@@ -196,7 +214,7 @@ void turn_signal(struct worker *w)
 	int status, err = 0;
 	pid_t child;
 
-	snprintf(name, sizeof(name), "%u/state", any_kdamond(w));
+	snprintf(name, sizeof(name), "%u/state", running_kdamond(w));
 	tree_path(path, sizeof(path), name);
 	child = fork();
 	if (child < 0)

@@ -38,7 +38,7 @@
 
 struct options opt = {
 	.seconds = 60,
-	.patience = 180,
+	.patience = 90,
 	.more = 600,
 	.kdamonds = 5,
 };
@@ -222,7 +222,7 @@ static const char usage[] =
 "  --more N       for so many seconds at most, default 600; then too little is a failure\n"
 "  --seed N       for all choices, default: the time\n"
 "  --kdamonds N   default 5\n"
-"  --patience N   seconds that one operation may take, default 180\n"
+"  --patience N   seconds that one operation may take, default 90\n"
 "  --stuck        nothing but a caller that waits for ever, for the watchdog to find\n"
 "Seconds of --more and --patience are ten beats each of a process that sleeps, forks and waits again and again:\n"
 "on a busy host they are longer, as is all that is done meanwhile.\n";

@@ -352,8 +352,8 @@ static void *watch(void *unused)
 		fflush(stdout);
 		/* the kernel's list of who waits, to its log */
 		write_path("/proc/sysrq-trigger", "w");
-		broken("%s %u is stuck for %lu beats: %s", stuck->role, stuck->index,
-		       beats() - atomic_load(&stuck->since_beat), stuck->what);
+		broken("%s %u is stuck for %lu s: %s", stuck->role, stuck->index,
+		       opt.patience, stuck->what);
 	}
 	return unused;
 }
