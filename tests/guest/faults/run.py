@@ -130,10 +130,7 @@ def loading(injector: Injector, number: int) -> Iterator[Operation]:
     before, all_of_them = allocations(injector)
     absent()
     step = max(1, math.ceil((all_of_them - before) / number)) if number else 1
-    print(
-        f"         insmod makes {before} allocations before it calls the module and {all_of_them - before} after that; "
-        f"one of {step} of the latter fails", flush=True,
-    )  # fmt: skip
+    print(f"         insmod makes {before} allocations before it calls the module and {all_of_them - before} after that", flush=True)
     insmod = lambda nth: injector.do("insmod", nth, MODULE)  # noqa: E731
     yield Operation("insmod", insmod, picture, prepare=absent, verify=verify, first=before + 1, step=step)
     present()
@@ -186,6 +183,9 @@ def count_allocations(world: World, counts: Counts) -> list[str]:
 
 
 # ---- a share of all ----
+
+# What it is called.
+STORM = "storm"
 
 
 def storm(world: World, counts: Counts, seconds: float, percent: int, seed: int) -> list[str]:
@@ -284,6 +284,7 @@ def try_all(injector: Injector, total: Total, arguments: argparse.Namespace) -> 
         run("own-steps", kdamond_faults.own_steps(world))
         if not arguments.only:
             total.complain(*count_allocations(world, total.counts))
+        if arguments.only in ("", STORM):
             total.complain(*storm(world, total.counts, arguments.storm, arguments.percent, total.rng.randrange(10**6)))
         damon.reset()
     unload(damon)
@@ -294,7 +295,7 @@ def try_all(injector: Injector, total: Total, arguments: argparse.Namespace) -> 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="", metavar="TEXT", help="the operations whose name has this in it")
+    parser.add_argument("--only", default="", metavar="TEXT", help=f"the operations whose name has this in it, or {STORM}")
     parser.add_argument(
         "--most", type=int, default=0, metavar="N", help="so many allocations of an operation fail at most (default: all)"
     )
@@ -312,7 +313,8 @@ def main() -> int:
         "--more", type=float, default=1800, metavar="SECONDS", help="how much longer it goes on until that is done (default: %(default)s)"
     )
     arguments = parser.parse_args()
-    counts = Counts(dict.fromkeys(KINDS, 0) | {"operations": 1, "failed": 1} if arguments.only else KINDS)
+    # Of some operations it may be asked for what they do.
+    counts = Counts(dict.fromkeys(KINDS, 0) if arguments.only else KINDS)
     try:
         if arguments.least:
             counts.ask(arguments.least)
@@ -332,6 +334,8 @@ def main() -> int:
         Path("/sys/kernel/debug/kmemleak").write_text("scan=off\n")
     except OSError as error:
         total.complain(f"kmemleak is not at work any more: {error}")
+    if not any(counts.did.values()):
+        total.complain("nothing was tried")
     few = counts.tell()
     problems = [*([f"{len(total.broken)} broke"] if total.broken else []), *([f"too little of {few} kinds"] if few else [])]
     print(
