@@ -81,7 +81,7 @@ def everything_once() -> list[Test]:
         steps.module(TEST),
         Test("host tests", steps.host_tests(cases=1000)),
         *suites(STOCK),
-        in_one_guest(fuzz(STOCK, 100_000, SEED)),
+        in_one_guest(fuzz(STOCK, 20_000, SEED)),
         checks(),
         nodes(STOCK),
         Test("cost", steps.cost),

@@ -29,7 +29,7 @@ MARKERS = {
     "stock": "needs a kernel that has the in-tree DAMON too",
     "idle_flag": "needs pages with the flags young and idle",
     "chatty": "the kernel may print warnings while it runs",
-    "slow": "takes that many seconds on an emulated machine",
+    "slow": "a time limit in seconds of guest time, for a test to which the usual one is too short",
 }
 
 # Its assertions are to show what they compare, as those of the tests do.

@@ -9,7 +9,7 @@ from typing import NamedTuple
 WARNING = 4
 INFO = 6
 
-# What says nothing about DAMON. An emulated machine is slow, and some of the kernel notices it.
+# Messages that are not about DAMON. Some parts of the kernel report that an emulated machine is slow.
 HARMLESS = (
     "clocksource:",
     "TSC found unstable",
