@@ -8,6 +8,9 @@
 //!
 //! Every function that waits for a kdamond is to be called without any lock that a store to a
 //! file of the sysfs tree may need.
+//!
+//! Code under `cfg!(model_mistake = "…")` is never part of the module. It marks mistakes that the
+//! model checker has to find, see Documentation/mm/damon/requests.rst.
 
 mod handle;
 mod machine;

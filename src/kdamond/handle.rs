@@ -142,13 +142,26 @@ impl Kdamond {
             return Err(EINVAL);
         }
         let inbox = self.requests.0.open()?;
-        let mut context = Context::new(params, random_seed())?;
+        let context = Context::new(params, random_seed());
+        // Mistake: a start that fails leaves the mailbox open.
+        if cfg!(model_mistake = "left_open") && context.is_err() {
+            core::mem::forget(inbox);
+            return context.map(drop);
+        }
+        let mut context = context?;
         context.set_split_in_part(SPLIT_IN_PART);
         let mut claim = self.claim(inbox.run());
         let running = self.registry.enter(alone)?;
         // If it cannot be made, what it was to own is dropped, the inbox included.
         let thread = Thread::spawn(running.before, move || {
-            run::Kdamond::new(context, inbox, TraceEvents, ThisMachine).run();
+            let kdamond = run::Kdamond::new(context, inbox, TraceEvents, ThisMachine);
+            // Mistake: the run is not counted while it lasts.
+            if cfg!(model_mistake = "not_counted") {
+                drop(running);
+                kdamond.run();
+                return;
+            }
+            kdamond.run();
             drop(running);
         })?;
         claim.thread = Some(thread);
@@ -157,9 +170,18 @@ impl Kdamond {
 
     /// Reserves the slot for the thread of run `run`, whose mailbox is open.
     fn claim(&self, run: u64) -> Claim<'_> {
+        // Mistake: the next run's thread takes the place of one that has not returned.
+        if cfg!(model_mistake = "restarted_without_waiting") {
+            core::mem::forget(core::mem::replace(&mut *self.thread.lock(), Slot::Ended));
+        }
         // The mailbox could be opened, so all runs before this one have closed it.
         self.reap(run.saturating_sub(1));
-        let earlier = core::mem::replace(&mut *self.thread.lock(), Slot::Starting { run });
+        let mut claimed = Slot::Starting { run };
+        // Mistake: until the thread is made, the slot does not tell that there will be one.
+        if cfg!(model_mistake = "started_unannounced") {
+            claimed = Slot::Ended;
+        }
+        let earlier = core::mem::replace(&mut *self.thread.lock(), claimed);
         Claim {
             kdamond: self,
             run,
@@ -175,6 +197,14 @@ impl Kdamond {
     pub fn stop(&self) -> Result {
         self.started()?;
         let (run, result) = self.requests.0.stop();
+        // Mistake: a stop waits for the mailbox only.
+        if cfg!(model_mistake = "stopped_without_waiting") {
+            return result;
+        }
+        // Mistake: a stop does not wait for a thread that has ended by itself.
+        if cfg!(model_mistake = "ended_without_waiting") && result.is_err() {
+            return result;
+        }
         self.reap(run);
         result
     }
@@ -184,12 +214,16 @@ impl Kdamond {
     fn reap(&self, last: u64) {
         waits::for_a_kdamond();
         let mut slot = self.thread.lock();
+        // Mistake: threads of later runs are waited for.
+        let any = cfg!(model_mistake = "any_thread_waited_for");
         loop {
             match *slot {
+                // Mistake: a thread that another caller waits for is not waited for.
+                Slot::Ending { .. } if cfg!(model_mistake = "left_to_the_other") => return,
                 Slot::Starting { run } | Slot::Ending { run } if run <= last => {
                     self.thread.wait(&mut slot);
                 }
-                Slot::Started { run, .. } if run <= last => {
+                Slot::Started { run, .. } if run <= last || any => {
                     let ended = core::mem::replace(&mut *slot, Slot::Ending { run });
                     drop(slot);
                     drop(ended);
@@ -270,8 +304,22 @@ impl Kdamond {
 
 impl Drop for Kdamond {
     fn drop(&mut self) {
-        // Not running is as good.
-        let _ = self.stop();
+        // Mistake: the number is free before the thread has ended.
+        if cfg!(model_mistake = "number_free_too_early") {
+            self.registry.remove(self.number);
+            let _ = self.stop();
+            return;
+        }
+        // Mistake: the thread is stopped, but not waited for.
+        if cfg!(model_mistake = "dropped_without_waiting") {
+            let _ = self.requests.0.stop();
+            core::mem::forget(core::mem::replace(&mut *self.thread.lock(), Slot::Ended));
+        }
+        // Mistake: the thread is not stopped.
+        if !cfg!(model_mistake = "dropped_without_stop") {
+            // Not running is as good.
+            let _ = self.stop();
+        }
         self.registry.remove(self.number);
     }
 }
@@ -293,6 +341,10 @@ impl Drop for Claim<'_> {
             None if self.is_first => Slot::Never,
             None => Slot::Ended,
         };
+        // Mistake: a first start that fails leaves its claim.
+        if cfg!(model_mistake = "failed_start_kept") && matches!(slot, Slot::Never) {
+            return;
+        }
         // Nobody changes a slot that is claimed, and there is no thread in it to be dropped.
         *self.kdamond.thread.lock() = slot;
         self.kdamond.thread.notify_all();

@@ -149,6 +149,13 @@ impl<C: 'static, V: ?Sized + 'static> Mailbox<C, V> {
     pub(crate) fn open(&self) -> Result<Inbox<C, V>> {
         let mut state = self.state.lock();
         match *state {
+            // Mistake: the mailbox can be opened while it is open.
+            State::Running { run, .. } if cfg!(model_mistake = "opened_twice") => {
+                *state = State::Stopped { last: run };
+            }
+            _ => (),
+        }
+        match *state {
             State::Running { .. } => Err(EBUSY),
             State::Stopped { last } => {
                 let run = last.saturating_add(1);
@@ -206,8 +213,19 @@ impl<C: 'static, V: ?Sized + 'static> Mailbox<C, V> {
             GFP_KERNEL,
         )?;
 
+        // Mistake: the running state is looked at under an earlier hold of the lock.
+        if cfg!(model_mistake = "registered_after_the_check") && !self.is_running() {
+            return Err(ecanceled());
+        }
+        // Mistake: the bell is rung before there is anything to do.
+        if cfg!(model_mistake = "rung_before_registered") {
+            self.bell.ring();
+        }
         let mut state = self.state.lock();
         match &mut *state {
+            State::Stopped { .. } if cfg!(model_mistake = "registered_after_the_check") => {
+                core::mem::forget(link);
+            }
             // Unlocked before `link` is dropped: it was declared earlier.
             State::Stopped { .. } => return Err(ecanceled()),
             State::Running { calls, .. } => {
@@ -216,7 +234,9 @@ impl<C: 'static, V: ?Sized + 'static> Mailbox<C, V> {
             }
         }
         drop(state);
-        self.bell.ring();
+        if !cfg!(model_mistake = "rung_before_registered") {
+            self.bell.ring();
+        }
         waiter.wait()
     }
 
@@ -260,6 +280,11 @@ impl<C: 'static, V: ?Sized + 'static> Mailbox<C, V> {
                 walk: walk @ Walking::None,
                 ..
             } => *walk = Walking::Waiting(request),
+            // Mistake: a walk is registered before there is room for it.
+            State::Running {
+                walk: walk @ Walking::Underway,
+                ..
+            } if cfg!(model_mistake = "any_walk_thrown_out") => *walk = Walking::Waiting(request),
             State::Running { .. } => return Err(EBUSY),
         }
         drop(state);
@@ -286,8 +311,10 @@ impl<C: 'static, V: ?Sized + 'static> Mailbox<C, V> {
             }
         };
         self.bell.ring();
+        // Mistake: a stop waits for any run, not only for the one that it has stopped.
+        let any = cfg!(model_mistake = "stop_waits_for_any_run");
         // Whoever opens it again does so for another run, which is not waited for.
-        while matches!(*state, State::Running { run, .. } if run == its) {
+        while matches!(*state, State::Running { run, .. } if run == its || any) {
             self.state.wait(&mut state);
         }
         (its, Ok(()))
@@ -351,7 +378,9 @@ impl<C, V: ?Sized> Inbox<C, V> {
     /// a caller who hears of the end can register another at once.
     pub(crate) fn end_walk(&mut self) {
         if let State::Running { walk, .. } = &mut *self.mailbox.state.lock() {
-            if matches!(walk, Walking::Underway) {
+            // Mistake: the next walk is thrown out with the one that has ended.
+            let any = cfg!(model_mistake = "any_walk_thrown_out");
+            if matches!(walk, Walking::Underway) || any {
                 *walk = Walking::None;
             }
         }
@@ -377,7 +406,15 @@ impl<C, V: ?Sized> Drop for Inbox<C, V> {
         let cancelled = core::mem::replace(&mut *self.mailbox.state.lock(), stopped);
         // Those who wait for the end may go on while the requests are cancelled: nobody finds the
         // requests in the mailbox any more.
-        self.mailbox.state.notify_all();
+        // Mistake: callers that wait for the end are not woken.
+        if !cfg!(model_mistake = "end_not_told") {
+            self.mailbox.state.notify_all();
+        }
+        // Mistake: requests that are registered at the end are lost.
+        if cfg!(model_mistake = "forgotten_at_the_end") {
+            core::mem::forget(cancelled);
+            return;
+        }
         cancel(cancelled);
     }
 }
@@ -418,6 +455,10 @@ impl<C> Drop for Repeats<C> {
         let mut rest = self.0.take();
         while let Some(mut link) = rest {
             rest = link.next.take();
+            // Mistake: a repeating call is never dropped.
+            if cfg!(model_mistake = "repeat_kept") {
+                core::mem::forget(link);
+            }
         }
     }
 }

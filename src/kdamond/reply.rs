@@ -87,6 +87,11 @@ impl<T: Unpin> Reply<T> {
                 *outcome = end;
                 None
             }
+            // Mistake: a request that was served is cancelled as well.
+            Outcome::Served(_) if cfg!(model_mistake = "ended_twice") => {
+                *outcome = end;
+                None
+            }
             _ => Some(end),
         };
         drop(outcome);
@@ -98,6 +103,10 @@ impl<T: Unpin> Reply<T> {
 
 impl<T: Unpin> Drop for Reply<T> {
     fn drop(&mut self) {
+        // Mistake: a request that is dropped does not end.
+        if cfg!(model_mistake = "dropped_in_silence") {
+            return;
+        }
         // After `send` the outcome is not open any more and this changes nothing.
         self.end(Outcome::Cancelled);
     }

@@ -106,15 +106,24 @@ impl<O: Operations + 'static, E: Events, M: Machine> Kdamond<O, E, M> {
         }
         self.let_change(|its| its.inbox.serve_calls(&mut its.context));
         self.inbox.take_repeats(&mut self.repeats);
+        // Mistake: a walk that was abandoned before it was taken stays.
+        if cfg!(model_mistake = "abandoned_before_the_look") {
+            self.cancel_abandoned_walk();
+        }
         if self.walk.is_none() {
             self.walk = self.inbox.take_walk();
             self.context.begin_walk();
         }
         // Behind the taking: the bell rings once for a walk that comes and is given up at once.
-        if self.walk.as_ref().is_some_and(|walk| walk.is_abandoned()) {
-            self.cancel_walk();
+        if !cfg!(model_mistake = "abandoned_before_the_look") {
+            self.cancel_abandoned_walk();
         }
-        !self.inbox.stop_requested()
+        let stop = self.inbox.stop_requested();
+        // Mistake: the ring is forgotten after the look at what it was for.
+        if cfg!(model_mistake = "answered_after_the_look") {
+            self.inbox.bell().answer();
+        }
+        !stop
     }
 
     /// Has somebody else do something with the context. Whether that has begun a new window: new
@@ -136,7 +145,10 @@ impl<O: Operations + 'static, E: Events, M: Machine> Kdamond<O, E, M> {
     /// Nothing but to wait, for some microseconds. The outstanding sample is given up: how long it would be is not up to
     /// the sampling interval any more.
     fn rest(&mut self, micros: u64) {
-        self.cancel_walk();
+        // Mistake: a paused kdamond keeps its walk.
+        if !cfg!(model_mistake = "walk_left_in_a_pause") {
+            self.cancel_walk();
+        }
         self.prepared = None;
         let bell = self.inbox.bell();
         bell.sleep_until(bell::now().after_micros(micros));
@@ -212,6 +224,10 @@ impl<O: Operations + 'static, E: Events, M: Machine> Kdamond<O, E, M> {
         let walked = self.context.apply_schemes(events, &self.machine, visitor);
         if walked {
             if let Some(mut walk) = self.walk.take() {
+                // Mistake: the caller learns of the end before there is room for the next walk.
+                if cfg!(model_mistake = "finished_before_room_is_made") {
+                    walk.finish();
+                }
                 self.inbox.end_walk();
                 walk.finish();
             }
@@ -220,8 +236,20 @@ impl<O: Operations + 'static, E: Events, M: Machine> Kdamond<O, E, M> {
 
     fn cancel_walk(&mut self) {
         if let Some(walk) = self.walk.take() {
+            // Mistake: as above, for a walk that is cancelled.
+            if cfg!(model_mistake = "cancelled_before_room_is_made") {
+                drop(walk);
+                self.inbox.end_walk();
+                return;
+            }
             self.inbox.end_walk();
             drop(walk);
+        }
+    }
+
+    fn cancel_abandoned_walk(&mut self) {
+        if self.walk.as_ref().is_some_and(|walk| walk.is_abandoned()) {
+            self.cancel_walk();
         }
     }
 }

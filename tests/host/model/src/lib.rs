@@ -6,13 +6,11 @@
 //!
 //! - `scenarios`, `handles`: who does what, and what must hold in the end. A thread that waits for
 //!   ever is found by the checker: nothing can run.
-//! - `variants`: the same files with one mistake each, made by the build script. Each has to be
+//! - `mistakes`: those that are marked in the files by `cfg!(model_mistake = "…")`. Each has to be
 //!   refuted by a scenario, else the scenarios are of no use.
 //! - `slot`: the C DAMON's slot for walks, with the race that was discussed on its list.
 
 #![cfg(test)]
-// The scenarios are made for each variant anew.
-#![allow(clippy::duplicate_mod)]
 
 // What the files call `kernel` is here: the host's stand-in, but for what the checker has to see.
 extern crate self as kernel;
@@ -23,13 +21,15 @@ use stand_in::{
     prelude, //
 };
 
+#[macro_use]
+mod mistakes;
+
 #[path = "../../shared/sync.rs"]
 mod monitor;
 mod primitives;
 mod slot;
 mod tests;
 mod thread;
-mod variants;
 mod world;
 
 use world as trace;
