@@ -185,6 +185,7 @@ hold! {
     walk_after_walk_while_paused: 2, 2, scenarios::walk_after_walk(true);
     two_walks: 3, 2, scenarios::two_walks();
     walk_and_pause: 3, 2, scenarios::walk_and_pause();
+    walk_after_pause: 2, 3, scenarios::walk_after_pause();
     signals: 3, 2, scenarios::signals();
     call_and_restart: 4, 2, scenarios::call_and_restart();
     walk_and_restart: 4, 1, scenarios::walk_and_restart();
