@@ -35,7 +35,7 @@ GROUPS = {
 # These need more than one node, and those of pressure a kernel that measures it.
 NODES = ("test_actions_nodes.py", "test_goals.py::test_pressure")
 # These need a kernel with unit tests and with lockdep.
-CHECKS = ("test_lockdep.py", "test_doctests.py", "test_unload.py")
+CHECKS = ("test_lockdep.py", "test_doctests.py", "test_unload.py::test_in_use", "test_unload.py::test_over_and_over")
 
 # The search for leaks is half of the test kernel's time. CHECKS and the trials have it.
 NO_SEARCH_FOR_LEAKS = "kmemleak=off"
