@@ -257,7 +257,7 @@ def test_memory_that_comes_and_goes(kdamond: Kdamond, swap: None) -> None:
     add_scheme(kdamond, "pageout")
     start_physical(kdamond, ranges)
     for kind in ("anon", "thp", "split", "forked", "locked", "pinned", "shmem") * 2:
-        with Holder(kind, 32 * MIB) as holder:
+        with Holder(kind, SIZE) as holder:
             kdamond.set_init_regions(memory(holder))
             kdamond.commit()
             tries(kdamond, 1)

@@ -140,7 +140,7 @@ def test_busy_target_killed(kdamond: Kdamond) -> None:
     """Killed in the middle of mapping, unmapping, moving and forking."""
     kdamond.set(sample_us=1000, aggr_us=20000, update_us=20000)
     for _ in range(5):
-        with Workload("--size", "32M", "--churn", "1M", "--mremap-ms", "5", "--fork-ms", "10") as workload:
+        with Workload("--size", "32M", "--churn", "256K", "--mremap-ms", "5", "--fork-ms", "10") as workload:
             with_target(kdamond, workload.pid).on()
             wait_until(lambda: kdamond.nr_snapshots() >= 10, "it is monitored for a while")
             assert kdamond.running

@@ -114,7 +114,7 @@ def test_stat_tells(make: Make) -> None:
 
 
 # As long is some memory idle that the two are compared, in milliseconds.
-STAT_IDLE_MS = 20_000
+STAT_IDLE_MS = 10_000
 
 
 @pytest.mark.stock

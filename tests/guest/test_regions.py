@@ -114,7 +114,7 @@ def test_moved_mapping(kdamond: Kdamond, workload: Workload) -> None:
 
 def test_restless_process(kdamond: Kdamond) -> None:
     """Mapping, unmapping, moving and forking all the time while regions are updated all the time."""
-    with Workload("--size", "64M", "--churn", "2M", "--mremap-ms", "20", "--fork-ms", "50") as workload:
+    with Workload("--size", "64M", "--churn", "256K", "--mremap-ms", "20", "--fork-ms", "50") as workload:
         update = 0.01
         monitor(kdamond, workload.pid, sample_us=1000, aggr_us=int(update * 1e6), update_us=int(update * 1e6), min_regions=100)
         sizes = set()

@@ -22,10 +22,10 @@ def size(workload: Workload) -> int:
 
 
 def quick(kdamond: Kdamond) -> list[Region]:
-    """The regions, which must come sooner than a sample."""
+    """The regions, which must come at once."""
     start = time.monotonic()
     kdamond.update_regions()
-    assert time.monotonic() - start < LONG / 2e6
+    assert time.monotonic() - start < 0.1
     return kdamond.tried_regions()
 
 
@@ -81,7 +81,7 @@ def test_is_what_the_aggregation_has_found(damon: Damon, kdamond: Kdamond, share
             # `windows` leaves the last one out, of which more may come: none will for most of a second
             return windows([*trace.events(), *trace.events()[-1:]])
 
-        wait_until(lambda: len(last_but_one()) >= 4, "a few aggregations are there")
+        wait_until(lambda: len(last_but_one()) >= 4, "a few aggregations are there", every=0.5)
         while True:
             before = last_but_one()
             shown = kdamond.snapshot()
@@ -102,7 +102,7 @@ def test_first_results_are_waited_for(kdamond: Kdamond, shared_workload: Workloa
     start = time.monotonic()
     kdamond.on()
     assert max(region.nr_accesses for region in kdamond.snapshot()) > 0
-    assert time.monotonic() - start >= 0.45
+    assert time.monotonic() - start >= 0.5
 
 
 def test_short_apply_interval_is_waited_for(kdamond: Kdamond, shared_workload: Workload) -> None:

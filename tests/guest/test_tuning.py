@@ -151,7 +151,7 @@ def test_results_are_rescaled(damon: Damon, idle: Kdamond) -> None:
     set_goal(idle, 400, 30, SAMPLE_US, longer)
     with Trace(damon, EVENT, "damon_aggregated") as trace:
         idle.on()
-        wait_until(lambda: events_after_tuning(trace), "intervals are tuned", every=TUNING / 4)
+        wait_until(lambda: events_after_tuning(trace), "intervals are tuned", every=TUNING)
         # What the aggregation reports at which intervals are tuned.
         first = events_after_tuning(trace)[0]
         ages = [event.fields()["age"] for event in events_after_tuning(trace)[: first.fields()["nr_regions"]]]

@@ -224,12 +224,9 @@ def leaks() -> str:
 @pytest.mark.slow(400)
 def test_over_and_over(damon: Damon, shared_workload: Workload) -> None:
     """Loaded, used and unloaded. Nothing leaks."""
-    rounds = 20
     if KMEMLEAK.exists():
         KMEMLEAK.write_text("clear\n")
-        # A kernel that checks everything takes ten seconds and more for each.
-        rounds = 5
-    for _ in range(rounds):
+    for _ in range(5):
         started(damon, shared_workload, 2)
         for kdamond in damon.kdamonds():
             assert kdamond.snapshot()
