@@ -13,24 +13,24 @@ from in_guest import KASAN, KCSAN, STOCK, TEST, Suite, Target
 from steps import Test, in_one_guest, prepared
 from trials import SEED, day, faults, fuzz, stress
 
-# Guest tests that share a boot. Each file is in one group (tests/documents), and no group takes much longer than another.
+# Guest tests that share a boot, what takes longest first. Each file is in one group (tests/documents).
 GROUPS = {
-    "files and commands": (
-        "test_abi.py", "test_tree.py", "test_bad_input.py", "test_reasons.py", "test_lifecycle.py", "test_status.py", "test_commit.py",
-        "test_commit_parameters.py",
+    "damo": ("test_damo.py", "test_heatmap.py"),
+    "selftests": ("test_clients.py",),
+    "schemes": (
+        "test_actions_physical.py", "test_actions_virtual.py", "test_effects.py", "test_goals.py", "test_limits.py", "test_reclaim.py",
+        "test_stat_scheme.py", "test_tried_regions.py",
     ),
     "monitoring": (
         "test_monitoring.py", "test_regions.py", "test_fvaddr.py", "test_paddr.py", "test_page_flags.py", "test_hugetlb.py", "test_probes.py",
         "test_several.py", "test_tuning.py",
     ),
-    "schemes": (
-        "test_actions_physical.py", "test_actions_virtual.py", "test_effects.py", "test_goals.py", "test_limits.py", "test_reclaim.py",
-        "test_stat_scheme.py", "test_tried_regions.py",
+    "files and commands": (
+        "test_abi.py", "test_tree.py", "test_bad_input.py", "test_reasons.py", "test_lifecycle.py", "test_status.py", "test_commit.py",
+        "test_commit_parameters.py",
     ),
-    "pause": ("test_pause.py", "test_trace.py"),
     "modules": ("test_modules.py", "test_unload.py", "test_notifier.py", "test_watchdog.py", "test_coexistence.py"),
-    "damo": ("test_damo.py", "test_heatmap.py"),
-    "selftests": ("test_clients.py",),
+    "pause": ("test_pause.py", "test_trace.py"),
 }  # fmt: skip
 # These need more than one node, and those of pressure a kernel that measures it.
 NODES = ("test_actions_nodes.py", "test_goals.py::test_pressure")
@@ -79,11 +79,11 @@ def everything_once() -> list[Test]:
     return [
         steps.module(STOCK),
         steps.module(TEST),
-        Test("host tests", steps.host_tests(cases=1000)),
         *suites(STOCK),
-        in_one_guest(fuzz(STOCK, 20_000, SEED)),
-        checks(),
+        Test("host tests", steps.host_tests(cases=1000)),
         nodes(STOCK),
+        checks(),
+        in_one_guest(fuzz(STOCK, 20_000, SEED)),
         Test("cost", steps.cost),
         Test("clippy", steps.clippy),
         Test("rustdoc", steps.rustdoc),

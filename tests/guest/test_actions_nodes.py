@@ -11,7 +11,7 @@ from typing import Iterator
 
 import pytest
 
-from actions import add_scheme, cgroup, inside, start, start_physical, tries
+from actions import add_scheme, cgroup, free_at_once, inside, start, start_physical, tries
 from cases import Cases
 from damon_tree import Damon, Dir, Kdamond
 from guest_time import wait_until
@@ -20,7 +20,7 @@ from kernel_module import Module
 from scheme_filters import filters
 from scheme_limits import effective, set_goal, set_goals, set_quota, share, values
 
-__all__ = ["cgroup"]
+__all__ = ["cgroup", "free_at_once"]
 
 SIZE = 4 * MIB
 NODES = Path("/sys/devices/system/node")
@@ -251,7 +251,7 @@ def frames_at_rest(kdamond: Kdamond, holder: Holder) -> list[int]:
     return frames
 
 
-def test_a_full_node(kdamond: Kdamond) -> None:
+def test_a_full_node(kdamond: Kdamond, free_at_once: None) -> None:
     """What does not fit stays where it is, and is not moved to the node where it is already."""
     with Holder("anon", 12 * SIZE) as holder, full(1, left=4 * SIZE):
         assert on_node(holder, 0) == 12 * SIZE
