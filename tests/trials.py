@@ -66,8 +66,9 @@ def fuzz(target: Target, steps: int, seed: int | None = None, seconds: int | Non
     """Random changes of the tree, `steps` of them or for `seconds` of guest time. On stock the model's rules are broken as well."""
     command = f"fuzz/fuzz --steps {steps} --seed {another() if seed is None else seed}"
     command += f" --seconds {seconds}" if seconds else ""
-    least = {"steps": 5_000, "ons": 20, "offs": 15, "commits": 30, "walks": 5, "kills": 5}
-    # Of the 104, 93 and 99 kinds of files that can be.
+    least = {"steps": 5_000 if seconds else steps, "changed-directories": 500, "impossible-tries": 40}
+    least |= {"ons": 20, "offs": 15, "commits": 30, "walks": 5, "kills": 5}
+    # All kinds of files that there are, and that can be written and refuse something.
     least |= {"kinds-read": 104, "kinds-written": 93, "kinds-refused": 99}
     if target.kind == "stock":
         command += " --self-test"
@@ -78,12 +79,15 @@ def fuzz(target: Target, steps: int, seed: int | None = None, seconds: int | Non
 def faults(most: int, storm: int, seed: int | None = None) -> Trial:
     """Every allocation fails in turn, or `most` of an operation's; then a share of all for `storm` seconds."""
     command = f"faults/run.py --most {most} --storm {storm} --seed {another() if seed is None else seed}"
-    return Trial("faults", TEST, command, {"operations": 240}, (COUNTED, "--append=kunit.enable=0"), load=False)
+    least = {"operations": 240, "failed": 400, "refused": 350, "in-kdamonds": 20, "starts": 10, "commits": 15, "walks": 15, "loads": 10}
+    least |= {"samples": 400, "aggregations": 20, "storm-seconds": storm, "storm-writes": 100, "storm-refused": 20}
+    return Trial("faults", TEST, command, least, (COUNTED, "--append=kunit.enable=0"), load=False)
 
 
 def day(*arguments: str) -> Trial:
     """24 hours of guest time."""
-    return Trial("a day", STOCK, " ".join(("long/run.py", *arguments)), {"hours": 24}, (COUNTED,))
+    least = {"hours": 24, "commits": 200, "pauses": 10, "sprints": 10, "shown-snapshots": 20, "samples": 8_000, "aggregations": 800}
+    return Trial("a day", STOCK, " ".join(("long/run.py", *arguments)), least, (COUNTED,))
 
 
 # Unit tests at each load would be most of the time. The kernel's messages in passing go to its log only: releases of kobjects that
@@ -94,4 +98,6 @@ STRESS_KERNEL = "kunit.enable=0 loglevel=5 movablecore=1G"
 def stress(target: Target, seconds: int, seed: int | None = None) -> Trial:
     """Everything at once for `seconds`, with two processors: races need them."""
     command = f'stress/stress --module "$DAMON_RS_MODULE" --seconds {seconds} --seed {another() if seed is None else seed}'
-    return Trial("stress", target, command, {"on": 10}, (f"--append={STRESS_KERNEL}",), load=False)
+    least = {"on": 20, "off": 10, "commits": 15, "walks": 6, "bytes": 1, "regions": 3, "values": 300, "directories": 50, "reads": 200}
+    least |= {"killed-callers": 10, "interrupted": 1, "unloads": 2, "loads": 2, "offline": 1, "compactions": 1, "killed-targets": 10}
+    return Trial("stress", target, command, least, (f"--append={STRESS_KERNEL}",), load=False)
