@@ -56,8 +56,8 @@ def counted(step: Step, pattern: str) -> Counts:
     found = re.findall(pattern, step.log.read_text(encoding="utf-8", errors="replace"), re.MULTILINE)
     if not found:
         return Counts(0, 1, "no test was run")
-    numbers = found[-1] if isinstance(found[-1], tuple) else (found[-1], 0)
-    return Counts(*map(int, numbers))
+    passed, failed = found[-1] if isinstance(found[-1], tuple) else (found[-1], 0)
+    return Counts(int(passed), int(failed))
 
 
 # ---- sources ----

@@ -118,7 +118,7 @@ class Trials(unittest.TestCase):
     def test_none_without(self) -> None:
         for least in ({}, {"on": 0}):
             with self.assertRaises(ValueError):
-                trials.Trial("idle", trials.STOCK, "true", least)
+                trials.Trial("idle", in_guest.STOCK, "true", least)
 
     def test_below(self) -> None:
         least = {"on": 2, "kinds-read": 10}
