@@ -5,7 +5,7 @@
 The faults are tests/mutations/NAME.diff. In front of the diff each says in words what is wrong and what a user sees, and behind
 `Tests:` which tests are the nearest to it. These run first, as most faults are found by them:
 
-  host             the step `host tests`
+  host:damon       a package of tests/host
   kunit            the module's unit tests, in a guest with the test kernel
   test_x.py        a file of tests/guest, in a guest with the stock kernel; `test:test_x.py` with the test kernel, `nodes:test_x.py` in
                    one with two nodes
@@ -50,6 +50,9 @@ FAILED = re.compile(
     re.MULTILINE,
 )
 SHOWN = 3
+# Stands for the modules in a command, which are built later. The first is loaded as tests/run.py does it.
+MODULES = "MODULES"
+LOAD = 'insmod "$DAMON_RS_MODULE" || exit'
 
 
 @dataclass(frozen=True)
@@ -78,8 +81,8 @@ class Check:
 
     name: str
     argv: tuple[str, ...]
-    # What has to be built before it, which no fault may break.
-    kernels: tuple[str, ...] = ()
+    # What the module has to be built for before it.
+    kernel: str = "stock"
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,7 @@ class Tree:
         self.verdicts = CACHE / "mutations" / f"{name}.json"
 
     def fill(self, files: dict[str, tuple[bytes, int]]) -> str:
-        """Makes it these files, and returns a hash of them. What does not change keeps its time, so that nothing is built again for it."""
+        """Makes it these files, and returns a hash of them. What does not change keeps its time, so that it is not built again."""
         self.path.mkdir(parents=True, exist_ok=True)
         if not (self.path / ".git").exists():
             self.git("init", "--quiet")
@@ -117,11 +120,13 @@ class Tree:
                 path.write_bytes(content)
             path.chmod(mode)
         self.git("add", "--all")
-        return digest(self.git("write-tree"))
+        # What judges is not what is judged.
+        return digest([line for line in self.git("ls-files", "--stage").splitlines() if "\ttests/mutations" not in line])
 
     def git(self, *arguments: str) -> str:
         """Runs git there."""
-        return subprocess.run(["git", *arguments], cwd=self.path, capture_output=True, text=True, check=True).stdout
+        output: str = subprocess.run(["git", *arguments], cwd=self.path, capture_output=True, text=True, check=True).stdout
+        return output
 
     @contextlib.contextmanager
     def with_fault(self, fault: Fault | None) -> Iterator[None]:
@@ -157,6 +162,21 @@ def revision(name: str) -> dict[str, tuple[bytes, int]]:
     return files
 
 
+def cargo(package: str, *options: str) -> tuple[str, ...]:
+    """The command that tests a package of tests/host, or all of them, in the toolchain root and with the cases of tests/run.py."""
+    argv = ["cargo", "test", "--locked", "--no-fail-fast", *options, *(["-p", package] if package else ["--workspace"])]
+    code = f"""
+import os, sys
+sys.path.insert(0, "scripts")
+import toolchain
+from cache import OWN, REPO
+env = {{"CARGO_TARGET_DIR": str(OWN / "host"), "PROPTEST_RNG_SEED": "1", "PROPTEST_CASES": "1000"}}
+line = toolchain.command({argv}, cwd=REPO / "tests/host")
+os.execvpe(line[0], line, toolchain.environment(env))
+"""
+    return (sys.executable, "-c", code)
+
+
 @dataclass(frozen=True)
 class Runner:
     """Puts faults into a tree and runs checks there."""
@@ -169,14 +189,14 @@ class Runner:
 
     def near(self, tests: Sequence[str]) -> list[Check]:
         """The checks that `Tests:` of a fault names: those without a guest first, then a guest for each kind of machine."""
-        checks = [self.step("host tests")] if "host" in tests else []
+        checks = [Check(test, cargo(test.removeprefix("host:"))) for test in tests if test.startswith("host:")]
         if "kunit" in tests:
             script = f"{LOAD}; ! dmesg | grep -E '^\\[[ 0-9.]+\\] +not ok '"
             checks.append(self.guest("kunit", "test", script))
         files: dict[str, list[str]] = {}
         for test in tests:
             machine, _, file = test.rpartition(":")
-            if file not in ("host", "kunit"):
+            if machine != "host" and file != "kunit":
                 files.setdefault(machine or "stock", []).append(file)
         for machine, names in files.items():
             once = f"python3 -m pytest -o cache_dir=/tmp/pytest -q -ra {shlex.join(names)}"
@@ -193,18 +213,18 @@ class Runner:
     @staticmethod
     def step(name: str) -> Check:
         """Steps of tests/run.py whose names begin with this; all of them if it is empty."""
-        return Check(name or "all steps", (sys.executable, "tests/run.py", *([name] if name else [])), ("stock",))
+        return Check(name or "all steps", (sys.executable, "tests/run.py", *([name] if name else [])))
 
     def guest(self, name: str, kind: str, script: str, *options: str) -> Check:
-        # The modules are added when they are built.
         timeout = f"--timeout={self.timeout - 60:.0f}"
-        return Check(name, (sys.executable, "scripts/vm.py", "run", "--kernel", kind, timeout, *options, "MODULES", "--", "sh", "-c", script), (kind,))
+        vm = (sys.executable, "scripts/vm.py", "run", "--kernel", kind, timeout, *options, MODULES, "--", "sh", "-c", script)
+        return Check(name, vm, kind)
 
     def run(self, current: Step, argv: Sequence[str], cwd: Path | None = None) -> tuple[int, str]:
         """Runs a command in the tree: its exit status, or -1 if it took too long, and what it printed."""
         with open(current.log, "a+", encoding="utf-8", errors="replace") as log:
             begin = log.tell()
-            log.write(f"+ {shlex.join(argv)}\n")
+            log.write(f"+ {shlex.join(argv).strip()}\n")
             log.flush()
             process = subprocess.Popen(
                 [*self.prefix, *argv], cwd=cwd or self.tree.path, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
@@ -230,34 +250,24 @@ class Runner:
 
     def build_host_tests(self, current: Step) -> None:
         """As `build` for the host tests."""
-        # As tests/run.py does it.
-        code = (
-            "import sys; sys.path.insert(0, 'scripts'); import toolchain, pathlib; from cache import OWN, REPO; from progress import Step\n"
-            f"toolchain.run(Step('host tests', pathlib.Path({str(current.log)!r})),"
-            " ['cargo', 'test', '--locked', '--workspace', '--no-run'], cwd=REPO / 'tests/host', env={'CARGO_TARGET_DIR': str(OWN / 'host')})"
-        )
-        if self.run(current, (sys.executable, "-c", code))[0]:
+        if self.run(current, cargo("", "--no-run"))[0]:
             raise Broken(f"does not build on the host, see {current.log}")
 
     def judge(self, current: Step, fault: Fault | None, checks: Sequence[Check]) -> Verdict:
         """Runs checks until one fails."""
         with self.tree.with_fault(fault):
-            modules = {kind: self.build(current, kind) for kind in {"stock": 0, **{kind: 0 for its in checks for kind in its.kernels}}}
+            modules = {kind: self.build(current, kind) for kind in sorted({"stock", *(its.kernel for its in checks)})}
             self.build_host_tests(current)
             # What is built is built once for all faults that follow.
             begin = time.monotonic()
             for check in checks:
-                options = [f"--module={path}" for path in modules[check.kernels[0]]]
-                argv = [word for its in check.argv for word in (options if its == "MODULES" else [its])]
+                options = [f"--module={path}" for path in modules[check.kernel]]
+                argv = [word for its in check.argv for word in (options if its == MODULES else [its])]
                 status, output = self.run(current, argv)
                 if status:
                     failed = tuple(dict.fromkeys(next(filter(None, its.groups())) for its in FAILED.finditer(output)))
                     return Verdict(check.name, ("it took too long",) if status == -1 else failed, time.monotonic() - begin)
             return Verdict("", (), time.monotonic() - begin)
-
-
-# The module that is under test, loaded as tests/run.py loads it.
-LOAD = 'insmod "$DAMON_RS_MODULE" || exit'
 
 
 def judged(runner: Runner, key: str, title: str, fault: Fault | None, checks: Sequence[Check], again: bool) -> Verdict:
@@ -326,7 +336,7 @@ def main() -> int:
     tree = Tree(f"{'tree' if arguments.tree_of else 'tests'}-of-{rev}" if rev else "checkout")
     runner = Runner(tree, tuple(shlex.split(arguments.prefix)), arguments.timeout, not arguments.twice)
     if arguments.command:
-        far = [Check("the command", ("sh", "-c", arguments.command), ("stock",))]
+        far = [Check("the command", ("sh", "-c", arguments.command))]
     else:
         far = [] if arguments.near or arguments.build else [runner.step(name) for name in arguments.step or [""]]
     with_near = not (arguments.command or arguments.no_near or arguments.build)
