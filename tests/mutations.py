@@ -162,6 +162,15 @@ def revision(name: str) -> dict[str, tuple[bytes, int]]:
     return files
 
 
+# What cargo says where there is nothing to be tested.
+NOT_COMPILED = "error: could not compile"
+# What the compiler has kept in a tree. A build that was killed may leave there what later ones do not link with.
+FORGET = (
+    "import sys; sys.path.insert(0, 'scripts'); import shutil; from cache import OWN; "
+    "shutil.rmtree(OWN / 'host/debug/incremental', ignore_errors=True)"
+)
+
+
 def cargo(package: str, *options: str) -> tuple[str, ...]:
     """The command that tests a package of tests/host, or all of them, in the toolchain root and with the cases of tests/run.py."""
     argv = ["cargo", "test", "--locked", "--no-fail-fast", *options, *(["-p", package] if package else ["--workspace"])]
@@ -220,14 +229,14 @@ class Runner:
         vm = (sys.executable, "scripts/vm.py", "run", "--kernel", kind, timeout, *options, MODULES, "--", "sh", "-c", script)
         return Check(name, vm, kind)
 
-    def run(self, current: Step, argv: Sequence[str], cwd: Path | None = None) -> tuple[int, str]:
+    def run(self, current: Step, argv: Sequence[str]) -> tuple[int, str]:
         """Runs a command in the tree: its exit status, or -1 if it took too long, and what it printed."""
         with open(current.log, "a+", encoding="utf-8", errors="replace") as log:
             begin = log.tell()
             log.write(f"+ {shlex.join(argv).strip()}\n")
             log.flush()
             process = subprocess.Popen(
-                [*self.prefix, *argv], cwd=cwd or self.tree.path, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                [*self.prefix, *argv], cwd=self.tree.path, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
             try:
                 status = process.wait(self.timeout)
@@ -241,6 +250,16 @@ class Runner:
             log.seek(begin)
             return status, log.read()
 
+    def attempt(self, current: Step, argv: Sequence[str]) -> tuple[int, str]:
+        """As `run`, where what does not compile is no result."""
+        status, output = self.run(current, argv)
+        if status and NOT_COMPILED in output:
+            self.run(current, (sys.executable, "-c", FORGET))
+            status, output = self.run(current, argv)
+        if status and NOT_COMPILED in output:
+            raise Broken(f"does not build on the host, see {current.log}")
+        return status, output
+
     def build(self, current: Step, kind: str) -> list[str]:
         """Builds the modules for a kernel: what is broken by that is not found by a test."""
         status, output = self.run(current, (sys.executable, "scripts/build.py", kind, "--tests"))
@@ -248,22 +267,18 @@ class Runner:
             raise Broken(f"does not build for the {kind} kernel, see {current.log}")
         return [line for line in output.splitlines() if line.startswith("/") and line.endswith(".ko")]
 
-    def build_host_tests(self, current: Step) -> None:
-        """As `build` for the host tests."""
-        if self.run(current, cargo("", "--no-run"))[0]:
-            raise Broken(f"does not build on the host, see {current.log}")
-
     def judge(self, current: Step, fault: Fault | None, checks: Sequence[Check]) -> Verdict:
         """Runs checks until one fails."""
         with self.tree.with_fault(fault):
             modules = {kind: self.build(current, kind) for kind in sorted({"stock", *(its.kernel for its in checks)})}
-            self.build_host_tests(current)
+            if self.attempt(current, cargo("", "--no-run"))[0]:
+                raise Broken(f"cannot be built on the host, see {current.log}")
             # What is built is built once for all faults that follow.
             begin = time.monotonic()
             for check in checks:
                 options = [f"--module={path}" for path in modules[check.kernel]]
                 argv = [word for its in check.argv for word in (options if its == MODULES else [its])]
-                status, output = self.run(current, argv)
+                status, output = self.attempt(current, argv)
                 if status:
                     failed = tuple(dict.fromkeys(next(filter(None, its.groups())) for its in FAILED.finditer(output)))
                     return Verdict(check.name, ("it took too long",) if status == -1 else failed, time.monotonic() - begin)
