@@ -193,7 +193,7 @@ class Runner:
     tree: Tree
     prefix: tuple[str, ...]
     timeout: float
-    # Guests in which an instruction takes a nanosecond. Without, a failed guest test gets a second attempt, as it had at that time.
+    # Guests in which an instruction takes a nanosecond. Without, a failed guest test is run twice, as it was at that time.
     icount: bool
 
     def near(self, tests: Sequence[str]) -> list[Check]:
