@@ -193,7 +193,7 @@ class Runner:
     tree: Tree
     prefix: tuple[str, ...]
     timeout: float
-    # Guests in which an instruction takes a nanosecond. Without, a failed guest test is run twice, as it was at that time.
+    # Guests in which an instruction takes a nanosecond.
     icount: bool
 
     def near(self, tests: Sequence[str]) -> list[Check]:
@@ -208,8 +208,7 @@ class Runner:
             if machine != "host" and file != "kunit":
                 files.setdefault(machine or "stock", []).append(file)
         for machine, names in files.items():
-            once = f"python3 -m pytest -o cache_dir=/tmp/pytest -q -ra {shlex.join(names)}"
-            pytest = once if self.icount else f"{{ {once} || {{ [ $? = 1 ] && {once} --lf; }}; }}"
+            pytest = f"python3 -m pytest -o cache_dir=/tmp/pytest -q -ra {shlex.join(names)}"
             nodes = ("--nodes=2",) if machine == "nodes" else ()
             kind = "stock" if machine == "nodes" else machine
             script = f"{LOAD}; dmesg -n 5; cd /damon-rs/tests/guest; {pytest}"
