@@ -322,8 +322,8 @@ def arguments_of() -> argparse.Namespace:
     parser.add_argument("--build", action="store_true", help="only apply and build: says which faults cannot be judged")
     parser.add_argument("--tests-of", metavar="REV", help="judge the tests of another revision: all of it but what is tested")
     parser.add_argument("--tree-of", metavar="REV", help="as --tests-of, with that revision's module too")
-    parser.add_argument("--twice", action="store_true", help="guests for the nearest tests in which time is the host's, and a failed test "
-        "gets a second attempt: for revisions whose tests were made for that")  # fmt: skip
+    parser.add_argument("--host-time", action="store_true", help="guests for the nearest tests in which time is the host's: for revisions "
+        "whose tests were made for that")  # fmt: skip
     parser.add_argument("--no-baseline", action="store_true", help="do not ask that the tests pass without a fault")
     parser.add_argument("--again", action="store_true", help="do not use what earlier runs have found")
     parser.add_argument("--timeout", type=float, default=5400, metavar="S", help="for each command, in seconds (default: %(default)s)")
@@ -348,7 +348,7 @@ def main() -> int:
 
     rev = arguments.tree_of or arguments.tests_of
     tree = Tree(f"{'tree' if arguments.tree_of else 'tests'}-of-{rev}" if rev else "checkout")
-    runner = Runner(tree, tuple(shlex.split(arguments.prefix)), arguments.timeout, not arguments.twice)
+    runner = Runner(tree, tuple(shlex.split(arguments.prefix)), arguments.timeout, not arguments.host_time)
     if arguments.command:
         far = [Check("the command", ("sh", "-c", arguments.command))]
     else:
