@@ -13,6 +13,7 @@ import pytest
 from damon_tree import Dir, Kdamond, set_pattern
 from guest_time import wait_until
 from holder import Holder, drain
+from setting import setting
 from swap_space import swapping
 
 THP = Path("/sys/kernel/mm/transparent_hugepage/enabled")
@@ -34,19 +35,15 @@ def swap() -> Iterator[None]:
 @pytest.fixture(params=["classic", "multi-gen"])
 def lru(request: pytest.FixtureRequest) -> Iterator[None]:
     """The two kinds of reclaim."""
-    before = LRU_GEN.read_text()
-    LRU_GEN.write_text("y\n" if request.param == "multi-gen" else "n\n")
-    yield
-    LRU_GEN.write_text(before)
+    with setting(LRU_GEN, "y\n" if request.param == "multi-gen" else "n\n"):
+        yield
 
 
 @pytest.fixture
 def classic() -> Iterator[None]:
     """The kind of reclaim that has an active list for what was used more than once."""
-    before = LRU_GEN.read_text()
-    LRU_GEN.write_text("n\n")
-    yield
-    LRU_GEN.write_text(before)
+    with setting(LRU_GEN, "n\n"):
+        yield
 
 
 @pytest.fixture
@@ -54,11 +51,8 @@ def free_at_once() -> Iterator[None]:
     """Freed pages count as free soon. A processor keeps freed pages in a list of its own, up to an eighth of memory if it is the only one,
     and these do not count.
     """
-    fraction = Path("/proc/sys/vm/percpu_pagelist_high_fraction")
-    before = fraction.read_text()
-    fraction.write_text("10000")
-    yield
-    fraction.write_text(before)
+    with setting(Path("/proc/sys/vm/percpu_pagelist_high_fraction"), "10000"):
+        yield
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from clients import command, environment, run
 from damon_tree import Damon, Kdamond, Region
 from guest_time import wait_until
 from kernel_module import Module
+from setting import setting
 from workload import MIB, Score, Workload, score
 
 DOCUMENT = Path("/damon-rs/Documentation/admin-guide/mm/damon/damo.rst")
@@ -55,11 +56,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def profiling_rate() -> Iterator[None]:
     """damo has perf profile the processors where nothing else is asked for, and an emulated one does nothing else than what it is asked
     for 4,000 times a second."""
-    rate = Path("/proc/sys/kernel/perf_event_max_sample_rate")
-    before = rate.read_text()
-    rate.write_text("1000")
-    yield
-    rate.write_text(before)
+    with setting(Path("/proc/sys/kernel/perf_event_max_sample_rate"), "1000"):
+        yield
 
 
 @pytest.fixture(scope="module")
