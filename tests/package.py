@@ -31,7 +31,7 @@ import in_guest  # noqa: E402
 
 FOLDER = OWN / "package"
 # A look at everything, and a module on top of the first one.
-GUEST_TESTS = ("test_tree.py", "test_abi.py", "test_modules.py", "-k 'files or described or description or stat_on_and_off'")
+GUEST_TESTS = ("test_tree.py", "test_abi.py", "test_modules.py", "-k", "files or described or description or stat_on_and_off")
 # What makes the machine one on which modules are built, and signed.
 MACHINE = ("dkms", "openssl")
 
@@ -188,7 +188,7 @@ def main() -> int:
         modules = unpacked(install(current, its, deb.make(current, deb.default_version())))
         current.note = ", ".join(path.name for path in modules)
     command = f'insmod "$DAMON_RS_MODULE" && cd /damon-rs/tests/guest && {in_guest.pytest(*GUEST_TESTS)}'
-    vm = [sys.executable, REPO / "scripts/vm.py", "run", "--kernel", "stock", "--series", series]
+    vm = [sys.executable, REPO / "scripts/vm.py", "run", "--kernel", "stock", "--series", series, in_guest.COUNTED]
     argv = [*vm, *(f"--module={path}" for path in modules), "--", "sh", "-c", command]
     status = subprocess.run(argv, check=False).returncode
     remove_tree(FOLDER)
