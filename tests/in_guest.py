@@ -98,6 +98,9 @@ def guest_log(step: Step) -> Path:
 # depends neither on the host's speed nor on its load, and no watchdog of the guest sees a slow host.
 COUNTED = "--icount"
 
+# The options of vm.py for a guest in which tests run.
+OF_TESTS = (COUNTED, f"--timeout={HANGS_AFTER_SECONDS}")
+
 PYTEST = ("python3", "-m", "pytest", "-o", "cache_dir=/tmp/pytest", "-v", "-ra", "--junitxml=/out/junit.xml")
 
 
