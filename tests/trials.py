@@ -80,7 +80,7 @@ def faults(most: int, storm: int, seed: int | None = None) -> Trial:
     """Every allocation fails in turn, or `most` of an operation's; then a share of all for `storm` seconds."""
     command = f"faults/run.py --most {most} --storm {storm} --seed {another() if seed is None else seed}"
     least = {"operations": 240, "failed": 400, "refused": 350, "in-kdamonds": 20, "starts": 10, "commits": 15, "walks": 15, "loads": 10}
-    least |= {"samples": 400, "aggregations": 20, "storm-seconds": storm, "storm-writes": 100, "storm-refused": 20}
+    least |= {"samples": 350, "aggregations": 15, "storm-seconds": storm, "storm-writes": 100, "storm-refused": 20}
     return Trial("faults", TEST, command, least, (COUNTED, "--append=kunit.enable=0"), load=False)
 
 
