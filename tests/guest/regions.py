@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Where regions are."""
+"""Where regions are, and how old they are."""
 
 from __future__ import annotations
 
 from damon_tree import Region
 
 PAGE = 4096
+
+
+def mean_age(regions: list[Region]) -> float:
+    """By bytes: merging and splitting regions keep it. The age of the oldest region they do not: it may merge with a larger, younger one."""
+    return sum(region.size * region.age for region in regions) / sum(region.size for region in regions)
 
 
 def check(regions: list[Region], ranges: list[tuple[int, int]]) -> None:

@@ -15,7 +15,8 @@ from damon_tree import Damon, Kdamond, Region
 from guest_time import wait_until
 from hot_area import THRESHOLD
 from pause import pause, resume
-from trace_events import Event, Trace
+from regions import mean_age
+from trace_events import Event, Trace, reported
 from workload import MIB, Workload, score
 
 # What each kdamond has is read from the status file, which only ours has.
@@ -156,15 +157,6 @@ class Mode:
 
     def knows(self) -> bool:
         return found(self.regions(), self.hot) and max(region.age for region in self.regions()) >= 6
-
-
-def mean_age(its: list[Region]) -> float:
-    """By bytes: merging and splitting regions keep it."""
-    return sum(region.size * region.age for region in its) / sum(region.size for region in its)
-
-
-def reported(events: Iterable[Event]) -> list[Region]:
-    return [Region(*(event.fields()[name] for name in Region._fields)) for event in events]
 
 
 def aggregations(events: Iterable[Event]) -> list[list[Region]]:

@@ -6,9 +6,9 @@ from __future__ import annotations
 import os
 import re
 import time
-from typing import NamedTuple
+from typing import Iterable, NamedTuple
 
-from damon_tree import TRACEFS, Damon
+from damon_tree import TRACEFS, Damon, Region
 from guest_time import wait_until
 
 LINE = re.compile(r"\s*(?P<task>.+)-(?P<pid>\d+)\s+\[\d+\]\s+\S*\s*(?P<time>[\d.]+): (?P<name>\w+): (?P<text>.*)")
@@ -50,6 +50,11 @@ def windows(events: list[Event]) -> list[list[Event]]:
             found.append([])
         found[-1].append(event)
     return found[:-1]
+
+
+def reported(events: Iterable[Event]) -> list[Region]:
+    """The regions of events of damon_aggregated."""
+    return [Region(*(event.fields()[name] for name in Region._fields)) for event in events]
 
 
 class Probe:
