@@ -211,6 +211,8 @@ def test_young_filter(kdamond: Kdamond, swap: None) -> None:
         assert holder.swapped(cold) == 0
 
 
+# The in-tree DAMON goes through all these addresses page by page, which takes days.
+@pytest.mark.ours
 def test_all_addresses(kdamond: Kdamond) -> None:
     """Where there is no memory, there is nothing to be done, and it takes no time to find out."""
     with Holder("anon", SIZE) as holder:
