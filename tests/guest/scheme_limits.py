@@ -8,7 +8,7 @@ from typing import Any
 import status
 from damon_tree import Damon, Kdamond
 
-# Quota windows that a slow machine does not sleep through.
+# Of a quota: ten times as long as from one application of a scheme to the next.
 WINDOW_MS = 500
 
 

@@ -348,7 +348,7 @@ def end(process: subprocess.Popen[str], tracer: str) -> None:
 def test_report_trace(damon: Damon, damo: Damo, shared_workload: Workload, folder: Path, tracer: str) -> None:
     """It shows events as they come, of our kdamond."""
     have(tracer)
-    # Not more events than damo can show on a slow machine.
+    # Not more events than damo can show: it is an interpreter in an emulated machine.
     damo("start", str(shared_workload.pid), "--monitoring_intervals", "10ms", "500ms", "1s", "--monitoring_nr_regions_range", "10", "20")
     (started,) = damon.kdamonds()
     words = command(damon, "damo", "report", "trace", "--event", "damon:damon_aggregated", "--tracer", tracer)
