@@ -19,9 +19,11 @@ REPO = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPO / "tests"))
 
 import in_guest  # noqa: E402
+import klog  # noqa: E402
 import plan  # noqa: E402
 import run  # noqa: E402
 import trials  # noqa: E402
+import vm  # noqa: E402
 from results import Counts, Result  # noqa: E402
 from steps import Test  # noqa: E402
 
@@ -129,6 +131,13 @@ class Trials(unittest.TestCase):
 
 class Verdict(unittest.TestCase):
     """What fails a step."""
+
+    def test_options_of_the_kernel_are_no_complaint(self) -> None:
+        """The options that every guest with the host's time gets are on its command line; a report behind them is still found."""
+        options = f"[    0.000000] Command line: {vm.NO_WATCHDOGS}\n[    0.000000] Kernel command line: {vm.NO_WATCHDOGS}\n"
+        options += "[    0.100000] rcu: \tRCU CPU stall warnings suppressed (rcu_cpu_stall_suppress).\n"
+        self.assertEqual(klog.complaints(options), [])
+        self.assertEqual(len(klog.complaints(options + "[    9.000000] rcu: INFO: rcu_preempt detected stalls on CPUs\n")), 1)
 
     def run_test(self, counts: Counts) -> Counts:
         with tempfile.TemporaryDirectory() as folder, mock.patch.object(run, "LOGS", Path(folder)), mock.patch.object(run, "CACHE", Path(folder)):
