@@ -135,7 +135,7 @@ class Verdict(unittest.TestCase):
     def test_options_of_the_kernel_are_no_complaint(self) -> None:
         """The options that every guest with the host's time gets are on its command line; a report behind them is still found."""
         options = f"[    0.000000] Command line: {vm.NO_WATCHDOGS}\n[    0.000000] Kernel command line: {vm.NO_WATCHDOGS}\n"
-        options += "[    0.100000] rcu: \tRCU CPU stall warnings suppressed (rcu_cpu_stall_suppress).\n"
+        options += "[    0.100000] \tRCU CPU stall warnings suppressed (rcu_cpu_stall_suppress).\n"
         self.assertEqual(klog.complaints(options), [])
         self.assertEqual(len(klog.complaints(options + "[    9.000000] rcu: INFO: rcu_preempt detected stalls on CPUs\n")), 1)
 
