@@ -21,7 +21,10 @@ REPORTS = re.compile(
 )
 
 # Said by machines under emulation, about the machine; and options of the kernel that have the words of a report in their names.
-HARMLESS = re.compile(r"\] (Kernel c|C)ommand line: |\bRCU CPU stall warnings suppressed \(|clocksource: |x86/cpu: |workqueue: .* hogged CPU|TSC_DEADLINE|Spectre|RETBleed|\bWARNING: Spectre")
+HARMLESS = re.compile(
+    r"\] (Kernel c|C)ommand line: |\bRCU CPU stall warnings suppressed \("
+    r"|clocksource: |x86/cpu: |workqueue: .* hogged CPU|TSC_DEADLINE|Spectre|RETBleed|\bWARNING: Spectre"
+)
 
 
 # KCSAN reports races of the whole kernel, of which there are many. What is between its rules tells whose this one is.
