@@ -224,27 +224,44 @@ mod tests {
         Ok(())
     }
 
+    fn marked(high: u64, mid: u64) -> Result<Params<Fake>> {
+        let mut scheme = limited(0, &[])?;
+        scheme.watermarks = Watermarks {
+            metric: WatermarkMetric::FreeMemRate,
+            interval: Micros(9),
+            high,
+            mid,
+            low: 0,
+        };
+        with(scheme)
+    }
+
     #[test]
     fn other_marks_wake_a_scheme_up() -> Result {
-        let marked = |high| -> Result<SchemeParams> {
-            let mut scheme = limited(0, &[])?;
-            scheme.watermarks = Watermarks {
-                metric: WatermarkMetric::FreeMemRate,
-                interval: Micros(9),
-                high,
-                mid: 0,
-                low: 0,
-            };
-            Ok(scheme)
-        };
         let machine = Machinery::default();
         machine.free_mem_permil.set(Some(500));
-        let mut context = Context::new(with(marked(100)?)?, 0)?;
+        let mut context = Context::new(marked(100, 0)?, 0)?;
         assert_eq!(context.check_watermarks(&machine), Some(Micros(9)));
-        context.commit(with(marked(100)?)?)?;
+        context.commit(marked(100, 0)?)?;
         assert!(!scheme(&context)?.is_active());
-        context.commit(with(marked(500)?)?)?;
+        context.commit(marked(500, 0)?)?;
         assert!(scheme(&context)?.is_active());
+        Ok(())
+    }
+
+    #[test]
+    fn the_same_marks_let_an_active_scheme_be() -> Result {
+        let machine = Machinery::default();
+        let mut context = Context::new(marked(500, 300)?, 0)?;
+        // Where it may be either, and stays what it was.
+        for (permil, active) in [(250, true), (400, true), (600, false), (400, false)] {
+            machine.free_mem_permil.set(Some(permil));
+            context.check_watermarks(&machine);
+            context.commit(marked(500, 300)?)?;
+            assert_eq!(scheme(&context)?.is_active(), active);
+            context.check_watermarks(&machine);
+            assert_eq!(scheme(&context)?.is_active(), active);
+        }
         Ok(())
     }
 }
