@@ -67,26 +67,27 @@ def fuzz(target: Target, steps: int, seed: int | None = None, seconds: int | Non
     command = f"fuzz/fuzz --steps {steps} --seed {another() if seed is None else seed}"
     command += f" --seconds {seconds}" if seconds else ""
     least = {"steps": 5_000 if seconds else steps, "changed-directories": 500, "impossible-tries": 40}
-    least |= {"ons": 20, "offs": 15, "commits": 30, "walks": 5, "kills": 5}
+    least |= {"ons": 20, "offs": 15, "commits": 30, "walks": 5, "kills": 5, "ends": 2, "opens-kept": 30, "uses-of-gone-files": 140}
     # All kinds of files that there are, and that can be written and refuse something.
     least |= {"kinds-read": 104, "kinds-written": 93, "kinds-refused": 99}
     if target.kind == "stock":
         command += " --self-test"
-        least["rules-refuted"] = 15
+        least |= {"rules-refuted": 15, "rules-again": 15}
     return Trial("fuzz", target, command, least, (COUNTED, "--append=kunit.enable=0"))
 
 
 def faults(most: int, storm: int, seed: int | None = None) -> Trial:
     """Every allocation fails in turn, or `most` of an operation's; then a share of all for `storm` seconds."""
     command = f"faults/run.py --most {most} --storm {storm} --seed {another() if seed is None else seed}"
-    least = {"operations": 240, "failed": 400, "refused": 350, "in-kdamonds": 20, "starts": 10, "commits": 15, "walks": 15, "loads": 10}
-    least |= {"samples": 350, "aggregations": 15, "storm-seconds": storm, "storm-writes": 100, "storm-refused": 20}
+    least = {"operations": 240, "failed": 400, "refused": 350, "in-kdamonds": 20, "tree": 250, "starts": 10, "first-steps": 5}
+    least |= {"commits": 15, "updates": 20, "walks": 15, "status": 15, "own-steps": 8, "loads": 10}
+    least |= {"samples": 350, "aggregations": 15, "storm-seconds": storm, "storm-writes": 300, "storm-refused": 30}
     return Trial("faults", TEST, command, least, (COUNTED, "--append=kunit.enable=0"), load=False)
 
 
 def day(*arguments: str) -> Trial:
     """24 hours of guest time."""
-    least = {"hours": 24, "commits": 200, "pauses": 10, "sprints": 10, "shown-snapshots": 20, "samples": 8_000, "aggregations": 800}
+    least = {"hours": 24, "commits": 240, "pauses": 12, "sprints": 12, "shown-snapshots": 24, "samples": 10_000, "aggregations": 900}
     return Trial("a day", STOCK, " ".join(("long/run.py", *arguments)), least, (COUNTED,))
 
 

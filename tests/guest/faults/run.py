@@ -256,6 +256,16 @@ def prepare_for_storm(world: World, kdamond: Kdamond) -> None:
     kdamond.set(sample_us=1000, aggr_us=5000, update_us=10_000)
 
 
+def long_enough(world: World, total: Total, arguments: argparse.Namespace) -> None:
+    """Storms, until enough was done in them or --more is over. That alone is no reason to try all operations again."""
+    end = time.monotonic() + arguments.more
+    while True:
+        total.complain(*storm(world, total.counts, arguments.storm, arguments.percent, total.rng.randrange(10**6)))
+        short = any(kind.startswith(STORM) for kind in total.counts.few())
+        if total.broken or not short or time.monotonic() >= end:
+            return
+
+
 # ---- all of it ----
 
 
@@ -285,7 +295,7 @@ def try_all(injector: Injector, total: Total, arguments: argparse.Namespace) -> 
         if not arguments.only:
             total.complain(*count_allocations(world, total.counts))
         if arguments.only in ("", STORM):
-            total.complain(*storm(world, total.counts, arguments.storm, arguments.percent, total.rng.randrange(10**6)))
+            long_enough(world, total, arguments)
         damon.reset()
     unload(damon)
     run("loads", loading(injector, arguments.insmod if not arguments.most else 0))
