@@ -85,6 +85,7 @@ def everything_once() -> list[Test]:
         checks(),
         in_one_guest(fuzz(STOCK, 20_000, SEED)),
         Test("cost", steps.cost),
+        Test("fuzz package", steps.fuzz_package),
         Test("clippy", steps.clippy),
         Test("rustdoc", steps.rustdoc),
         Test("panics", steps.panic_entries),
@@ -118,6 +119,7 @@ def test_all() -> list[list[Test]]:
             in_one_guest(fuzz(TEST, 5_000, SEED)),
             in_one_guest(day()),
             Test("package", steps.package),
+            Test("demo", steps.demo),
         ],
     ]
 
