@@ -3,10 +3,11 @@
 //! The core layer of DAMON: everything that can be decided without touching memory.
 //!
 //! A [`Context`] holds the targets with their regions, the schemes and all that was learned about
-//! them. Its methods are the steps of a monitoring thread; *when* each is due is decided by the
-//! caller, who owns the clock. What an address space can do is behind [`Operations`], where trace
-//! events go behind [`Events`], and randomness comes from one seed. Nothing of the kernel is used
-//! but its allocator and error codes, so that the same files run in a program on the host.
+//! them. The caller owns the clock: it calls [`Context::begin_tick`] and [`Context::finish_tick`]
+//! after each sampling interval. What is done at a tick, and in which order, is decided here. The
+//! operations of an address space are behind [`Operations`], the sink of trace events behind
+//! [`Events`], and random numbers follow from one seed. Nothing of the kernel is used but its
+//! allocator and error codes, so that the same files run in a program on the host.
 //!
 //! Every number in here that a user gave may be any 64-bit value, and an overflow in kernel Rust is
 //! a kernel BUG. Arithmetic on such numbers is therefore saturating, checked or bounded by a type.
@@ -36,7 +37,9 @@ mod rand;
 mod rate;
 mod region;
 mod regions;
+mod schedule;
 mod scheme;
+mod tick;
 mod tune;
 mod walk;
 mod watermarks;
@@ -111,6 +114,7 @@ pub use self::{
         SchemeParams,
         Stat, //
     },
+    tick::Tick,
     walk::{
         Tried,
         Walker, //

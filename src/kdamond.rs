@@ -3,8 +3,8 @@
 //! The kdamond: the thread that owns a monitoring context, and the ways to ask it for something.
 //!
 //! This layer brings the algorithms ([`crate::engine`]) and the address spaces ([`crate::ops`])
-//! together, and decides what is due when ([`run`], [`schedule`]). A context is moved into its
-//! thread at start; from then on it is reached by requests only ([`mailbox`]).
+//! together, and owns the clock ([`run`]). A context is moved into its thread at start; from then
+//! on it is reached by requests only ([`mailbox`]).
 //!
 //! Every function that waits for a kdamond is to be called without any lock that a store to a
 //! file of the sysfs tree may need.
@@ -21,7 +21,6 @@ mod registry;
 mod reply;
 mod requests;
 mod run;
-mod schedule;
 mod sync;
 mod thread;
 mod walk;

@@ -9,6 +9,7 @@ use crate::{
     engine::{
         Events,
         Micros,
+        ProbeHits,
         Region,
         Stat, //
     },
@@ -45,9 +46,9 @@ impl Events for TraceEvents {
             &TraceRegion {
                 start: long(region.start()),
                 end: long(region.end()),
-                nr_accesses: region.nr_accesses(),
+                nr_accesses: region.last_nr_accesses(),
                 age: region.age(),
-                probe_hits: *region.probe_hits(),
+                probe_hits: *region.last_probe_hits(),
             },
         );
     }
@@ -60,7 +61,14 @@ impl Events for TraceEvents {
         tracepoints::before_apply_enabled()
     }
 
-    fn before_apply(&mut self, scheme: usize, target: usize, nr_regions: usize, region: &Region) {
+    fn before_apply(
+        &mut self,
+        scheme: usize,
+        target: usize,
+        nr_regions: usize,
+        region: &Region,
+        hits: &ProbeHits,
+    ) {
         tracepoints::before_apply(
             saturate(scheme),
             saturate(target),
@@ -70,7 +78,7 @@ impl Events for TraceEvents {
                 // The moving sum, as that is what schemes go by.
                 nr_accesses: region.nr_accesses_bp() / 10_000,
                 age: region.age(),
-                probe_hits: *region.probe_hits(),
+                probe_hits: *hits,
             },
             saturate(nr_regions),
         );

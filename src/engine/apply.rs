@@ -28,20 +28,8 @@ use round::Round;
 impl<O: Operations> Context<O> {
     /// Whether a scheme that does not rest for its watermarks has come to the end of its interval
     /// when `passed` sampling intervals have passed.
-    pub fn schemes_due_at(&self, passed: u64) -> bool {
+    pub(crate) fn schemes_due_at(&self, passed: u64) -> bool {
         self.schemes.iter().any(|scheme| scheme.takes_part(passed))
-    }
-
-    /// Whether samples can as well be prepared before all that is due when `passed` sampling
-    /// intervals have passed: schemes, and an aggregation or none.
-    ///
-    /// They can unless a scheme looks at memory, which must not look untouched because of a sample
-    /// that was prepared just now. Regions that are merged or cut need other samples, so there is no
-    /// use in it where most of them are likely to.
-    pub fn keeps_samples(&self, passed: u64, aggregation: bool) -> bool {
-        let Settings { ops, .. } = &self.settings;
-        let mut due = self.schemes.iter().filter(|its| its.takes_part(passed));
-        !(aggregation && self.progress.split) && due.all(|its| !ops.acts(its.params()))
     }
 
     /// Starts a walk: what an earlier one has seen is forgotten.
@@ -56,7 +44,7 @@ impl<O: Operations> Context<O> {
     /// `walker` sees each region and scheme, but each scheme in one of its intervals only. Returns
     /// whether the walk is complete, which is when every scheme had its interval since
     /// [`Self::begin_walk`].
-    pub fn apply_schemes(
+    pub(super) fn apply_schemes(
         &mut self,
         events: &mut dyn Events,
         machine: &dyn Machine,
@@ -222,22 +210,16 @@ mod tests {
         }
     }
 
-    fn sample(context: &mut Context<Fake>, times: u32) {
-        for _ in 0..times {
-            context.check_and_prepare();
-        }
-    }
-
     #[test]
     fn counts_what_matches() -> Result {
         let mut context = context()?;
-        sample(&mut context, 1);
+        context.samples(1);
         assert!(!context.schemes_due_at(context.passed()));
-        sample(&mut context, 1);
+        context.samples(1);
         assert!(context.schemes_due_at(context.passed()));
         assert!(!context.apply_schemes(&mut Deaf, &Machinery::default(), None));
         assert!(!context.schemes_due_at(context.passed()));
-        sample(&mut context, 1);
+        context.samples(1);
         assert!(!context.apply_schemes(&mut Deaf, &Machinery::default(), None));
 
         let stats = |index: usize| context.schemes().get(index).map(|scheme| *scheme.stat());
@@ -256,14 +238,14 @@ mod tests {
         let mut context = context()?;
         let mut seen = Seen::default();
         context.begin_walk();
-        sample(&mut context, 2);
+        context.samples(2);
         assert!(!context.apply_schemes(&mut Deaf, &Machinery::default(), Some(&mut seen)));
         assert!(seen.is(&[(0, 0, 0, 10), (0, 0, 10, 30), (0, 0, 40, 50), (1, 0, 0, 20)]));
-        sample(&mut context, 1);
+        context.samples(1);
         assert!(context.apply_schemes(&mut Deaf, &Machinery::default(), Some(&mut seen)));
         assert_eq!(seen.0.len(), 6);
         // The next walk starts afresh.
-        sample(&mut context, 1);
+        context.samples(1);
         assert!(!context.apply_schemes(&mut Deaf, &Machinery::default(), Some(&mut seen)));
         assert_eq!(seen.0.len(), 10);
         Ok(())
@@ -276,10 +258,10 @@ mod tests {
             second.state.next_apply = 100;
         }
         let mut seen = Seen::default();
-        sample(&mut context, 2);
+        context.samples(2);
         assert!(!context.apply_schemes(&mut Deaf, &Machinery::default(), Some(&mut seen)));
         let once = seen.0.len();
-        sample(&mut context, 2);
+        context.samples(2);
         assert!(!context.apply_schemes(&mut Deaf, &Machinery::default(), Some(&mut seen)));
         assert_eq!(seen.0.len(), once);
         Ok(())
@@ -292,7 +274,7 @@ mod tests {
             first.params.max_nr_snapshots = 1;
         }
         for _ in 0..3 {
-            sample(&mut context, 2);
+            context.samples(2);
             context.apply_schemes(&mut Deaf, &Machinery::default(), None);
         }
         let stat = context.schemes().first().map(|scheme| *scheme.stat());
@@ -313,7 +295,7 @@ mod tests {
         for target in &mut context.targets {
             target.regions.settle(Measure::Accesses, 0, 0);
         }
-        sample(&mut context, 2);
+        context.samples(2);
         context.apply_schemes(&mut Deaf, &Machinery::default(), None);
         let stat = context.schemes().first().map(|scheme| *scheme.stat());
         assert_eq!(
@@ -354,7 +336,7 @@ mod tests {
 
     /// What is applied at the next sampling interval.
     fn applied(context: &mut Context<Fake>, machine: &Machinery) -> KVec<(u64, u64)> {
-        sample(context, 1);
+        context.samples(1);
         context.apply_schemes(&mut Deaf, machine, None);
         core::mem::take(&mut context.settings.ops.applied)
     }
@@ -459,7 +441,7 @@ mod tests {
             second.state.active = false;
         }
         let mut seen = Seen::default();
-        sample(&mut context, 3);
+        context.samples(3);
         assert!(context.apply_schemes(&mut Deaf, &machine, Some(&mut seen)));
         assert!(seen.0.iter().all(|(_, scheme, _)| *scheme == 0));
         for scheme in &mut context.schemes {

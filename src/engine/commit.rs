@@ -212,7 +212,6 @@ pub(super) mod tests {
             fake::{
                 params,
                 with_scheme,
-                Deaf,
                 Fake, //
             },
             probe,
@@ -360,9 +359,7 @@ pub(super) mod tests {
         }
         let mut context = Context::new(params, 0)?;
         context.prepare();
-        for _ in 0..samples {
-            context.check_and_prepare();
-        }
+        context.samples(samples);
         Ok(context)
     }
 
@@ -385,11 +382,9 @@ pub(super) mod tests {
         };
         let mut context = Context::new(with(&[0, 0])?, 0)?;
         context.prepare();
-        for _ in 0..20 {
-            context.check_and_prepare();
-        }
-        context.aggregate(&mut Deaf);
-        context.check_and_prepare();
+        context.samples(20);
+        context.start_window();
+        context.samples(1);
         assert_eq!(hits(&context), Some(([1, 1, 0, 0], [20, 20, 0, 0])));
         // A probe goes, and a weight comes: what was a sample is none any more.
         context.commit(with(&[7])?)?;
@@ -399,7 +394,7 @@ pub(super) mod tests {
             Some(target.regions().first()?.sample().is_some())
         };
         assert_eq!(sampled(&context), Some(false));
-        context.check_and_prepare();
+        context.samples(1);
         assert_eq!(hits(&context), Some(([2, 0, 0, 0], [20, 0, 0, 0])));
         assert_eq!(counts(&context), Some((0, 0)));
         assert_eq!(sampled(&context), Some(false));

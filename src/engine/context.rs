@@ -1,28 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A monitoring context, and the steps of its monitoring thread.
-//!
-//! At each sampling interval the thread lets the context look at what it has prepared at the last:
-//!
-//! ```text
-//! check → [aggregation due: merge] → [schemes due: apply_schemes]
-//!       → [aggregation due: aggregate, split] → [update due: update] → prepare_rest
-//! ```
-//!
-//! Where [`Context::keeps_samples`] says that most of the samples that are prepared with the check
-//! would be those that are prepared in the end, [`Context::check_and_prepare`] does both in one
-//! pass, and little or nothing is left to be prepared.
+//! A monitoring context: parameters, and what was learned with them.
 
 use super::{
     adjust::size_limit,
     attrs::Attrs,
     machine::Machine,
     num::Grain,
-    operations::{
-        Operations,
-        Pass,
-        PassKind, //
-    },
+    operations::Operations,
     params::{
         Params,
         TargetParams, //
@@ -32,6 +17,7 @@ use super::{
     rand::Rng,
     region::Region,
     regions::Regions,
+    schedule::Schedule,
     scheme::Scheme, //
 };
 use kernel::prelude::*;
@@ -75,12 +61,9 @@ pub(crate) struct Settings<O> {
 pub(crate) struct Progress {
     /// Sampling intervals since the start. Time spent paused is not among them.
     pub(crate) passed: u64,
-    /// Commits that have begun an aggregation interval.
-    pub(crate) begun: u64,
-    /// Those of the aggregation interval so far.
+    /// Sampling intervals since the current aggregation window began.
     pub(crate) in_window: u64,
-    /// Whether the interval's counts are merged but not yet aggregated, and so are complete.
-    pub(crate) merged: bool,
+    pub(crate) schedule: Schedule,
     /// How large a region may become by merging.
     pub(crate) size_limit: u64,
     /// Number of splits of some regions only. The C DAMON has one for all its contexts.
@@ -150,6 +133,7 @@ impl<O: Operations> Context<O> {
         for params in wanted_schemes {
             schemes.push_within_capacity(Scheme::new(params, &attrs, 0)?)?;
         }
+        let schedule = Schedule::new(&attrs, 0);
 
         Ok(Self {
             settings: Settings {
@@ -164,9 +148,8 @@ impl<O: Operations> Context<O> {
             schemes,
             progress: Progress {
                 passed: 0,
-                begun: 0,
                 in_window: 0,
-                merged: false,
+                schedule,
                 size_limit: 0,
                 splits_in_part: 0,
                 last_nr_regions: 0,
@@ -193,7 +176,8 @@ impl<O: Operations> Context<O> {
         self.settings.pause = paused;
     }
 
-    /// Has [`Self::split`] split some regions where there are too many to split all, or none.
+    /// Sets whether some regions are split at the end of an aggregation window where there are too
+    /// many to split all, or none.
     pub fn set_split_in_part(&mut self, in_part: bool) {
         self.settings.split_in_part = in_part;
     }
@@ -211,12 +195,6 @@ impl<O: Operations> Context<O> {
     /// Sampling intervals since the start.
     pub fn passed(&self) -> u64 {
         self.progress.passed
-    }
-
-    /// Number of commits so far that have begun an aggregation interval, which all with other
-    /// attributes do. The time until the next operations update and tuning begins with it.
-    pub fn begun_intervals(&self) -> u64 {
-        self.progress.begun
     }
 
     /// The targets.
@@ -262,7 +240,7 @@ impl<O: Operations> Context<O> {
     }
 
     /// Lets regions cover what the targets cover now.
-    pub fn update(&mut self) {
+    pub(crate) fn update(&mut self) {
         self.fetch_ranges(|_| true);
     }
 
@@ -297,76 +275,6 @@ impl<O: Operations> Context<O> {
             let _ = target.regions.limit_size(limit);
         }
     }
-
-    fn sample(&mut self, kind: PassKind) {
-        if self.settings.probes.are_weighted() {
-            return self.sample_attributes(kind);
-        }
-        let Settings {
-            ops, attrs, probes, ..
-        } = &mut self.settings;
-        let mut pass = Pass::new(kind, attrs.window(), probes, &mut self.progress.rng);
-        for target in &mut self.targets {
-            let regions = &mut target.regions;
-            if kind != PassKind::Prepare || regions.need_samples() {
-                ops.sample(&target.space, regions.as_mut_slice(), &mut pass);
-                regions.passed(pass.prepares());
-            }
-        }
-    }
-
-    /// As [`Self::sample`] where accesses are of no interest: there is nothing to prepare, and where
-    /// to look is decided when it is done.
-    fn sample_attributes(&mut self, kind: PassKind) {
-        if kind == PassKind::Prepare {
-            return;
-        }
-        let Settings {
-            ops, attrs, probes, ..
-        } = &mut self.settings;
-        let rng = &mut self.progress.rng;
-        for target in &mut self.targets {
-            for region in target.regions.as_mut_slice() {
-                region.prepare(rng.range(region.start(), region.end()));
-            }
-            let mut pass = Pass::new(PassKind::Probe, attrs.window(), probes, rng);
-            ops.sample(&target.space, target.regions.as_mut_slice(), &mut pass);
-        }
-    }
-
-    /// Counts a sampling interval that has passed.
-    fn pass(&mut self) {
-        let progress = &mut self.progress;
-        progress.passed = progress.passed.saturating_add(1);
-        progress.in_window = progress.in_window.saturating_add(1);
-    }
-
-    /// Prepares a sample of each region. Samples that were not checked are dropped: that is how
-    /// monitoring starts, and how it goes on after a pause.
-    pub fn prepare(&mut self) {
-        for target in &mut self.targets {
-            target.regions.forget_samples();
-        }
-        self.prepare_rest();
-    }
-
-    /// Prepares a sample of each region that has none.
-    pub fn prepare_rest(&mut self) {
-        self.sample(PassKind::Prepare);
-    }
-
-    /// Checks the prepared samples. A sampling interval has passed.
-    pub fn check(&mut self) {
-        self.pass();
-        self.sample(PassKind::Check);
-    }
-
-    /// Checks the prepared samples and prepares the next, in one pass. A sampling interval has
-    /// passed.
-    pub fn check_and_prepare(&mut self) {
-        self.pass();
-        self.sample(PassKind::CheckAndPrepare);
-    }
 }
 
 #[kunit_tests(damon_rs_context)]
@@ -376,7 +284,6 @@ mod tests {
             attrs::AttrsParams,
             fake::{
                 params,
-                Deaf,
                 Fake, //
             },
             region::AddrRange,
@@ -387,13 +294,6 @@ mod tests {
         },
         *, //
     };
-
-    /// Monitors for some sampling intervals.
-    fn samples(context: &mut Context<Fake>, times: u32) {
-        for _ in 0..times {
-            context.check_and_prepare();
-        }
-    }
 
     fn nr_accesses_are(context: &Context<Fake>, index: usize, n: u32) -> bool {
         context.targets().get(index).is_some_and(|target| {
@@ -470,12 +370,12 @@ mod tests {
         let mut context = Context::new(params(&[&[(0, 100)], &[(0, 100)]], 1)?, 0)?;
         context.start();
         context.prepare();
-        samples(&mut context, 20);
+        context.samples(20);
         assert_eq!(context.passed(), 20);
         assert!(nr_accesses_are(&context, 0, 0));
         assert!(nr_accesses_are(&context, 1, 20));
         context.merge();
-        context.aggregate(&mut Deaf);
+        context.start_window();
         assert!(nr_accesses_are(&context, 1, 0));
         let all_settled = context
             .targets()
@@ -490,11 +390,11 @@ mod tests {
     fn preparing_drops_samples() -> Result {
         let mut context = Context::new(params(&[&[], &[(0, 100)]], 1)?, 0)?;
         context.start();
-        context.check();
+        context.samples(1);
         assert!(nr_accesses_are(&context, 1, 0));
         context.prepare();
         context.prepare();
-        context.check();
+        context.samples(1);
         assert!(nr_accesses_are(&context, 1, 1));
         Ok(())
     }

@@ -4,6 +4,7 @@
 
 use super::{
     attrs::Micros,
+    probe::ProbeHits,
     region::Region,
     scheme::Stat, //
 };
@@ -13,8 +14,9 @@ pub trait Events {
     /// Whether somebody listens to [`Self::aggregated`].
     fn aggregated_enabled(&self) -> bool;
 
-    /// The results of an aggregation interval for one of the `nr_regions` regions of a target,
-    /// named by its index.
+    /// The results of the last aggregation window ([`Region::last_nr_accesses`],
+    /// [`Region::last_probe_hits`]) for one of the `nr_regions` regions of a target, which is named
+    /// by its index.
     fn aggregated(&mut self, target: usize, nr_regions: usize, region: &Region, nr_probes: usize);
 
     /// The sampling interval that tuning has come to, another than before or not.
@@ -26,9 +28,17 @@ pub trait Events {
     }
 
     /// A scheme's action is about to be tried on one of the `nr_regions` regions of a target, both
-    /// named by their index.
-    fn before_apply(&mut self, scheme: usize, target: usize, nr_regions: usize, region: &Region) {
-        let _ = (scheme, target, nr_regions, region);
+    /// named by their index. `hits` are those of each probe in the current aggregation window, or
+    /// the last one at its end.
+    fn before_apply(
+        &mut self,
+        scheme: usize,
+        target: usize,
+        nr_regions: usize,
+        region: &Region,
+        hits: &ProbeHits,
+    ) {
+        let _ = (scheme, target, nr_regions, region, hits);
     }
 
     /// What a scheme may act on in the window that begins, in the unit of addresses.

@@ -8,6 +8,7 @@ use super::{
         AttrsParams,
         Micros, //
     },
+    context::Context,
     events::Events,
     machine::Machine,
     operations::{
@@ -15,7 +16,8 @@ use super::{
         Attempt,
         Eligible,
         Operations,
-        Pass, //
+        Pass,
+        PassKind, //
     },
     params::{
         Params,
@@ -121,6 +123,16 @@ impl PageAttributes for FakePage {
 
     fn memcg(&self) -> Option<u64> {
         None
+    }
+}
+
+impl Context<Fake> {
+    /// Passes sampling intervals in which nothing is due but samples.
+    pub(crate) fn samples(&mut self, times: u32) {
+        for _ in 0..times {
+            self.pass();
+            self.sample(PassKind::CheckAndPrepare);
+        }
     }
 }
 

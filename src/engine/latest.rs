@@ -197,12 +197,9 @@ mod tests {
 
     fn aggregate(context: &mut Context<Fake>) {
         for _ in 0..20 {
-            context.check_and_prepare();
+            let tick = context.begin_tick();
+            context.finish_tick(tick, &mut Deaf, &Machinery::default(), None);
         }
-        context.merge();
-        context.aggregate(&mut Deaf);
-        context.split();
-        context.prepare();
     }
 
     fn shown(context: &Context<Fake>) -> Result<Seen> {
@@ -218,22 +215,18 @@ mod tests {
         let mut context = context()?;
         aggregate(&mut context);
         aggregate(&mut context);
-        // The same again, looked at right when it is complete.
-        for _ in 0..20 {
-            context.check_and_prepare();
-        }
+        // The same again, with a walk at its end.
+        context.samples(20);
         context.merge();
+        context.start_window();
         let mut walk = Seen::default();
         context.begin_walk();
+        let tried = context.schemes().iter().map(|its| its.stat().nr_tried).sum::<u64>();
         context.apply_schemes(&mut Deaf, &Machinery::default(), Some(&mut walk));
         let first = walk.0.iter().copied().filter(|shown| shown.1 == 0);
-
-        context.aggregate(&mut Deaf);
         context.split();
         // Whatever is seen of the next interval changes nothing.
-        for _ in 0..7 {
-            context.check_and_prepare();
-        }
+        context.samples(7);
         let seen = shown(&context)?;
         assert!(seen
             .0
@@ -251,7 +244,7 @@ mod tests {
             .schemes()
             .iter()
             .map(|scheme| scheme.stat().nr_tried);
-        assert!(stats.eq([count(walk.0.len()), 0]));
+        assert!(stats.eq([tried + count(walk.0.len()), 0]));
         Ok(())
     }
 

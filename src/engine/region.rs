@@ -138,6 +138,16 @@ impl Region {
         hits
     }
 
+    /// Hits of each data attribute probe in the current aggregation window; where none of its
+    /// samples is taken yet, which `left_bp` (see [`Self::recent_probe_hits`]) tells, in the last.
+    pub(crate) fn counted_probe_hits(&self, left_bp: u32) -> &ProbeHits {
+        if left_bp == HIT {
+            &self.last_probe_hits
+        } else {
+            &self.probe_hits
+        }
+    }
+
     /// Address of the sample that was prepared, if one was.
     #[inline]
     pub fn sample(&self) -> Option<u64> {

@@ -34,7 +34,7 @@ fn score<'a>(regions: impl Iterator<Item = &'a Region>, samples: u64, goal_bp: u
     let (mut seen, mut possible): (u128, u128) = (0, 0);
     for region in regions {
         let events = |n: u64| u128::from(region.size()).saturating_mul(u128::from(n));
-        seen = seen.saturating_add(events(u64::from(region.nr_accesses())));
+        seen = seen.saturating_add(events(u64::from(region.last_nr_accesses())));
         possible = possible.saturating_add(events(samples));
     }
     // The ratio of the two is what counts, and 64 bits are enough for it.
@@ -57,15 +57,14 @@ fn adaptation(score: u64) -> u64 {
 }
 
 impl<O: Operations> Context<O> {
-    /// Tunes the intervals to their goal.
+    /// Tunes the intervals to their goal, by the results of the last aggregation window.
     ///
-    /// To be called at the end of an aggregation interval, when it is merged and schemes have seen
-    /// it, and before [`Self::aggregate`]. What is planned for later stays at its time, as near as
-    /// whole sampling intervals allow.
+    /// To be called when the window has ended and schemes have seen it. What is planned for later
+    /// stays at its time, as near as whole sampling intervals allow.
     ///
     /// The C DAMON plans schemes and operations updates anew each time, and has none of either if
     /// tuning comes more often.
-    pub fn tune(&mut self, events: &mut dyn Events) {
+    pub(super) fn tune(&mut self, events: &mut dyn Events) {
         let old = self.settings.attrs;
         let Some(goal) = old.goal() else {
             return;
@@ -87,8 +86,10 @@ impl<O: Operations> Context<O> {
     fn follow(&mut self, old: &Attrs) {
         self.rescale(old);
         let passed = self.progress.passed;
+        let attrs = &self.settings.attrs;
+        self.progress.schedule.tuned(passed, attrs, old);
         for scheme in &mut self.schemes {
-            scheme.reschedule(&self.settings.attrs, old, passed);
+            scheme.reschedule(attrs, old, passed);
         }
     }
 }
@@ -122,7 +123,7 @@ mod tests {
     #[test]
     fn scores_by_bytes_and_samples() -> Result {
         // 10 of 20 samples of 100 bytes, none of 900: 5 % of what is possible.
-        let regions = [region(0, 100, 10, 0, 0)?, region(100, 1000, 0, 0, 0)?];
+        let regions = [region(0, 100, 0, 10, 0)?, region(100, 1000, 0, 0, 0)?];
         let score = |goal_bp| score(regions.iter(), 20, goal_bp);
         assert_eq!(score(500), 10_000);
         assert_eq!(score(1000), 5_000);
@@ -134,7 +135,7 @@ mod tests {
 
     #[test]
     fn scores_any_size() -> Result {
-        let huge = [region(0, u64::MAX, u32::MAX, 0, 0)?];
+        let huge = [region(0, u64::MAX, 0, u32::MAX, 0)?];
         assert_eq!(score(huge.iter(), u64::from(u32::MAX), 10_000), 10_000);
         assert_eq!(score(huge.iter(), u64::from(u32::MAX), 5_000), 20_000);
         assert_eq!(score(huge.iter(), 1, u64::MAX), 9_999);
@@ -204,10 +205,9 @@ mod tests {
         let mut context = Context::new(params, 0)?;
         context.start();
         context.prepare();
-        for _ in 0..20 {
-            context.check_and_prepare();
-        }
+        context.samples(20);
         context.merge();
+        context.start_window();
         context.apply_schemes(&mut Deaf, &Machinery::default(), None);
         Ok(context)
     }
@@ -265,7 +265,7 @@ mod tests {
         assert!(hot
             .regions()
             .iter()
-            .all(|region| region.nr_accesses() == 20));
+            .all(|region| region.last_nr_accesses() == 20));
         assert_eq!(age(&context), Some(before * 5 / 6));
         // One scheme comes with the aggregation, the other when it would have come anyway: 900 ms
         // from now.

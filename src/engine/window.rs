@@ -34,7 +34,7 @@ impl<O: Operations> Context<O> {
     ///
     /// While there are more regions than the upper limit allows, merges again, with a coarser idea
     /// of "alike" each time.
-    pub fn merge(&mut self) {
+    pub(super) fn merge(&mut self) {
         let Settings { attrs, probes, .. } = &self.settings;
         let measure = Measure::of(probes);
         let all = self.targets.iter();
@@ -58,27 +58,31 @@ impl<O: Operations> Context<O> {
         }
 
         self.apply_min_nr_regions();
-        self.progress.merged = true;
     }
 
-    /// Tells the interval's results and starts the next.
-    pub fn aggregate(&mut self, events: &mut dyn Events) {
-        let traced = events.aggregated_enabled();
-        let nr_probes = self.settings.probes.len();
-        for (index, target) in (0..usize::MAX).zip(&mut self.targets) {
-            if traced {
-                let nr_regions = target.regions.len();
-                for region in target.regions.as_slice() {
-                    events.aggregated(index, nr_regions, region, nr_probes);
-                }
-            }
+    /// Starts the next aggregation window: what was counted becomes the result of the last one.
+    pub(super) fn start_window(&mut self) {
+        for target in &mut self.targets {
             for region in target.regions.as_mut_slice() {
                 region.aggregate();
             }
             target.aggregated = true;
         }
-        self.progress.merged = false;
         self.progress.in_window = 0;
+    }
+
+    /// Reports the results of the last aggregation window.
+    pub(super) fn report(&self, events: &mut dyn Events) {
+        if !events.aggregated_enabled() {
+            return;
+        }
+        let nr_probes = self.settings.probes.len();
+        for (index, target) in (0..usize::MAX).zip(&self.targets) {
+            let nr_regions = target.regions.len();
+            for region in target.regions.as_slice() {
+                events.aggregated(index, nr_regions, region, nr_probes);
+            }
+        }
     }
 
     /// Splits regions at random, if there is room for as many again below the upper limit.
@@ -90,7 +94,7 @@ impl<O: Operations> Context<O> {
     /// as many as the room is enough for, another one each time. So does the in-tree DAMON from Linux
     /// 7.3 on: whatever needs more than half of the regions would keep the rest from being looked at
     /// more closely.
-    pub fn split(&mut self) {
+    pub(crate) fn split(&mut self) {
         let nr_regions = self.nr_regions();
         let max = self.settings.attrs.max_regions();
         self.progress.split = false;
@@ -136,7 +140,6 @@ mod tests {
             context::Target,
             fake::{
                 params,
-                Deaf,
                 Fake, //
             },
             region::tests::region,
@@ -279,7 +282,7 @@ mod tests {
                 region(c.0, c.1, z, 0, 0)?,
             ])?;
         }
-        context.aggregate(&mut Deaf);
+        context.start_window();
         assert_eq!(context.targets().len(), 3);
         for ((target, places), accesses) in context.targets.iter().zip(places).zip(accesses) {
             assert!(are_at(&target.regions, &places));
@@ -300,16 +303,12 @@ mod tests {
         context.start();
         context.prepare();
         assert_eq!(context.left_bp(), 10_000);
-        for _ in 0..15 {
-            context.check_and_prepare();
-        }
+        context.samples(15);
         assert_eq!(context.left_bp(), 2_500);
-        for _ in 0..6 {
-            context.check_and_prepare();
-        }
+        context.samples(6);
         assert_eq!(context.left_bp(), 0);
         context.merge();
-        context.aggregate(&mut Deaf);
+        context.start_window();
         assert_eq!(context.left_bp(), 10_000);
         Ok(())
     }

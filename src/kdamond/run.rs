@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The kdamond's loop: what happens at which sampling tick, and what happens in between.
+//! The kdamond's loop: requests, pauses, and the time from one sampling tick to the next.
 //!
 //! ```text
 //!        ┌────────────► answer the bell: calls, walks, stop
@@ -13,7 +13,7 @@
 //!        │             is it time? ──no──► sleep until it is, or the bell rings ──┐
 //!        │                   │ yes                   │ it is                     │ it has rung
 //!        │                   ▼                       ▼                           │
-//!        │    tick: check, merge, schemes, aggregate, split, update, prepare     │
+//!        │    tick: see `Context::begin_tick` and `Context::finish_tick`         │
 //!        └───────────────────┴───────────────────────────────────────────────────┘
 //! ```
 
@@ -24,7 +24,6 @@ use super::{
         Walk, //
     },
     moment::Moment,
-    schedule::Schedule,
     thread::bell, //
 };
 use crate::engine::{
@@ -48,7 +47,6 @@ pub(crate) struct Kdamond<O: Operations, E: Events, M: Machine> {
     context: Context<O>,
     events: E,
     machine: M,
-    schedule: Schedule,
     /// When the outstanding sample was prepared. `None` at the start and while paused.
     prepared: Option<Moment>,
     /// A moment that has passed. The clock is not asked for more than is needed to know what is due.
@@ -67,7 +65,6 @@ impl<O: Operations + 'static, E: Events, M: Machine> Kdamond<O, E, M> {
         Self {
             walk: None,
             repeats: Repeats::new(),
-            schedule: Schedule::new(context.attrs(), context.passed()),
             context,
             events,
             machine,
@@ -83,14 +80,14 @@ impl<O: Operations + 'static, E: Events, M: Machine> Kdamond<O, E, M> {
         while self.answer() && self.context.any_target_valid() {
             if self.context.paused() {
                 self.context.stand_still(&self.machine);
-                self.repeat_calls();
+                self.repeats.tick(&mut self.context);
                 self.rest(PAUSED_CHECK_US);
                 continue;
             }
             self.context.go_on(&self.machine);
             match self.context.check_watermarks(&self.machine) {
                 Some(interval) => {
-                    self.repeat_calls();
+                    self.repeats.tick(&mut self.context);
                     self.rest(interval.0);
                 }
                 None => self.work(),
@@ -104,7 +101,7 @@ impl<O: Operations + 'static, E: Events, M: Machine> Kdamond<O, E, M> {
         if !self.inbox.bell().answer() {
             return true;
         }
-        self.let_change(|its| its.inbox.serve_calls(&mut its.context));
+        self.inbox.serve_calls(&mut self.context);
         self.inbox.take_repeats(&mut self.repeats);
         // Mistake: a walk that was abandoned before it was taken stays.
         if cfg!(model_mistake = "abandoned_before_the_look") {
@@ -124,22 +121,6 @@ impl<O: Operations + 'static, E: Events, M: Machine> Kdamond<O, E, M> {
             self.inbox.bell().answer();
         }
         !stop
-    }
-
-    /// Has somebody else do something with the context. Whether that has begun a new window: new
-    /// attributes do, as in `damon_set_attrs()`.
-    fn let_change(&mut self, change: impl FnOnce(&mut Self)) -> bool {
-        let begun = self.context.begun_intervals();
-        change(self);
-        let changed = begun != self.context.begun_intervals();
-        if changed {
-            self.schedule = Schedule::new(self.context.attrs(), self.context.passed());
-        }
-        changed
-    }
-
-    fn repeat_calls(&mut self) -> bool {
-        self.let_change(|its| its.repeats.tick(&mut its.context))
     }
 
     /// Nothing but to wait, for some microseconds. The outstanding sample is given up: how long it would be is not up to
@@ -178,50 +159,16 @@ impl<O: Operations + 'static, E: Events, M: Machine> Kdamond<O, E, M> {
         self.prepared = Some(self.passed);
     }
 
-    /// One sampling tick, in the order of the C DAMON.
+    /// One sampling tick.
     fn tick(&mut self) {
-        let passed = self.context.passed().saturating_add(1);
-        let due = self.schedule.due(passed);
-        let schemes_due = self.context.schemes_due_at(passed);
-
-        if self.context.keeps_samples(passed, due.aggregation) {
-            self.context.check_and_prepare();
-        } else {
-            self.context.check();
-        }
-        if due.aggregation {
-            self.context.merge();
-        }
-        let anew = self.repeat_calls();
-        if schemes_due {
-            self.apply_schemes();
-        }
-        // A window that has just begun has nothing to tune by.
-        if due.tuning && !anew {
-            let old = *self.context.attrs();
-            self.context.tune(&mut self.events);
-            self.schedule.tuned(passed, self.context.attrs(), &old);
-        }
-        if due.aggregation {
-            self.context.aggregate(&mut self.events);
-            self.context.split();
-        }
-        if due.ops_update {
-            self.context.update();
-        }
-        // A window that has just begun is not over yet.
-        if !anew {
-            self.schedule.advance(due, self.context.attrs());
-        }
-        self.context.prepare_rest();
-    }
-
-    fn apply_schemes(&mut self) {
+        let tick = self.context.begin_tick();
+        self.repeats.tick(&mut self.context);
         let visitor = self.walk.as_mut().and_then(|walk| walk.visitor());
         // Shortens the lifetime of the trait object, which `Option` alone does not.
         let visitor = visitor.map(|visitor| visitor as &mut dyn Walker);
-        let events = &mut self.events;
-        let walked = self.context.apply_schemes(events, &self.machine, visitor);
+        let walked = self
+            .context
+            .finish_tick(tick, &mut self.events, &self.machine, visitor);
         if walked {
             if let Some(mut walk) = self.walk.take() {
                 // Mistake: the caller learns of the end before there is room for the next walk.

@@ -166,8 +166,9 @@ impl<O: Operations> Round<'_, '_, O> {
             return;
         };
         if self.traced {
+            let hits = region.counted_probe_hits(self.left_bp);
             self.events
-                .before_apply(place.scheme, place.target, nr_regions, region);
+                .before_apply(place.scheme, place.target, nr_regions, region, hits);
         }
         let begun = match turn.limited {
             true => self.machine.now_ns(),

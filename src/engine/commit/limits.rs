@@ -118,7 +118,7 @@ mod tests {
     fn applied(scheme: SchemeParams) -> Result<Context<Fake>> {
         let mut context = Context::new(with(scheme)?, 0)?;
         context.settings.ops.works = true;
-        context.check_and_prepare();
+        context.samples(1);
         context.apply_schemes(&mut Deaf, &Machinery::default(), None);
         Ok(context)
     }

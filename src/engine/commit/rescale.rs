@@ -5,18 +5,21 @@
 use super::super::{
     attrs::Attrs,
     context::Context,
-    operations::Operations, //
+    operations::Operations,
+    schedule::Schedule, //
 };
 use kernel::prelude::*;
 
 impl<O: Operations> Context<O> {
-    /// Adapts what was learned to attributes that were `old`.
+    /// Adapts what was learned to attributes that were `old`, and restarts the aggregation window
+    /// and all other intervals, as `damon_set_attrs()` does.
     pub(super) fn adapt(&mut self, old: &Attrs) {
         self.rescale(old);
-        self.progress.begun = self.progress.begun.wrapping_add(1);
+        let (attrs, passed) = (&self.settings.attrs, self.progress.passed);
         self.progress.in_window = 0;
+        self.progress.schedule = Schedule::new(attrs, passed);
         for scheme in &mut self.schemes {
-            scheme.schedule(&self.settings.attrs, self.progress.passed);
+            scheme.schedule(attrs, passed);
         }
     }
 
@@ -30,7 +33,7 @@ impl<O: Operations> Context<O> {
         for target in &mut self.targets {
             for region in target.regions.as_mut_slice() {
                 if convertible {
-                    region.rescale(old, new, self.progress.merged);
+                    region.rescale(old, new);
                 }
                 region.limit_rate(&window);
             }
@@ -49,7 +52,6 @@ mod tests {
                 },
                 fake::{
                     params,
-                    Deaf,
                     Fake, //
                 },
                 params::Params, //
@@ -72,13 +74,13 @@ mod tests {
     }
 
     #[test]
-    fn converts_complete_counts() -> Result {
+    fn converts_the_results_of_the_last_window() -> Result {
         let mut context = hot(20)?;
         context.merge();
+        context.start_window();
+        assert_eq!(counts(&context), Some((0, 20)));
         let committed = context.commit(with_intervals(params(&[&[]], 1)?, 10_000, 100_000)?)?;
         assert!(committed.attrs_changed);
-        assert_eq!(counts(&context), Some((10, 0)));
-        context.aggregate(&mut Deaf);
         assert_eq!(counts(&context), Some((0, 10)));
         Ok(())
     }
@@ -87,9 +89,9 @@ mod tests {
     fn gives_up_incomplete_counts() -> Result {
         let mut context = hot(20)?;
         context.merge();
-        context.aggregate(&mut Deaf);
+        context.start_window();
         context.prepare();
-        context.check();
+        context.samples(1);
         assert_eq!(counts(&context), Some((1, 20)));
         context.commit(with_intervals(params(&[&[]], 1)?, 10_000, 100_000)?)?;
         assert_eq!(counts(&context), Some((0, 10)));

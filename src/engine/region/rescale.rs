@@ -23,26 +23,18 @@ use super::{
 use kernel::prelude::*;
 
 impl Region {
-    /// Converts what was counted with `old` intervals to `new` ones.
-    ///
-    /// `complete` tells that an aggregation interval's counts are all there. Otherwise the ones so
-    /// far are given up, since the interval that they belong to is.
-    pub(crate) fn rescale(&mut self, old: &Attrs, new: &Attrs, complete: bool) {
+    /// Converts the results of the last aggregation window from `old` intervals to `new` ones. The
+    /// counts of the current window are dropped: it is restarted.
+    pub(crate) fn rescale(&mut self, old: &Attrs, new: &Attrs) {
         let [old_max, new_max] = [old, new].map(|attrs| u64::from(attrs.max_nr_accesses()));
         let convert = |samples: u32| narrow(mul_div(u64::from(samples), new_max, old_max));
         let convert_hits =
             |hits: ProbeHits| hits.map(|n| u8::try_from(convert(n.into())).unwrap_or(u8::MAX));
         self.last_nr_accesses = convert(self.last_nr_accesses);
         self.last_probe_hits = convert_hits(self.last_probe_hits);
-        if complete {
-            self.nr_accesses = convert(self.nr_accesses);
-            self.nr_accesses_bp = to_bp(self.nr_accesses);
-            self.probe_hits = convert_hits(self.probe_hits);
-        } else {
-            self.nr_accesses_bp = to_bp(self.last_nr_accesses);
-            self.nr_accesses = 0;
-            self.probe_hits = [0; MAX_PROBES];
-        }
+        self.nr_accesses_bp = to_bp(self.last_nr_accesses);
+        self.nr_accesses = 0;
+        self.probe_hits = [0; MAX_PROBES];
         self.age = narrow(mul_div(u64::from(self.age), old.aggr().0, new.aggr().0));
     }
 
@@ -82,23 +74,24 @@ mod tests {
     #[test]
     fn rescales_results_to_new_intervals() -> Result {
         let old = intervals(10, 1000)?;
-        let mut region = region(3, 7, 15, 0, 20)?;
-        region.rescale(&old, &intervals(100, 10_000)?, true);
-        assert_eq!(region.nr_accesses(), 15);
+        let mut region = region(3, 7, 0, 15, 20)?;
+        region.rescale(&old, &intervals(100, 10_000)?);
+        assert_eq!(region.last_nr_accesses(), 15);
         assert_eq!(region.age(), 2);
-        region.rescale(&old, &intervals(1, 1000)?, true);
-        assert_eq!(region.nr_accesses(), 150);
+        region.rescale(&old, &intervals(1, 1000)?);
+        assert_eq!(region.last_nr_accesses(), 150);
         assert_eq!(region.age(), 2);
-        region.rescale(&old, &intervals(1, 100)?, true);
-        assert_eq!(region.nr_accesses(), 150);
+        region.rescale(&old, &intervals(1, 100)?);
+        assert_eq!(region.last_nr_accesses(), 150);
+        assert_eq!(region.nr_accesses_bp(), 1_500_000);
         assert_eq!(region.age(), 20);
         Ok(())
     }
 
     #[test]
-    fn rescaling_gives_up_an_incomplete_interval() -> Result {
+    fn rescaling_drops_the_counts_of_the_current_window() -> Result {
         let mut region = region(3, 7, 4, 50, 20)?;
-        region.rescale(&intervals(10, 1000)?, &intervals(100, 1000)?, false);
+        region.rescale(&intervals(10, 1000)?, &intervals(100, 1000)?);
         assert_eq!(region.nr_accesses(), 0);
         assert_eq!(region.last_nr_accesses(), 5);
         assert_eq!(region.nr_accesses_bp(), 50_000);
@@ -109,33 +102,32 @@ mod tests {
     #[test]
     fn a_ratio_in_a_huge_window_is_none() -> Result {
         let huge = intervals(10, (1 << 32) * 10)?;
-        let mut region = region(3, 7, 123, 0, 0)?;
-        region.rescale(&huge, &intervals(10, 1000)?, true);
-        assert_eq!(region.nr_accesses(), 0);
+        let mut region = region(3, 7, 0, 123, 0)?;
+        region.rescale(&huge, &intervals(10, 1000)?);
+        assert_eq!(region.last_nr_accesses(), 0);
         Ok(())
     }
 
     #[test]
     fn a_ratio_is_kept_where_the_samples_are() -> Result {
-        let mut region = region(3, 7, 2, 1, 0)?;
-        region.probe_hits = [1, 2, 3, 0];
-        region.rescale(&intervals(10, 30)?, &intervals(20, 60)?, true);
-        assert_eq!(region.nr_accesses(), 2);
-        assert_eq!(*region.probe_hits(), [1, 2, 3, 0]);
+        let mut region = region(3, 7, 1, 2, 0)?;
+        region.last_probe_hits = [1, 2, 3, 0];
+        region.rescale(&intervals(10, 30)?, &intervals(20, 60)?);
+        assert_eq!(region.last_nr_accesses(), 2);
+        assert_eq!(*region.last_probe_hits(), [1, 2, 3, 0]);
         Ok(())
     }
 
     #[test]
     fn rescales_hits() -> Result {
         let mut region = region(3, 7, 0, 0, 0)?;
-        region.probe_hits = [20, 1, 0, 255];
-        region.last_probe_hits = [10, 2, 4, 0];
-        region.rescale(&intervals(5, 100)?, &intervals(10, 100)?, true);
-        assert_eq!(*region.probe_hits(), [10, 0, 0, 127]);
-        assert_eq!(*region.last_probe_hits(), [5, 1, 2, 0]);
-        region.rescale(&intervals(5, 100)?, &intervals(1, 100)?, false);
+        region.probe_hits = [10, 2, 4, 0];
+        region.last_probe_hits = [20, 1, 0, 255];
+        region.rescale(&intervals(5, 100)?, &intervals(10, 100)?);
         assert_eq!(*region.probe_hits(), [0; 4]);
-        assert_eq!(*region.last_probe_hits(), [25, 5, 10, 0]);
+        assert_eq!(*region.last_probe_hits(), [10, 0, 0, 127]);
+        region.rescale(&intervals(5, 100)?, &intervals(1, 100)?);
+        assert_eq!(*region.last_probe_hits(), [50, 0, 0, 255]);
         Ok(())
     }
 }

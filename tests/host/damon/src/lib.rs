@@ -29,7 +29,6 @@ mod files {
         #[allow(dead_code)]
         mod reply;
         pub(crate) mod run;
-        mod schedule;
     }
 }
 

@@ -12,11 +12,18 @@ mod ranges;
 mod steps;
 mod strategies;
 
-use crate::engine::{
-    Context,
-    Region, //
+use crate::{
+    engine::{
+        Context,
+        Region,
+        Walker, //
+    },
+    machine::Machinery, //
 };
-use memory::Memory;
+use memory::{
+    Counter,
+    Memory, //
+};
 
 /// Everything that can be seen of a context.
 fn picture(context: &Context<Memory>) -> String {
@@ -38,6 +45,28 @@ fn picture(context: &Context<Memory>) -> String {
         context.paused(),
         context.passed(),
     )
+}
+
+/// A sampling tick as the kdamond makes it, with trace events. Returns whether the walk is complete.
+fn tick(context: &mut Context<Memory>, machine: &Machinery, walker: Option<&mut dyn Walker>) -> bool {
+    let tick = context.begin_tick();
+    check_invariants(context);
+    let walked = context.finish_tick(tick, &mut Counter::default(), machine, walker);
+    check_invariants(context);
+    walked
+}
+
+/// Sampling ticks without a walk.
+fn ticks(context: &mut Context<Memory>, times: u64) {
+    for _ in 0..times {
+        tick(context, &Machinery::default(), None);
+    }
+}
+
+/// Lets sampling intervals pass without a sample. The aggregation window ends at the next tick.
+fn skip_window(context: &mut Context<Memory>) {
+    let progress = &mut context.progress;
+    progress.passed = progress.schedule.next_aggregation.saturating_sub(1);
 }
 
 /// All regions of a context.

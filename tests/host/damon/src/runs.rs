@@ -350,9 +350,8 @@ fn a_tick_has_its_order() -> Result {
     for _ in 0..3 {
         expected.extend(["apply", "visit"]);
     }
-    expected.push("walked");
     expected.extend(thrice("aggregated"));
-    expected.extend(["update", "prepare"]);
+    expected.extend(["update", "prepare", "walked"]);
     assert_eq!(world.log.take(), expected);
     Ok(())
 }

@@ -80,7 +80,6 @@ mod files {
         pub(crate) mod run;
         #[path = "../../tests/host/model/src/scenarios.rs"]
         pub(crate) mod scenarios;
-        pub(crate) mod schedule;
         pub(crate) mod walk;
     }
 }

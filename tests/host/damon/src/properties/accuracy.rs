@@ -3,11 +3,9 @@
 //! The point of it all: finding what is hot.
 
 use super::{
-    memory::{
-        Counter,
-        Memory, //
-    },
-    strategies::Wanted, //
+    memory::Memory,
+    strategies::Wanted,
+    ticks, //
 };
 use crate::engine::{
     AttrsParams,
@@ -35,23 +33,12 @@ fn hot_area(start: u64, seed: u64) -> (f64, f64) {
     let mut context = Context::new(wanted.params().unwrap(), seed).unwrap();
     context.start();
     context.prepare();
-    for sample in 1..=2000 {
-        context.check_and_prepare();
-        if sample % 20 == 0 {
-            context.merge();
-            if sample == 2000 {
-                break;
-            }
-            context.aggregate(&mut Counter::default());
-            context.split();
-            context.prepare();
-        }
-    }
+    ticks(&mut context, 2000);
     assert!((10..=1000).contains(&context.nr_regions()));
 
     let (mut found, mut right) = (0, 0);
     for region in context.targets()[0].regions() {
-        if region.nr_accesses() >= 10 {
+        if region.last_nr_accesses() >= 10 {
             found += region.size();
             let (start, end) = (region.start().max(hot.0), region.end().min(hot.1));
             right += end.saturating_sub(start);

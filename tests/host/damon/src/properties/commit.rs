@@ -4,16 +4,15 @@
 
 use super::{
     check_invariants,
-    memory::{
-        Counter,
-        Memory, //
-    },
+    memory::Memory,
     picture,
+    skip_window,
     strategies::{
         any_wanted,
         good_wanted,
         Wanted, //
     },
+    ticks, //
 };
 use crate::engine::Context;
 use kernel::{
@@ -32,12 +31,10 @@ fn running(wanted: &Wanted, samples: usize) -> Context<Memory> {
     context.start();
     context.prepare();
     for sample in 0..samples {
-        context.check_and_prepare();
         if sample % 7 == 6 {
-            context.merge();
-            context.aggregate(&mut Counter::default());
-            context.split();
+            skip_window(&mut context);
         }
+        ticks(&mut context, 1);
     }
     context
 }
@@ -92,6 +89,8 @@ proptest! {
         let mut context = running(&wanted, samples);
         let seen = picture(&context);
         let mut again = wanted;
+        // What tuning has made of them.
+        again.attrs = *context.attrs().params();
         for target in &mut again.targets {
             target.2 = Vec::new();
         }

@@ -10,12 +10,14 @@ use super::{
     check_invariants,
     memory::{
         ranges,
-        Counter,
         Memory,
         Visits, //
     },
     regions,
+    skip_window,
     strategies::small_number,
+    tick,
+    ticks, //
 };
 use crate::{
     engine::{
@@ -95,18 +97,11 @@ fn params(sample: u64, aggr: u64, apply_interval: u64) -> Result<Params<Memory>>
     })
 }
 
+/// A number of samples, at the last of which an aggregation window ends.
 fn interval(context: &mut Context<Memory>, samples: u64) {
-    for _ in 0..samples {
-        context.check_and_prepare();
-    }
-    context.merge();
-    context.apply_schemes(
-        &mut Counter::default(),
-        &Machinery::default(),
-        Some(&mut Visits::default()),
-    );
-    context.aggregate(&mut Counter::default());
-    context.split();
+    ticks(context, samples.saturating_sub(1));
+    skip_window(context);
+    tick(context, &Machinery::default(), Some(&mut Visits::default()));
     context.update();
     check_invariants(context);
 }
@@ -165,15 +160,11 @@ proptest! {
         let window = |samples: u32| u64::from(samples.max(1));
         let mut context = Context::new(params(1, window(from), 0).unwrap(), 1).unwrap();
         context.prepare();
-        context.check_and_prepare();
-        context.merge();
-        // Complete counts are converted, and so come to what no loop would count up to.
+        interval(&mut context, 1);
+        // Results are converted, and so come to what no loop would count up to.
         context.commit(params(1, window(to), 0).unwrap()).unwrap();
         check_invariants(&context);
-        for _ in 0..more {
-            context.check_and_prepare();
-            check_invariants(&context);
-        }
+        ticks(&mut context, more);
         interval(&mut context, more);
         let max = u32::try_from(window(to)).unwrap_or(u32::MAX);
         prop_assert!(regions(&context).all(|region| region.last_nr_accesses() <= max));
@@ -184,14 +175,15 @@ proptest! {
         let samples = u32::MAX - before;
         let mut context = Context::new(params(1, 1, 0).unwrap(), 1).unwrap();
         context.prepare();
-        context.check_and_prepare();
-        context.merge();
+        interval(&mut context, 1);
         context.commit(params(1, u64::from(samples), 0).unwrap()).unwrap();
-        let hot = |context: &Context<Memory>| regions(context).map(|region| region.nr_accesses()).max();
-        prop_assert_eq!(hot(&context), Some(samples));
+        let last = |context: &Context<Memory>| regions(context).map(|region| region.last_nr_accesses()).max();
+        let rate = |context: &Context<Memory>| regions(context).map(|region| region.nr_accesses_bp()).max();
+        let (hot, full) = (last(&context), rate(&context));
+        prop_assert_eq!(hot, Some(samples));
         for _ in 0..NEAR {
-            context.check_and_prepare();
-            prop_assert_eq!(hot(&context), Some(samples));
+            ticks(&mut context, 1);
+            prop_assert_eq!((last(&context), rate(&context)), (hot, full));
         }
     }
 
@@ -204,22 +196,17 @@ proptest! {
         }
         context.prepare();
         for n in 1..=2 * NEAR {
-            context.check_and_prepare();
+            ticks(&mut context, 1);
             let exact = u128::from(passed) + u128::from(n);
             prop_assert_eq!(u128::from(context.passed()), exact.min(u128::from(u64::MAX)));
             // A time behind the end is the end, and not one that has passed long ago.
             let far = u128::from(passed) + u128::from(apply_interval.max(1)) > exact;
             prop_assert!(!far || apply_interval == 0 || context.passed() == u64::MAX || !context.schemes_due_at(context.passed()));
-            context.merge();
-            context.apply_schemes(&mut Counter::default(), &Machinery::default(), None);
-            context.aggregate(&mut Counter::default());
-            context.split();
-            check_invariants(&context);
         }
         // Schemes and walks go on.
         let mut visits = Visits::default();
         context.begin_walk();
-        prop_assert!(context.apply_schemes(&mut Counter::default(), &Machinery::default(), Some(&mut visits)));
+        prop_assert!(tick(&mut context, &Machinery::default(), Some(&mut visits)));
         prop_assert!(visits.0 > 0);
         // New parameters are taken.
         context.commit(params(2, 20, 7).unwrap()).unwrap();

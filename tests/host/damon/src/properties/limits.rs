@@ -4,11 +4,10 @@
 
 use super::{
     check_invariants,
-    memory::{
-        Counter,
-        Visits, //
-    },
+    memory::Visits,
+    skip_window,
     strategies::any_wanted,
+    tick, //
 };
 use crate::{
     engine::{
@@ -47,11 +46,9 @@ proptest! {
         prop_assert!(context.nr_regions() <= MAX_REGIONS + 100);
         context.prepare();
         for _ in 0..3 {
-            context.check_and_prepare();
-            context.merge();
-            context.apply_schemes(&mut Counter::default(), &Machinery::default(), Some(&mut Visits::default()));
-            context.aggregate(&mut Counter::default());
-            context.split();
+            skip_window(&mut context);
+            context.begin_walk();
+            tick(&mut context, &Machinery::default(), Some(&mut Visits::default()));
             context.update();
             check_invariants(&context);
         }
@@ -59,9 +56,6 @@ proptest! {
             let _ = context.commit(params);
         }
         check_invariants(&context);
-        context.check();
-        context.merge();
-        context.split();
-        check_invariants(&context);
+        tick(&mut context, &Machinery::default(), None);
     }
 }

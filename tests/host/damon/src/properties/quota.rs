@@ -3,11 +3,7 @@
 //! What a scheme may do is all that it does.
 
 use super::{
-    check_invariants,
-    memory::{
-        Counter,
-        Memory, //
-    },
+    memory::Memory,
     strategies::{
         filter,
         Limits,
@@ -96,21 +92,11 @@ impl Walker for Places {
     }
 }
 
-/// One sampling interval.
-fn tick(context: &mut Context<Memory>, machine: &Machinery, aggregates: bool) -> Places {
+/// What the scheme is tried on in a sampling tick.
+fn tick(context: &mut Context<Memory>, machine: &Machinery) -> Places {
     let mut places = Places::default();
     context.begin_walk();
-    context.check();
-    if aggregates {
-        context.merge();
-    }
-    context.apply_schemes(&mut Counter::default(), machine, Some(&mut places));
-    if aggregates {
-        context.aggregate(&mut Counter::default());
-        context.split();
-    }
-    context.prepare();
-    check_invariants(context);
+    super::tick(context, machine, Some(&mut places));
     places
 }
 
@@ -146,8 +132,8 @@ proptest! {
         for window in 0..windows {
             machine.0.passed_ns.store(window * 1_000_000_000, Relaxed);
             let mut charged = 0;
-            for n in 0..25 {
-                for (_, start, end) in tick(&mut context, &machine, n == 20).0 {
+            for _ in 0..25 {
+                for (_, start, end) in tick(&mut context, &machine).0 {
                     let (size, done) = (end - start, (end - start) / 2);
                     charged += done + (size - done) * u64::from(num);
                 }
@@ -169,7 +155,7 @@ proptest! {
         let mut seen = std::collections::HashSet::new();
         for window in 0..size / (bytes / GRAIN * GRAIN) + 2 {
             machine.0.passed_ns.store(window * 1_000_000_000, Relaxed);
-            for (target, start, end) in tick(&mut context, &machine, false).0 {
+            for (target, start, end) in tick(&mut context, &machine).0 {
                 seen.extend((start..end).step_by(GRAIN as usize).map(|addr| (target, addr)));
             }
         }
@@ -183,9 +169,9 @@ proptest! {
     ) {
         let limits = Limits { filters: filters.clone(), ..Limits::default() };
         let (machine, mut context) = (Machinery::default(), context(limits, 0));
-        for n in 0..ticks {
+        for _ in 0..ticks {
             let mut tried = 0;
-            for (target, start, end) in tick(&mut context, &machine, n % 20 == 19).0 {
+            for (target, start, end) in tick(&mut context, &machine).0 {
                 for addr in (start..end).step_by(GRAIN as usize) {
                     prop_assert!(passes(&filters, target, addr), "{target} {addr:#x}");
                     tried += GRAIN;
@@ -216,7 +202,7 @@ proptest! {
             let mut lists = kernel::prelude::KVec::new();
             lists.push(list, kernel::prelude::GFP_KERNEL).unwrap();
             context.commit_goals(lists).unwrap();
-            tick(&mut context, &machine, false);
+            tick(&mut context, &machine);
             let quota = context.schemes()[0].quota();
             let tuned = quota.tuned_bp();
             prop_assert!(limit == 0 || quota.effective() <= limit);
@@ -247,7 +233,7 @@ proptest! {
                 context.go_on(&machine);
                 for _ in 0..3 {
                     machine.0.passed_ns.fetch_add(300_000_000, Relaxed);
-                    tried.push(tick(&mut context, &machine, false).0);
+                    tried.push(tick(&mut context, &machine).0);
                 }
             }
             tried

@@ -4,11 +4,13 @@
 
 use super::{
     check_invariants,
+    skip_window,
     strategies::{
         any_ranges,
         good_ranges,
         good_wanted, //
     },
+    ticks, //
 };
 use crate::engine::Context;
 use kernel::prelude::*;
@@ -105,8 +107,10 @@ proptest! {
         wanted.ops.covers = Some(covers.clone());
         let mut context = Context::new(wanted.params().unwrap(), 1).unwrap();
         context.start();
+        context.prepare();
         for _ in 0..3 {
-            context.split();
+            skip_window(&mut context);
+            ticks(&mut context, 1);
         }
         context.update();
         let regions = context.targets()[0].regions();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The steps of a monitoring thread, in any order.
+//! Sampling ticks, commits and pauses in any order.
 
 use super::{
     check_invariants,
@@ -11,18 +11,21 @@ use super::{
     },
     picture,
     regions,
+    skip_window,
     strategies::{
         good_wanted,
         Limits,
         Wanted, //
     },
+    ticks,
     total_size, //
 };
 use crate::{
     engine::{
         Attribute,
         Context,
-        Operations, //
+        Operations,
+        Walker, //
     },
     machine::Machinery, //
 };
@@ -38,58 +41,65 @@ use proptest::prelude::{
 
 #[derive(Clone, Debug)]
 enum Step {
+    /// A sampling tick, with a commit between its halves or none.
+    Tick {
+        walk: bool,
+        between: Option<Box<Wanted>>,
+    },
+    /// Sampling intervals pass until one is left of the aggregation window.
+    SkipWindow,
+    /// Monitoring goes on after a pause.
     Prepare,
-    PrepareRest,
-    Check,
-    CheckAndPrepare,
-    Merge,
-    Aggregate,
-    Split,
-    Update,
-    Apply { walk: bool },
-    Tune,
     ShowLatest,
     Commit(Box<Wanted>),
 }
 
 fn step() -> impl Strategy<Value = Step> {
+    let some = |wanted| Some(Box::new(wanted));
+    let between = prop_oneof![8 => Just(None), 1 => good_wanted().prop_map(some)];
     prop_oneof![
+        12 => (proptest::bool::ANY, between).prop_map(|(walk, between)| Step::Tick { walk, between }),
+        6 => Just(Step::SkipWindow),
         1 => Just(Step::Prepare),
-        1 => Just(Step::PrepareRest),
-        1 => Just(Step::Check),
-        8 => Just(Step::CheckAndPrepare),
-        2 => Just(Step::Merge),
-        2 => Just(Step::Aggregate),
-        2 => Just(Step::Split),
-        1 => Just(Step::Update),
-        1 => proptest::bool::ANY.prop_map(|walk| Step::Apply { walk }),
-        1 => Just(Step::Tune),
         1 => Just(Step::ShowLatest),
         1 => good_wanted().prop_map(|wanted| Step::Commit(Box::new(wanted))),
     ]
 }
 
+/// The result of the last aggregation window is complete, and nothing is counted for the next one.
+fn check_window_start(context: &Context<super::Memory>) {
+    for region in regions(context) {
+        assert_eq!(region.nr_accesses(), 0);
+        assert_eq!(*region.probe_hits(), [0; 4]);
+        assert_eq!(
+            region.nr_accesses_bp(),
+            region.last_nr_accesses().saturating_mul(10_000)
+        );
+    }
+}
+
 fn take(context: &mut Context<super::Memory>, step: &Step) {
     match step {
+        Step::Tick { walk, between } => {
+            let ends = context.progress.passed.saturating_add(1) >= context.progress.schedule.next_aggregation;
+            let tick = context.begin_tick();
+            check_invariants(context);
+            if ends {
+                check_window_start(context);
+            }
+            if let Some(wanted) = between {
+                let _ = wanted.params().and_then(|params| context.commit(params));
+                check_invariants(context);
+            }
+            let mut visits = Visits::default();
+            let walker = walk.then_some(&mut visits as &mut dyn Walker);
+            let walked = context.finish_tick(tick, &mut Counter::default(), &Machinery::default(), walker);
+            assert!(*walk || !walked);
+            let prepared = regions(context).all(|region| region.sample().is_some());
+            assert!(prepared || context.probes().are_weighted());
+        }
+        Step::SkipWindow => skip_window(context),
         Step::Prepare => context.prepare(),
-        Step::PrepareRest => context.prepare_rest(),
-        Step::Check => context.check(),
-        Step::CheckAndPrepare => context.check_and_prepare(),
-        Step::Merge => context.merge(),
-        Step::Aggregate => context.aggregate(&mut Counter::default()),
-        Step::Split => context.split(),
-        Step::Update => context.update(),
-        Step::Apply { walk: false } => {
-            assert!(!context.apply_schemes(&mut Counter::default(), &Machinery::default(), None));
-        }
-        Step::Apply { walk: true } => {
-            context.apply_schemes(
-                &mut Counter::default(),
-                &Machinery::default(),
-                Some(&mut Visits::default()),
-            );
-        }
-        Step::Tune => context.tune(&mut Counter::default()),
         Step::ShowLatest => show_latest(context),
         Step::Commit(wanted) => {
             let _ = wanted.params().and_then(|params| context.commit(params));
@@ -130,49 +140,21 @@ proptest! {
             take(&mut context, step);
             check_invariants(&context);
             match step {
-                Step::Prepare
-                | Step::PrepareRest
-                | Step::Check
-                | Step::CheckAndPrepare
-                | Step::Aggregate
-                | Step::Tune
-                | Step::ShowLatest => {
+                Step::SkipWindow | Step::Prepare | Step::ShowLatest => {
                     prop_assert_eq!(context.nr_regions(), nr_regions);
                     prop_assert_eq!(total_size(&context), size);
                 }
-                Step::Apply { .. } => {
-                    // Quotas and filters split.
+                Step::Tick { between: None, .. } => {
+                    // Quotas and filters split regions beyond the limit, and updates change the ranges.
                     let limited = context.schemes().iter().any(|scheme| {
                         let params = scheme.params();
                         params.quota.is_set() || !params.filters.is_empty()
                     });
-                    prop_assert!(limited || context.nr_regions() <= nr_regions);
-                    prop_assert_eq!(total_size(&context), size);
+                    let updates = context.ops().covers.is_some();
+                    prop_assert!(limited || updates || context.nr_regions() <= nr_regions.max(max + context.targets().len()));
+                    prop_assert!(updates || total_size(&context) == size);
                 }
-                Step::Split => {
-                    prop_assert!(context.nr_regions() <= nr_regions.max(max));
-                    prop_assert!(context.nr_regions() >= nr_regions);
-                    prop_assert_eq!(total_size(&context), size);
-                }
-                Step::Merge => {
-                    prop_assert_eq!(total_size(&context), size);
-                }
-                Step::Update | Step::Commit(_) => {}
-            }
-            if let Step::Merge = step {
-                for region in regions(&context) {
-                    prop_assert_eq!(region.nr_accesses_bp(), region.nr_accesses() * 10_000);
-                }
-            }
-            if let Step::Prepare | Step::PrepareRest | Step::CheckAndPrepare = step {
-                let prepared = regions(&context).all(|region| region.sample().is_some());
-                prop_assert!(prepared || context.probes().are_weighted());
-            }
-            if let Step::Aggregate = step {
-                for region in regions(&context) {
-                    prop_assert_eq!(region.nr_accesses(), 0);
-                    prop_assert_eq!(region.nr_accesses_bp(), region.last_nr_accesses() * 10_000);
-                }
+                Step::Tick { .. } | Step::Commit(_) => {}
             }
         }
     }
@@ -187,7 +169,8 @@ proptest! {
         check_invariants(&context);
         for (step, failure) in &steps {
             let size = total_size(&context);
-            let sizes_stay = !matches!(step, Step::Update | Step::Commit(_));
+            let commits = matches!(step, Step::Tick { between: Some(_), .. } | Step::Commit(_));
+            let sizes_stay = !commits && context.ops().covers.is_none();
             with_failure(Some(*failure), || take(&mut context, step));
             check_invariants(&context);
             prop_assert!(!sizes_stay || total_size(&context) == size);
@@ -208,12 +191,10 @@ proptest! {
         context.prepare();
         let max = context.attrs().params().max_nr_regions as usize;
         for _ in 0..rounds {
-            for _ in 0..context.attrs().aggr_samples().min(50) {
-                context.check_and_prepare();
-            }
-            context.merge();
-            context.aggregate(&mut Counter::default());
-            context.split();
+            let samples = context.attrs().aggr_samples().min(50);
+            ticks(&mut context, samples - 1);
+            skip_window(&mut context);
+            ticks(&mut context, 1);
             // Size limits are rounded up to the grain, and leave a rest.
             prop_assert!(context.nr_regions() <= max + 1);
             prop_assert!(context.nr_regions() >= 3);
@@ -221,24 +202,25 @@ proptest! {
     }
 
     #[test]
-    fn sampling_and_merging_do_not_allocate(
+    fn sampling_and_schemes_do_not_allocate(
         wanted in good_wanted(),
-        rounds in 1usize..10,
+        rounds in 1u64..10,
     ) {
-        // Where quotas and filters split regions, room is made for them.
+        // Where quotas and filters split regions, and where the ranges are read again, room is made.
         let mut wanted = wanted;
+        wanted.ops.covers = None;
         for scheme in &mut wanted.schemes {
             scheme.limits = Limits::default();
         }
         let mut context = Context::new(wanted.params().unwrap(), 7).unwrap();
         context.start();
+        // Splits at the end of a window may, where a target has more than its share of the regions.
+        let samples = context.attrs().aggr_samples().saturating_sub(1);
         let ((), allocations) = with_failure(None, || {
-            for _ in 0..rounds {
-                context.prepare();
-                context.check_and_prepare();
-                context.check();
-                context.apply_schemes(&mut Counter::default(), &Machinery::default(), Some(&mut Visits::default()));
-                context.aggregate(&mut Counter::default());
+            context.prepare();
+            for _ in 0..samples.min(rounds) {
+                let tick = context.begin_tick();
+                context.finish_tick(tick, &mut Counter::default(), &Machinery::default(), Some(&mut Visits::default()));
             }
         });
         prop_assert_eq!(allocations, 0);
@@ -251,13 +233,49 @@ proptest! {
             context.start();
             context.prepare();
             for _ in 0..10 {
-                context.check_and_prepare();
-                context.merge();
-                context.split();
+                skip_window(&mut context);
+                ticks(&mut context, 1);
             }
             picture(&context)
         };
         prop_assert_eq!(run(), run());
+    }
+}
+
+proptest! {
+    /// Results are those of the last complete window, whenever they are read: nothing is left of the
+    /// window before, in no region.
+    #[test]
+    fn results_are_those_of_one_window(
+        hot in proptest::collection::vec((0u64..64, 1u64..32), 1..20),
+        seed in proptest::num::u64::ANY,
+    ) {
+        let wanted = Wanted {
+            ops: super::Memory { grain: 1 << 12, covers: None, hot: (0, 0) },
+            attrs: crate::engine::AttrsParams::default(),
+            probes: Vec::new(),
+            pause: false,
+            targets: vec![(0, false, vec![(0, 1 << 18)])],
+            schemes: Vec::new(),
+        };
+        let mut context = Context::new(wanted.params().unwrap(), seed).unwrap();
+        context.start();
+        context.prepare();
+        for (start, len) in hot {
+            let (start, end) = (start << 12, (start + len) << 12);
+            context.settings.ops.hot = (start, end);
+            ticks(&mut context, 19);
+            let tick = context.begin_tick();
+            for region in regions(&context) {
+                if region.end() <= start || end <= region.start() {
+                    prop_assert_eq!(region.last_nr_accesses(), 0);
+                }
+                if start <= region.start() && region.end() <= end {
+                    prop_assert_eq!(region.last_nr_accesses(), 20);
+                }
+            }
+            context.finish_tick(tick, &mut Counter::default(), &Machinery::default(), None);
+        }
     }
 }
 
@@ -279,14 +297,9 @@ fn steady_state_does_not_allocate() {
     context.start();
     context.prepare();
     let ((), allocations) = with_failure(None, || {
-        for _ in 0..100 {
-            for _ in 0..20 {
-                context.check_and_prepare();
-            }
-            context.merge();
-            context.aggregate(&mut Counter::default());
-            context.split();
-            context.update();
+        for _ in 0..100 * 20 {
+            let tick = context.begin_tick();
+            context.finish_tick(tick, &mut Counter::default(), &Machinery::default(), None);
         }
     });
     assert_eq!(allocations, 0);
