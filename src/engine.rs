@@ -14,54 +14,52 @@
 
 #![deny(unsafe_code)]
 
-mod adjust;
+mod aggregation;
 mod apply;
 mod attrs;
 mod commit;
 mod context;
-mod dests;
 mod events;
 #[cfg(any(test, CONFIG_KUNIT = "y"))]
 mod fake;
 mod feedback;
 mod filter;
-mod latest;
 mod machine;
 mod num;
 mod operations;
 mod params;
+mod pattern;
 mod pauses;
 mod probe;
 mod quota;
 mod rand;
-mod rate;
-mod region;
 mod regions;
+mod rest;
 mod schedule;
 mod scheme;
+mod snapshot;
 mod tick;
 mod tune;
-mod walk;
 mod watermarks;
-mod window;
 
 pub use self::{
     attrs::{
         Attrs,
         AttrsParams,
         IntervalsGoal,
-        Micros, //
+        Micros,
+        MAX_REGIONS, //
     },
     commit::Committed,
     context::{
         Context,
         Target, //
     },
-    dests::{
-        Dest,
-        Dests, //
+    events::{
+        Events,
+        Tried,
+        Walker, //
     },
-    events::Events,
     filter::{
         Filter,
         FilterKind,
@@ -69,7 +67,6 @@ pub use self::{
     },
     machine::Machine,
     operations::{
-        Applied,
         Attempt,
         Eligible,
         Operations,
@@ -79,14 +76,18 @@ pub use self::{
         Params,
         TargetParams, //
     },
+    pattern::{
+        AccessPattern,
+        Action,
+        Applied,
+        MinMax, //
+    },
     probe::{
         Attribute,
         PageAttributes,
         Probe,
         ProbeFilter,
-        ProbeHits,
-        Probes,
-        MAX_PROBES, //
+        Probes, //
     },
     quota::{
         FailCharge,
@@ -98,29 +99,25 @@ pub use self::{
         Weights, //
     },
     rand::Rng,
-    region::{
-        AddrRange,
-        Region, //
-    },
     regions::{
-        Regions,
-        MAX_REGIONS, //
+        region::{
+            AddrRange,
+            ProbeHits,
+            Region,
+            MAX_PROBES, //
+        },
+        Regions, //
     },
     scheme::{
-        AccessPattern,
-        Action,
-        MinMax,
+        Dest,
+        Dests,
         Scheme,
         SchemeParams,
         Stat, //
     },
     tick::Tick,
-    walk::{
-        Tried,
-        Walker, //
-    },
     watermarks::{
         WatermarkMetric,
         Watermarks, //
-    },
+    }, //
 };

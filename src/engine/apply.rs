@@ -6,6 +6,8 @@
 //! where the scheme has gone on from, where its quota ends, where a filter does. The part behind is
 //! the next region then. What a split has left behind without need is joined in the end.
 
+mod goals;
+mod quotas;
 mod round;
 
 use super::{
@@ -13,14 +15,14 @@ use super::{
         Context,
         Settings, //
     },
-    events::Events,
+    events::{
+        Events,
+        Walker, //
+    },
     machine::Machine,
     operations::Operations,
-    scheme::{
-        Action,
-        Turn, //
-    },
-    walk::Walker, //
+    pattern::Action,
+    scheme::Turn, //
 };
 use kernel::prelude::*;
 use round::Round;
@@ -130,8 +132,8 @@ impl<O: Operations> Context<O> {
 mod tests {
     use super::{
         super::{
-            adjust::Measure,
             attrs::Micros,
+            events::Tried,
             fake::{
                 params,
                 with_scheme,
@@ -144,14 +146,16 @@ mod tests {
                 FilterKind,
                 Filters, //
             },
-            region::AddrRange,
-            scheme::{
+            pattern::{
                 AccessPattern,
                 Action,
-                MinMax,
-                SchemeParams, //
+                MinMax, //
             },
-            walk::Tried, //
+            regions::{
+                merge_split::Measure,
+                region::AddrRange, //
+            },
+            scheme::SchemeParams, //
         },
         *, //
     };
@@ -380,7 +384,7 @@ mod tests {
         let mut scheme = pageout(10);
         scheme.quota.weights.nr_accesses = 1;
         let mut context = working(&[&[(0, 10), (10, 20)]], 1, scheme)?;
-        let hot = super::super::region::tests::region(0, 10, 20, 20, 0)?;
+        let hot = super::super::regions::region::tests::region(0, 10, 20, 20, 0)?;
         for target in &mut context.targets {
             if let Some(first) = target.regions.as_mut_slice().first_mut() {
                 *first = hot;

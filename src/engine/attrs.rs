@@ -8,10 +8,15 @@ use super::{
         mul_div,
         narrow, //
     },
-    rate::Window,
-    regions::MAX_REGIONS, //
+    regions::rate::SampleWindow, //
 };
 use kernel::prelude::*;
+
+/// Number of regions that a context is kept within, whatever limits the user has set.
+///
+/// A limit may be any 64-bit value, but who asks for at least 2^63 regions shall get a fine-grained
+/// monitor, not a machine without memory: this many regions are 48 MiB.
+pub const MAX_REGIONS: usize = 1 << 20;
 
 /// A time interval in microseconds, as users state it: any 64-bit value.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
@@ -110,7 +115,7 @@ impl AttrsParams {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Attrs {
     params: AttrsParams,
-    window: Window,
+    window: SampleWindow,
 }
 
 impl TryFrom<AttrsParams> for Attrs {
@@ -123,7 +128,7 @@ impl TryFrom<AttrsParams> for Attrs {
         }
         Ok(Self {
             params,
-            window: Window::new(narrow(params.aggr.in_units_of(params.sample))),
+            window: SampleWindow::new(narrow(params.aggr.in_units_of(params.sample))),
         })
     }
 }
@@ -178,7 +183,7 @@ impl Attrs {
         // limit of zero one microsecond too; and `samples` is not zero.
         Self {
             params,
-            window: Window::new(narrow(params.aggr.in_units_of(params.sample))),
+            window: SampleWindow::new(narrow(params.aggr.in_units_of(params.sample))),
         }
     }
 
@@ -203,7 +208,7 @@ impl Attrs {
         self.window.samples()
     }
 
-    pub(crate) fn window(&self) -> Window {
+    pub(crate) fn window(&self) -> SampleWindow {
         self.window
     }
 

@@ -5,8 +5,8 @@
 //! A commit has two parts. Planning checks everything and allocates everything, and may fail: then
 //! the context is as it was. Carrying the plan out only moves values, and cannot fail.
 
-mod limits;
-mod rescale;
+mod attrs;
+mod goals;
 
 use super::{
     context::{
@@ -214,14 +214,14 @@ pub(super) mod tests {
                 with_scheme,
                 Fake, //
             },
-            probe,
-            regions::tests::are_at,
-            scheme::{
+            pattern::{
                 AccessPattern,
                 Action,
-                MinMax,
-                SchemeParams, //
-            }, //
+                MinMax, //
+            },
+            probe,
+            regions::tests::are_at,
+            scheme::SchemeParams, //
         },
         *, //
     };

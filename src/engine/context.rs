@@ -3,9 +3,7 @@
 //! A monitoring context: parameters, and what was learned with them.
 
 use super::{
-    adjust::size_limit,
     attrs::Attrs,
-    machine::Machine,
     num::Grain,
     operations::Operations,
     params::{
@@ -15,8 +13,11 @@ use super::{
     pauses::Pauses,
     probe::Probes,
     rand::Rng,
-    region::Region,
-    regions::Regions,
+    regions::{
+        merge_split::size_limit,
+        region::Region,
+        Regions, //
+    },
     schedule::Schedule,
     scheme::Scheme, //
 };
@@ -182,16 +183,6 @@ impl<O: Operations> Context<O> {
         self.settings.split_in_part = in_part;
     }
 
-    /// From now on time does not count for what schemes may do in it, until [`Self::go_on`].
-    pub fn stand_still(&mut self, machine: &dyn Machine) {
-        self.progress.pauses.begin(machine);
-    }
-
-    /// From now on time counts, if it did not.
-    pub fn go_on(&mut self, machine: &dyn Machine) {
-        self.progress.pauses.end(machine);
-    }
-
     /// Sampling intervals since the start.
     pub fn passed(&self) -> u64 {
         self.progress.passed
@@ -281,15 +272,17 @@ impl<O: Operations> Context<O> {
 mod tests {
     use super::{
         super::{
-            attrs::AttrsParams,
+            attrs::{
+                AttrsParams,
+                MAX_REGIONS, //
+            },
             fake::{
                 params,
                 Fake, //
             },
-            region::AddrRange,
             regions::{
-                tests::are_at,
-                MAX_REGIONS, //
+                region::AddrRange,
+                tests::are_at, //
             }, //
         },
         *, //

@@ -12,7 +12,6 @@ use super::{
     events::Events,
     machine::Machine,
     operations::{
-        Applied,
         Attempt,
         Eligible,
         Operations,
@@ -23,18 +22,19 @@ use super::{
         Params,
         TargetParams, //
     },
+    pattern::{
+        Action,
+        Applied, //
+    },
     probe::{
         PageAttributes,
         Probes, //
     },
-    region::{
+    regions::region::{
         AddrRange,
         Region, //
     },
-    scheme::{
-        Action,
-        SchemeParams, //
-    },
+    scheme::SchemeParams, //
 };
 use core::cell::Cell;
 use kernel::prelude::*;

@@ -10,8 +10,8 @@
 
 use super::{
     num::Grain,
-    region::AddrRange,
-    scheme::MinMax, //
+    pattern::MinMax,
+    regions::region::AddrRange, //
 };
 use kernel::prelude::*;
 

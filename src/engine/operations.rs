@@ -3,31 +3,25 @@
 //! What an address space has to be able to do to be monitored.
 
 use super::{
+    pattern::{
+        Action,
+        Applied, //
+    },
     probe::{
         PageAttributes,
         Probes, //
     },
     rand::Rng,
-    rate::Window,
-    region::{
-        AddrRange,
-        Region, //
+    regions::{
+        rate::SampleWindow,
+        region::{
+            AddrRange,
+            Region, //
+        }, //
     },
-    scheme::{
-        Action,
-        SchemeParams, //
-    },
+    scheme::SchemeParams, //
 };
 use kernel::prelude::*;
-
-/// Outcome of a scheme's action on a region.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Applied {
-    /// Bytes that the action took effect on.
-    pub bytes: u64,
-    /// Bytes that passed the filters that the operations look at.
-    pub filter_passed: u64,
-}
 
 /// What is to be applied to a region.
 pub struct Attempt<'a> {
@@ -130,7 +124,7 @@ pub trait Operations {
 /// A pass over the regions of a target, handed to [`Operations::sample`].
 pub struct Pass<'a> {
     kind: PassKind,
-    window: Window,
+    window: SampleWindow,
     probes: &'a Probes,
     rng: &'a mut Rng,
 }
@@ -148,7 +142,7 @@ pub(crate) enum PassKind {
 impl<'a> Pass<'a> {
     pub(crate) fn new(
         kind: PassKind,
-        window: Window,
+        window: SampleWindow,
         probes: &'a Probes,
         rng: &'a mut Rng,
     ) -> Self {

@@ -6,7 +6,7 @@ use super::{
     attrs::Attrs,
     operations::Operations,
     probe::Probes,
-    region::AddrRange,
+    regions::region::AddrRange,
     scheme::SchemeParams, //
 };
 use kernel::prelude::*;

@@ -13,16 +13,16 @@
 use super::{
     attrs::Attrs,
     num::narrow,
-    rate::Window,
-    region::Region, //
+    regions::{
+        rate::SampleWindow,
+        region::{
+            ProbeHits,
+            Region,
+            MAX_PROBES, //
+        }, //
+    }, //
 };
 use kernel::prelude::*;
-
-/// Number of data attributes that can be probed for.
-pub const MAX_PROBES: usize = 4;
-
-/// Number of hits of each probe in an aggregation interval. More than 255 read as that many.
-pub type ProbeHits = [u8; MAX_PROBES];
 
 /// What filters look at of the page of a sample.
 pub trait PageAttributes {
@@ -169,7 +169,7 @@ impl Probes {
     /// Asks all probes about the page of a region's sample, and counts their hits.
     pub(crate) fn look_at<P: PageAttributes>(
         &self,
-        window: &Window,
+        window: &SampleWindow,
         region: &mut Region,
         page: Option<&P>,
     ) {
@@ -199,7 +199,7 @@ pub(super) mod tests {
                 AttrsParams,
                 Micros, //
             },
-            region::tests::region, //
+            regions::region::tests::region, //
         },
         *, //
     };
@@ -307,7 +307,7 @@ pub(super) mod tests {
         list.push(probe(0, &[])?, GFP_KERNEL)?;
         let probes = Probes::try_from(list)?;
         let mut region = region(0, 10, 0, 0, 0)?;
-        let window = Window::new(100);
+        let window = SampleWindow::new(100);
         probes.look_at(&window, &mut region, Some(&ANON));
         probes.look_at(&window, &mut region, Some(&FILE));
         assert_eq!(*region.probe_hits(), [1, 2, 0, 0]);
@@ -316,7 +316,7 @@ pub(super) mod tests {
         }
         assert_eq!(*region.probe_hits(), [1, 100, 0, 0]);
         for _ in 0..300 {
-            probes.look_at(&Window::new(1000), &mut region, None::<&Page>);
+            probes.look_at(&SampleWindow::new(1000), &mut region, None::<&Page>);
         }
         assert_eq!(*region.probe_hits(), [1, 255, 0, 0]);
         Ok(())

@@ -2,16 +2,15 @@
 
 //! Quotas: how much a scheme may do in an interval, and what it is to do first.
 
-mod adjust;
 mod goals;
-mod priority;
-mod window;
+pub(super) mod priority;
+mod state;
 
-pub use window::QuotaState;
+pub use state::QuotaState;
 
 pub(crate) use goals::GoalState;
 pub(crate) use priority::score;
-pub(crate) use window::Resume;
+pub(crate) use state::Resume;
 
 use super::attrs::Micros;
 use kernel::prelude::*;

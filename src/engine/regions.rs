@@ -3,7 +3,10 @@
 //! The regions of a target.
 
 mod list;
+pub(super) mod merge_split;
 mod ranges;
+pub(super) mod rate;
+pub(super) mod region;
 
 pub(crate) use ranges::{
     check_ranges,
@@ -11,18 +14,15 @@ pub(crate) use ranges::{
 };
 
 use super::{
-    num::Grain,
-    probe::MAX_PROBES,
-    region::Region, //
+    attrs::MAX_REGIONS,
+    num::Grain, //
 };
 use kernel::prelude::*;
 use list::List;
-
-/// Number of regions that a context is kept within, whatever limits the user has set.
-///
-/// A limit may be any 64-bit value, but who asks for at least 2^63 regions shall get a fine-grained
-/// monitor, not a machine without memory: this many regions are 48 MiB.
-pub const MAX_REGIONS: usize = 1 << 20;
+use region::{
+    Region,
+    MAX_PROBES, //
+};
 
 /// How a region is cut into pieces, from its right end.
 pub(crate) trait Cut: Clone {

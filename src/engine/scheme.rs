@@ -7,107 +7,53 @@ use super::{
         Attrs,
         Micros, //
     },
-    dests::Dests,
     filter::{
         Filters,
         Known, //
     },
-    operations::Applied,
+    pattern::{
+        AccessPattern,
+        Action,
+        Applied, //
+    },
     quota::{
         score,
         QuotaParams,
         QuotaState, //
     },
-    region::Region,
+    regions::region::Region,
     watermarks::{
         WatermarkMetric,
         Watermarks, //
     }, //
 };
-use core::ffi::CStr;
 use kernel::prelude::*;
 
-/// What a scheme does with memory. Which of them an address space can do is up to its operations.
+/// A node to move memory to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Action {
-    /// `madvise()` with `MADV_WILLNEED`.
-    Willneed,
-    /// `madvise()` with `MADV_COLD`.
-    Cold,
-    /// Reclaim.
-    Pageout,
-    /// `madvise()` with `MADV_HUGEPAGE`.
-    Hugepage,
-    /// `madvise()` with `MADV_NOHUGEPAGE`.
-    Nohugepage,
-    /// `madvise()` with `MADV_COLLAPSE`.
-    Collapse,
-    /// Move up on the LRU lists.
-    LruPrio,
-    /// Move down on the LRU lists.
-    LruDeprio,
-    /// Migrate, the warmest first.
-    MigrateHot,
-    /// Migrate, the coldest first.
-    MigrateCold,
-    /// Count and show, change nothing.
-    Stat,
+pub struct Dest {
+    /// The number of the node, which may be none of the machine's.
+    pub nid: u32,
+    /// Its share of what is moved, compared with those of the others.
+    pub weight: u32,
 }
 
-impl Action {
-    /// The word for it in the files of users.
-    pub const fn name(self) -> &'static CStr {
-        match self {
-            Self::Willneed => c"willneed",
-            Self::Cold => c"cold",
-            Self::Pageout => c"pageout",
-            Self::Hugepage => c"hugepage",
-            Self::Nohugepage => c"nohugepage",
-            Self::Collapse => c"collapse",
-            Self::LruPrio => c"lru_prio",
-            Self::LruDeprio => c"lru_deprio",
-            Self::MigrateHot => c"migrate_hot",
-            Self::MigrateCold => c"migrate_cold",
-            Self::Stat => c"stat",
-        }
+/// The nodes among which memory is distributed; if there is none, [`SchemeParams::target_nid`] is
+/// where all goes.
+#[derive(PartialEq, Eq, Debug, Default)]
+pub struct Dests(KVec<Dest>);
+
+impl From<KVec<Dest>> for Dests {
+    fn from(list: KVec<Dest>) -> Self {
+        Self(list)
     }
 }
 
-/// A range of values with both ends in it. Nothing is in it if `min > max`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct MinMax<T> {
-    /// The smallest value.
-    pub min: T,
-    /// The largest value.
-    pub max: T,
-}
-
-impl<T: PartialOrd> MinMax<T> {
-    /// Whether `value` is in the range.
+impl Dests {
+    /// The nodes in the order of the user.
     #[inline]
-    pub fn contains(&self, value: T) -> bool {
-        self.min <= value && value <= self.max
-    }
-}
-
-/// Which memory a scheme is for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct AccessPattern {
-    /// Size of a region.
-    pub sz: MinMax<u64>,
-    /// Accesses in an aggregation interval.
-    pub nr_accesses: MinMax<u32>,
-    /// Aggregation intervals for which the accesses have stayed alike.
-    pub age: MinMax<u32>,
-}
-
-impl AccessPattern {
-    /// Whether `region` is accessed by this pattern.
-    #[inline]
-    pub fn matches(&self, region: &Region) -> bool {
-        self.sz.contains(region.size())
-            && self.nr_accesses.contains(region.nr_accesses_bp() / 10_000)
-            && self.age.contains(region.age())
+    pub fn as_slice(&self) -> &[Dest] {
+        &self.0
     }
 }
 
@@ -376,7 +322,7 @@ mod tests {
     use super::{
         super::{
             attrs::AttrsParams,
-            region::tests::region, //
+            pattern::MinMax, //
         },
         *, //
     };
@@ -391,20 +337,6 @@ mod tests {
             apply_interval,
             ..SchemeParams::new(pattern, Action::Stat)
         }
-    }
-
-    #[test]
-    fn matches_with_both_ends() -> Result {
-        let pattern = scheme(Micros(0)).pattern;
-        assert!(pattern.matches(&region(0, 10, 1, 0, 5)?));
-        assert!(pattern.matches(&region(0, 20, 3, 0, 6)?));
-        assert!(!pattern.matches(&region(0, 9, 1, 0, 5)?));
-        assert!(!pattern.matches(&region(0, 21, 1, 0, 5)?));
-        assert!(!pattern.matches(&region(0, 10, 0, 0, 5)?));
-        assert!(!pattern.matches(&region(0, 10, 4, 0, 5)?));
-        assert!(!pattern.matches(&region(0, 10, 1, 0, 4)?));
-        assert!(!pattern.matches(&region(0, 10, 1, 0, 7)?));
-        Ok(())
     }
 
     #[test]

@@ -23,15 +23,17 @@ use super::{
         Context,
         Settings, //
     },
-    events::Events,
+    events::{
+        Events,
+        Walker, //
+    },
     machine::Machine,
     operations::{
         Operations,
         Pass,
         PassKind, //
     },
-    schedule::Due,
-    walk::Walker, //
+    schedule::Due, //
 };
 
 /// The first half of a sampling tick is done, and the second is not.

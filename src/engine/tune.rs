@@ -25,7 +25,7 @@ use super::{
     },
     num::mul_div,
     operations::Operations,
-    region::Region, //
+    regions::region::Region, //
 };
 use kernel::prelude::*;
 
@@ -109,13 +109,13 @@ mod tests {
                 Fake,
                 Machinery, //
             },
-            region::tests::region,
-            scheme::{
+            pattern::{
                 AccessPattern,
                 Action,
-                MinMax,
-                SchemeParams, //
-            }, //
+                MinMax, //
+            },
+            regions::region::tests::region,
+            scheme::SchemeParams, //
         },
         *, //
     };

@@ -4,25 +4,25 @@
 
 use super::super::{
     attrs::Attrs,
-    events::Events,
+    events::{
+        Events,
+        Tried,
+        Walker, //
+    },
     filter::Known,
     machine::Machine,
     num::Grain,
     operations::{
-        Applied,
         Attempt,
         Operations, //
     },
+    pattern::{
+        Action,
+        Applied, //
+    },
     quota::Resume,
     regions::Regions,
-    scheme::{
-        Action,
-        Scheme, //
-    },
-    walk::{
-        Tried,
-        Walker, //
-    },
+    scheme::Scheme, //
 };
 
 /// Where a region meets a scheme.

@@ -9,8 +9,8 @@ use super::{
     super::{
         attrs::Attrs,
         num::mul_div,
-        region::Region,
-        scheme::Action, //
+        pattern::Action,
+        regions::region::Region, //
     },
     Weights, //
 };
@@ -45,7 +45,7 @@ pub(crate) fn score(attrs: &Attrs, weights: &Weights, action: Action, region: &R
 }
 
 /// Scores of many regions for one scheme.
-pub(super) struct Scorer<'a> {
+pub(crate) struct Scorer<'a> {
     attrs: &'a Attrs,
     weights: &'a Weights,
     action: Action,
@@ -54,7 +54,7 @@ pub(super) struct Scorer<'a> {
 }
 
 impl<'a> Scorer<'a> {
-    pub(super) fn new(attrs: &'a Attrs, weights: &'a Weights, action: Action) -> Self {
+    pub(crate) fn new(attrs: &'a Attrs, weights: &'a Weights, action: Action) -> Self {
         Self {
             attrs,
             weights,
@@ -65,7 +65,7 @@ impl<'a> Scorer<'a> {
 
     /// [`score`], which is known where a region is as hot as the one before: many neighbours are
     /// cold for as long.
-    pub(super) fn score(&mut self, region: &Region) -> u32 {
+    pub(crate) fn score(&mut self, region: &Region) -> u32 {
         let heat = (region.nr_accesses_bp(), region.age());
         match self.last {
             Some((last, score)) if last == heat => score,
@@ -109,14 +109,14 @@ fn hotness(attrs: &Attrs, weights: &Weights, region: &Region) -> u32 {
 }
 
 /// Sizes of the regions by score.
-pub(super) struct Histogram([u64; NR_SCORES]);
+pub(crate) struct Histogram([u64; NR_SCORES]);
 
 impl Histogram {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self([0; NR_SCORES])
     }
 
-    pub(super) fn add(&mut self, score: u32, size: u64) {
+    pub(crate) fn add(&mut self, score: u32, size: u64) {
         let place = usize::try_from(score)
             .ok()
             .and_then(|at| self.0.get_mut(at));
@@ -126,7 +126,7 @@ impl Histogram {
     }
 
     /// The score down to which regions have their turn, to fill `quota`.
-    pub(super) fn min_score(&self, quota: u64) -> u32 {
+    pub(crate) fn min_score(&self, quota: u64) -> u32 {
         let mut filled: u64 = 0;
         for (score, size) in (0..=MAX_SCORE).rev().zip(self.0.iter().rev()) {
             filled = filled.saturating_add(*size);
@@ -144,7 +144,7 @@ mod tests {
     use super::{
         super::super::{
             attrs::AttrsParams,
-            region::tests::region, //
+            regions::region::tests::region, //
         },
         *, //
     };

@@ -2,7 +2,7 @@
 
 //! The array that the regions of a target are in.
 
-use super::super::region::Region;
+use super::region::Region;
 use core::ops::{
     Deref,
     DerefMut, //

@@ -3,12 +3,10 @@
 //! Fitting regions to the ranges that a target should cover.
 
 use super::{
-    super::{
-        num::Grain,
-        region::{
-            AddrRange,
-            Region, //
-        },
+    super::num::Grain,
+    region::{
+        AddrRange,
+        Region, //
     },
     Regions, //
 };

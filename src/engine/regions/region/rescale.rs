@@ -4,21 +4,21 @@
 
 use super::{
     super::{
-        attrs::Attrs,
-        num::{
-            mul_div,
-            narrow, //
-        },
-        probe::{
-            ProbeHits,
-            MAX_PROBES, //
+        super::{
+            attrs::Attrs,
+            num::{
+                mul_div,
+                narrow, //
+            }, //
         },
         rate::{
             to_bp,
-            Window, //
-        },
+            SampleWindow, //
+        }, //
     },
-    Region, //
+    ProbeHits,
+    Region,
+    MAX_PROBES, //
 };
 use kernel::prelude::*;
 
@@ -39,7 +39,7 @@ impl Region {
     }
 
     /// Cuts counts down to what fits into an interval of `window`.
-    pub(crate) fn limit_rate(&mut self, window: &Window) {
+    pub(crate) fn limit_rate(&mut self, window: &SampleWindow) {
         let max = window.samples();
         self.nr_accesses = self.nr_accesses.min(max);
         self.last_nr_accesses = self.last_nr_accesses.min(max);
@@ -54,7 +54,7 @@ impl Region {
 mod tests {
     use super::{
         super::{
-            super::attrs::{
+            super::super::attrs::{
                 AttrsParams,
                 Micros, //
             },

@@ -12,7 +12,7 @@
 //! 5,000 + 10,000 = 55,000, after a miss 50,000 again. Once all ten have left, what remains is
 //! exactly what the new interval has counted.
 
-use super::num::{
+use super::super::num::{
     mul_high,
     narrow, //
 };
@@ -31,7 +31,7 @@ pub(crate) const fn to_bp(accesses: u32) -> u32 {
 
 /// The samples of an aggregation interval, prepared for sliding a sum along them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Window {
+pub(crate) struct SampleWindow {
     /// Number of samples, at least one.
     samples: u32,
     /// 2^64 / samples, rounded up: the upper half of its product with a 32-bit number is the
@@ -42,7 +42,7 @@ pub(crate) struct Window {
     full: u32,
 }
 
-impl Window {
+impl SampleWindow {
     /// A window of `samples`, or of one if that is zero.
     pub(crate) fn new(samples: u32) -> Self {
         let samples = samples.max(1);
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn slides_as_the_reference_does() {
-        let window = Window::new(10);
+        let window = SampleWindow::new(10);
         let hits = [
             true, false, true, false, false, false, true, false, false, false,
         ];
@@ -101,7 +101,7 @@ mod tests {
     #[test]
     fn divides_exactly() {
         for samples in [1, 2, 3, 7, 20, 10_000, u32::MAX - 1, u32::MAX] {
-            let window = Window::new(samples);
+            let window = SampleWindow::new(samples);
             for n in [0, 1, 2, 9_999, 10_000, u32::MAX - 1, u32::MAX] {
                 assert_eq!(Some(window.divide(n)), n.checked_div(samples));
             }
@@ -110,10 +110,10 @@ mod tests {
 
     #[test]
     fn never_leaves_the_window() {
-        let window = Window::new(1);
+        let window = SampleWindow::new(1);
         assert_eq!(window.slide(0, u32::MAX, false), 0);
         assert_eq!(window.slide(10_000, 0, true), 10_000);
-        let window = Window::new(u32::MAX);
+        let window = SampleWindow::new(u32::MAX);
         assert_eq!(window.slide(u32::MAX, 0, true), u32::MAX);
     }
 }

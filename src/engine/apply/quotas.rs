@@ -12,13 +12,13 @@ use super::{
         filter::Known,
         machine::Machine,
         operations::Operations,
+        quota::priority::{
+            Histogram,
+            Scorer, //
+        },
         scheme::Scheme, //
     },
-    goals::Gauge,
-    priority::{
-        Histogram,
-        Scorer, //
-    },
+    goals::Gauge, //
 };
 impl<O: Operations> Context<O> {
     /// Starts the windows that are due of the schemes that are, and decides which regions have

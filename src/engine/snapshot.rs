@@ -15,13 +15,13 @@ use super::{
         Context,
         Target, //
     },
-    operations::Operations,
-    region::Region,
-    scheme::Scheme,
-    walk::{
+    events::{
         Tried,
         Walker, //
     },
+    operations::Operations,
+    regions::region::Region,
+    scheme::Scheme, //
 };
 use kernel::prelude::*;
 
@@ -125,13 +125,13 @@ mod tests {
                 Machinery, //
             },
             num::count,
-            region::tests::region,
-            scheme::{
+            pattern::{
                 AccessPattern,
                 Action,
-                MinMax,
-                SchemeParams, //
-            }, //
+                MinMax, //
+            },
+            regions::region::tests::region,
+            scheme::SchemeParams, //
         },
         *, //
     };

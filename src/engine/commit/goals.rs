@@ -48,7 +48,6 @@ mod tests {
     use super::{
         super::super::{
             attrs::Micros,
-            dests::Dest,
             fake::{
                 params,
                 with_scheme,
@@ -62,11 +61,14 @@ mod tests {
                 Filters, //
             },
             params::Params,
-            quota::GoalMetric,
-            scheme::{
+            pattern::{
                 AccessPattern,
                 Action,
-                MinMax,
+                MinMax, //
+            },
+            quota::GoalMetric,
+            scheme::{
+                Dest,
                 SchemeParams, //
             },
             watermarks::{

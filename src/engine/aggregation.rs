@@ -3,10 +3,6 @@
 //! The end of an aggregation interval: what it has found, and regions that fit it better.
 
 use super::{
-    adjust::{
-        Measure,
-        Turn, //
-    },
     context::{
         Context,
         Settings, //
@@ -17,7 +13,13 @@ use super::{
         narrow, //
     },
     operations::Operations,
-    rate::HIT, //
+    regions::{
+        merge_split::{
+            Measure,
+            Turn, //
+        },
+        rate::HIT, //
+    }, //
 };
 use kernel::prelude::*;
 
@@ -142,10 +144,12 @@ mod tests {
                 params,
                 Fake, //
             },
-            region::tests::region,
-            regions::tests::{
-                are_at,
-                regions, //
+            regions::{
+                region::tests::region,
+                tests::{
+                    are_at,
+                    regions, //
+                }, //
             }, //
         },
         *, //

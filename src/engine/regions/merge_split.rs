@@ -3,19 +3,19 @@
 //! Adaptive regions adjustment: merging what is accessed alike, splitting to see whether it is.
 
 use super::{
-    num::{
-        count,
-        div_wide,
-        Grain, //
+    super::{
+        attrs::MAX_REGIONS,
+        num::{
+            count,
+            div_wide,
+            Grain, //
+        },
+        probe::Probes,
+        rand::Rng, //
     },
-    probe::Probes,
-    rand::Rng,
     region::Region,
-    regions::{
-        Cut,
-        Regions,
-        MAX_REGIONS, //
-    },
+    Cut,
+    Regions, //
 };
 use kernel::prelude::*;
 
@@ -273,11 +273,13 @@ pub(crate) fn size_limit(total: u128, min_regions: usize, grain: Grain) -> u64 {
 mod tests {
     use super::{
         super::{
-            num::narrow,
-            probe::tests::weights,
-            rate::Window,
+            super::{
+                num::narrow,
+                probe::tests::weights, //
+            },
+            rate::SampleWindow,
             region::tests::region,
-            regions::tests::{
+            tests::{
                 are_at,
                 places,
                 regions, //
@@ -374,9 +376,9 @@ mod tests {
         assert!(are_at(&regions, &[(0, 20)]));
         // A hit of the second probe is worth a hundred of the first.
         if let Some(left) = list.first_mut() {
-            left.count_hit(&Window::new(20), 1);
+            left.count_hit(&SampleWindow::new(20), 1);
         }
-        let mut regions = super::super::regions::tests::regions(&list)?;
+        let mut regions = super::super::tests::regions(&list)?;
         assert_eq!(regions.most(Measure::of(&weighted)), 100);
         regions.merge(Measure::of(&weighted), 99, 9999);
         assert!(are_at(&regions, &[(0, 10), (10, 20)]));

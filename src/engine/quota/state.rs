@@ -13,8 +13,8 @@ use super::{
             mul_div,
             Grain, //
         },
-        operations::Applied,
-        region::Region, //
+        pattern::Applied,
+        regions::region::Region, //
     },
     goals::{
         tuned,
@@ -269,7 +269,7 @@ mod tests {
         super::{
             super::{
                 attrs::Micros,
-                region::tests::region, //
+                regions::region::tests::region, //
             },
             GoalMetric,
             Tuner, //

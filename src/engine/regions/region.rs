@@ -5,18 +5,20 @@
 mod rescale;
 
 use super::{
-    num::average,
-    probe::{
-        ProbeHits,
-        MAX_PROBES, //
-    },
+    super::num::average,
     rate::{
         to_bp,
-        Window,
+        SampleWindow,
         HIT, //
-    },
+    }, //
 };
 use kernel::prelude::*;
+
+/// Number of data attributes that can be probed for.
+pub const MAX_PROBES: usize = 4;
+
+/// Number of hits of each probe in an aggregation interval. More than 255 read as that many.
+pub type ProbeHits = [u8; MAX_PROBES];
 
 /// The addresses in `[start, end)`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -156,7 +158,7 @@ impl Region {
 
     /// Counts the outcome of the sample that was prepared; nothing if none was.
     #[inline]
-    pub(crate) fn record(&mut self, window: &Window, accessed: bool) {
+    pub(crate) fn record(&mut self, window: &SampleWindow, accessed: bool) {
         if self.sampling_addr != NO_SAMPLE {
             self.count(window, accessed);
         }
@@ -164,7 +166,7 @@ impl Region {
 
     /// Asks about the sample that was prepared, if one was, and counts the outcome.
     #[inline]
-    pub(crate) fn check(&mut self, window: &Window, accessed: impl FnOnce(u64) -> bool) {
+    pub(crate) fn check(&mut self, window: &SampleWindow, accessed: impl FnOnce(u64) -> bool) {
         if self.sampling_addr != NO_SAMPLE {
             let accessed = accessed(self.sampling_addr);
             self.count(window, accessed);
@@ -172,7 +174,7 @@ impl Region {
     }
 
     #[inline]
-    fn count(&mut self, window: &Window, accessed: bool) {
+    fn count(&mut self, window: &SampleWindow, accessed: bool) {
         self.sampling_addr = NO_SAMPLE;
         // Most memory is not accessed, and its zeros need no computing.
         if !accessed && self.nr_accesses_bp == 0 {
@@ -193,7 +195,7 @@ impl Region {
 
     /// Counts a hit of a data attribute probe, as far as there can be more in a window.
     #[inline]
-    pub(crate) fn count_hit(&mut self, window: &Window, probe: usize) {
+    pub(crate) fn count_hit(&mut self, window: &SampleWindow, probe: usize) {
         if let Some(hits) = self.probe_hits.get_mut(probe) {
             if u32::from(*hits) < window.samples() {
                 *hits = hits.saturating_add(1);
@@ -356,7 +358,7 @@ impl Region {
 }
 
 #[kunit_tests(damon_rs_region)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// A region with known counts, for the tests of this layer.
@@ -390,7 +392,7 @@ pub(super) mod tests {
     #[test]
     fn a_sample_is_asked_about_once() -> Result {
         let mut region = region(0, 100, 0, 0, 0)?;
-        let window = Window::new(10);
+        let window = SampleWindow::new(10);
         let mut asked = None;
         region.check(&window, |addr| asked.replace(addr).is_none());
         assert_eq!((asked, region.nr_accesses()), (None, 0));
@@ -480,7 +482,7 @@ pub(super) mod tests {
 
     #[test]
     fn counts_only_prepared_samples() -> Result {
-        let window = Window::new(20);
+        let window = SampleWindow::new(20);
         let mut region = region(0, 100, 0, 0, 0)?;
         region.record(&window, true);
         assert_eq!(region.nr_accesses(), 0);
@@ -495,7 +497,7 @@ pub(super) mod tests {
 
     #[test]
     fn aggregation_makes_the_rate_exact() -> Result {
-        let window = Window::new(3);
+        let window = SampleWindow::new(3);
         let mut region = region(0, 100, 0, 1, 0)?;
         region.nr_accesses_bp = 10_000;
         for hit in [true, false, true] {

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Measuring how near the goals of a quota are.
+
+use super::super::{
+    context::Target,
+    feedback::GOAL,
+    machine::Machine,
+    num::mul_div,
+    operations::Operations,
+    pattern::AccessPattern,
+    pauses::Pauses,
+    quota::{
+        Goal,
+        GoalMetric,
+        GoalState, //
+    }, //
+};
+use kernel::prelude::*;
+
+/// What goals are measured with.
+pub(crate) struct Gauge<'a, O: Operations> {
+    pub(crate) machine: &'a dyn Machine,
+    pub(crate) pauses: &'a Pauses,
+    pub(crate) ops: &'a mut O,
+    pub(crate) targets: &'a [Target<O::Space>],
+    pub(crate) pattern: &'a AccessPattern,
+}
+
+impl<O: Operations> Gauge<'_, O> {
+    /// How near the goals are, in basis points: the highest of their scores, with which least is
+    /// done. `None` if none can be told.
+    pub(crate) fn score(&mut self, goals: &[Goal], states: &mut [GoalState]) -> Option<u64> {
+        let mut highest = None;
+        for (goal, state) in goals.iter().zip(states) {
+            state.value = self.measure(goal.metric, state);
+            let score = state
+                .value
+                .map(|value| mul_div(value, GOAL, goal.target_value));
+            highest = highest.max(score);
+        }
+        highest
+    }
+
+    fn measure(&mut self, metric: GoalMetric, state: &mut GoalState) -> Option<u64> {
+        let machine = self.machine;
+        Some(match metric {
+            GoalMetric::UserInput(value) => value,
+            GoalMetric::SomeMemPsiUs => {
+                let now = self.pauses.psi_us(machine);
+                let last = state.last_psi_us.replace(now)?;
+                now.saturating_sub(last)
+            }
+            GoalMetric::NodeMemUsedBp(nid) => machine.node_mem_used_bp(nid),
+            GoalMetric::NodeMemFreeBp(nid) => machine.node_mem_free_bp(nid),
+            GoalMetric::NodeMemcgUsedBp(nid, memcg) => machine.node_memcg_used_bp(nid, memcg),
+            GoalMetric::NodeMemcgFreeBp(nid, memcg) => machine.node_memcg_free_bp(nid, memcg),
+            GoalMetric::ActiveMemBp => machine.active_mem_bp(),
+            GoalMetric::InactiveMemBp => machine.inactive_mem_bp(),
+            GoalMetric::NodeEligibleMemBp(nid) => self.eligible_bp(nid),
+        })
+    }
+
+    /// How much of what matches the pattern is on a node.
+    fn eligible_bp(&mut self, nid: i32) -> u64 {
+        let (mut bytes, mut on_node): (u64, u64) = (0, 0);
+        for target in self.targets {
+            for region in target.regions() {
+                if self.pattern.matches(region) {
+                    let eligible = self.ops.eligible(&target.space, region, nid);
+                    bytes = bytes.saturating_add(eligible.bytes);
+                    on_node = on_node.saturating_add(eligible.on_node);
+                }
+            }
+        }
+        match bytes {
+            0 => 0,
+            bytes => mul_div(on_node, 10_000, bytes),
+        }
+    }
+}
+
+#[kunit_tests(damon_rs_goals)]
+mod tests {
+    use super::{
+        super::super::{
+            context::Context,
+            fake::{
+                params,
+                Fake,
+                Machinery, //
+            },
+            pattern::MinMax, //
+        },
+        *, //
+    };
+
+    /// The score of goals in a context whose memory is half on node 1.
+    fn score(
+        goals: &[(GoalMetric, u64)],
+        machine: &Machinery,
+        pauses: &Pauses,
+        states: &mut [GoalState],
+    ) -> Result<Option<u64>> {
+        let mut context: Context<Fake> = Context::new(params(&[&[(0, 100)], &[(0, 300)]], 1)?, 0)?;
+        let all = MinMax {
+            min: 0,
+            max: u32::MAX,
+        };
+        let pattern = AccessPattern {
+            sz: MinMax { min: 200, max: 400 },
+            nr_accesses: all,
+            age: all,
+        };
+        let mut list = KVec::new();
+        for &(metric, target_value) in goals {
+            let goal = Goal {
+                metric,
+                target_value,
+            };
+            list.push(goal, GFP_KERNEL)?;
+        }
+        let mut gauge = Gauge {
+            machine,
+            pauses,
+            ops: &mut context.settings.ops,
+            targets: &context.targets,
+            pattern: &pattern,
+        };
+        Ok(gauge.score(&list, states))
+    }
+
+    #[test]
+    fn the_highest_score_counts() -> Result {
+        let (machine, pauses) = (Machinery::default(), Pauses::default());
+        machine.metric.set(3_000);
+        let score = |goals: &[(GoalMetric, u64)]| {
+            score(goals, &machine, &pauses, &mut [GoalState::default(); 4])
+        };
+        assert_eq!(score(&[])?, None);
+        let input = (GoalMetric::UserInput(500), 1_000);
+        assert_eq!(score(&[input])?, Some(5_000));
+        let free = (GoalMetric::NodeMemFreeBp(0), 3_000);
+        assert_eq!(score(&[input, free])?, Some(10_000));
+        let huge = (GoalMetric::UserInput(u64::MAX), 1);
+        assert_eq!(score(&[huge])?, Some(u64::MAX));
+        // The fake memory is half on node 1, and there is no other.
+        assert_eq!(
+            score(&[(GoalMetric::NodeEligibleMemBp(1), 10_000)])?,
+            Some(5_000)
+        );
+        assert_eq!(
+            score(&[(GoalMetric::NodeEligibleMemBp(7), 10_000)])?,
+            Some(0)
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn pressure_is_what_came_since_the_last_look() -> Result {
+        let (machine, mut pauses) = (Machinery::default(), Pauses::default());
+        let mut states = [GoalState::default()];
+        let mut look = |psi, pauses: &Pauses| {
+            machine.some_mem_psi_us.set(Some(psi));
+            let goal = (GoalMetric::SomeMemPsiUs, 100);
+            score(&[goal], &machine, pauses, &mut states)
+        };
+        assert_eq!(look(70_000, &pauses)?, None);
+        assert_eq!(look(70_050, &pauses)?, Some(5_000));
+        assert_eq!(look(70_050, &pauses)?, Some(0));
+        // That of a pause does not count.
+        machine.some_mem_psi_us.set(Some(70_060));
+        pauses.begin(&machine);
+        machine.some_mem_psi_us.set(Some(99_000));
+        pauses.end(&machine);
+        assert_eq!(look(99_040, &pauses)?, Some(5_000));
+        Ok(())
+    }
+}

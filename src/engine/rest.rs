@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Times in which monitoring rests: pauses, and those of the watermarks of all schemes.
+
+use super::{
+    attrs::Micros,
+    context::Context,
+    machine::Machine,
+    operations::Operations,
+    watermarks::WatermarkMetric, //
+};
+use kernel::prelude::*;
+
+impl<O: Operations> Context<O> {
+    /// From now on time does not count for what schemes may do in it, until [`Self::go_on`].
+    pub fn stand_still(&mut self, machine: &dyn Machine) {
+        self.progress.pauses.begin(machine);
+    }
+
+    /// From now on time counts, if it did not.
+    pub fn go_on(&mut self, machine: &dyn Machine) {
+        self.progress.pauses.end(machine);
+    }
+
+    /// Lets each scheme rest or not, as its watermarks want it.
+    ///
+    /// If all rest, so does monitoring: returns the time until the next look.
+    pub fn check_watermarks(&mut self, machine: &dyn Machine) -> Option<Micros> {
+        let mut shortest: Option<Micros> = None;
+        for scheme in &mut self.schemes {
+            let marks = scheme.params.watermarks;
+            let value = match marks.metric {
+                WatermarkMetric::None => None,
+                WatermarkMetric::FreeMemRate => machine.free_mem_permil().ok().map(u64::from),
+            };
+            scheme.state.active = marks.activate(scheme.state.active, value);
+            let wait = match scheme.state.active {
+                true => Micros(0),
+                false => marks.interval,
+            };
+            shortest = Some(shortest.map_or(wait, |shortest| shortest.min(wait)));
+        }
+        shortest.filter(|wait| wait.0 != 0)
+    }
+}
+
+#[kunit_tests(damon_rs_rest)]
+mod tests {
+    use super::{
+        super::{
+            fake::{
+                params,
+                with_scheme,
+                Machinery, //
+            },
+            pattern::{
+                AccessPattern,
+                Action,
+                MinMax, //
+            },
+            scheme::SchemeParams,
+            watermarks::{
+                tests::MARKS,
+                Watermarks, //
+            }, //
+        },
+        *, //
+    };
+
+    fn scheme(watermarks: Watermarks) -> SchemeParams {
+        let all = MinMax {
+            min: 0,
+            max: u32::MAX,
+        };
+        let pattern = AccessPattern {
+            sz: MinMax {
+                min: 0,
+                max: u64::MAX,
+            },
+            nr_accesses: all,
+            age: all,
+        };
+        SchemeParams {
+            watermarks,
+            ..SchemeParams::new(pattern, Action::Stat)
+        }
+    }
+
+    #[test]
+    fn monitoring_rests_if_all_schemes_do() -> Result {
+        let machine = Machinery::default();
+        let mut none = Context::new(params(&[], 1)?, 0)?;
+        assert_eq!(none.check_watermarks(&machine), None);
+        let lower = Watermarks {
+            interval: Micros(50),
+            high: 200,
+            mid: 200,
+            low: 0,
+            ..MARKS
+        };
+        let both = with_scheme(params(&[], 1)?, scheme(MARKS))?;
+        let both = with_scheme(both, scheme(lower))?;
+        let mut context = Context::new(both, 0)?;
+        let mut at = |permil| {
+            machine.free_mem_permil.set(permil);
+            context.check_watermarks(&machine)
+        };
+        assert_eq!(at(Some(600)), Some(Micros(50)));
+        assert_eq!(at(Some(150)), None);
+        // The first one stays active up to its own mark.
+        assert_eq!(at(Some(400)), None);
+        assert_eq!(at(Some(600)), Some(Micros(50)));
+        assert_eq!(at(Some(400)), Some(Micros(50)));
+        assert_eq!(at(None), None);
+        Ok(())
+    }
+
+    #[test]
+    fn a_scheme_without_an_interval_rests_alone() -> Result {
+        let machine = Machinery::default();
+        machine.free_mem_permil.set(Some(1000));
+        let marks = Watermarks {
+            interval: Micros(0),
+            ..MARKS
+        };
+        let mut context = Context::new(with_scheme(params(&[], 1)?, scheme(marks))?, 0)?;
+        assert_eq!(context.check_watermarks(&machine), None);
+        assert!(context.schemes().iter().all(|scheme| !scheme.is_active()));
+        Ok(())
+    }
+}
