@@ -17,6 +17,7 @@ mod machine;
 mod mailbox;
 mod moment;
 mod params;
+mod queue;
 mod registry;
 mod reply;
 mod requests;
@@ -28,30 +29,23 @@ mod walk;
 pub use handle::Kdamond;
 pub use moment::Moment;
 pub(crate) use params::fitting;
-pub use params::ANY_PAGES;
+pub use params::{
+    Context,
+    Params,
+    ANY_PAGES, //
+};
 pub use registry::Registry;
 pub(crate) use reply::ecanceled;
 pub use requests::Requests;
-use thread::bell;
 pub(crate) use thread::{
     bell::now,
     global::Shared, //
 };
 
-use crate::{
-    engine,
-    ops::AnyOps, //
-};
 use kernel::{
     error::Result,
     sync::Arc, //
 };
-
-/// The context of a kdamond.
-pub type Context = engine::Context<AnyOps>;
-
-/// What a context is made of, or changed to.
-pub type Params = engine::Params<AnyOps>;
 
 /// A new kdamond that does not run, for another module. It is shown beside those of the sysfs tree
 /// in the status file.

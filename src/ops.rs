@@ -116,7 +116,8 @@ impl AnyOps {
     /// Which operations these are.
     pub fn id(&self) -> OpsId {
         match self {
-            Self::Vaddr(vaddr) => vaddr.id(),
+            Self::Vaddr(vaddr) if vaddr.has_fixed_ranges() => OpsId::Fvaddr,
+            Self::Vaddr(_) => OpsId::Vaddr,
             Self::Paddr(_) => OpsId::Paddr,
             Self::Own(_) => OpsId::Own,
         }

@@ -131,7 +131,7 @@ impl<O: Operations> Context<O> {
     }
 }
 
-#[kunit_tests(damon_rs_window)]
+#[kunit_tests(damon_rs_aggregation)]
 mod tests {
     use super::{
         super::{

@@ -112,7 +112,7 @@ impl<O: Operations> Context<O> {
     }
 }
 
-#[kunit_tests(damon_rs_latest)]
+#[kunit_tests(damon_rs_snapshot)]
 mod tests {
     use super::{
         super::{
@@ -221,7 +221,11 @@ mod tests {
         context.start_window();
         let mut walk = Seen::default();
         context.begin_walk();
-        let tried = context.schemes().iter().map(|its| its.stat().nr_tried).sum::<u64>();
+        let tried = context
+            .schemes()
+            .iter()
+            .map(|its| its.stat().nr_tried)
+            .sum::<u64>();
         context.apply_schemes(&mut Deaf, &Machinery::default(), Some(&mut walk));
         let first = walk.0.iter().copied().filter(|shown| shown.1 == 0);
         context.split();

@@ -34,6 +34,10 @@ use super::{
         START_AS_COMMIT, //
     },
     mailbox::Mailbox,
+    params::{
+        Context,
+        Params, //
+    },
     registry::Registry,
     requests::{
         Requests,
@@ -45,9 +49,7 @@ use super::{
         random_seed,
         waits,
         Thread, //
-    },
-    Context,
-    Params, //
+    }, //
 };
 use crate::{
     debug,
@@ -248,6 +250,34 @@ impl Kdamond {
             _ => return None,
         };
         (self.requests.0.run() == Some(its)).then_some(pid)
+    }
+
+    /// Replaces the parameters of the running context and keeps what was learned, at once. See
+    /// [`Context::commit`](crate::engine::Context::commit) and [`Self::call`].
+    ///
+    /// ```
+    /// # use damon::{
+    /// #     engine::{AttrsParams, Micros},
+    /// #     kdamond::{self, Params},
+    /// #     ops::OpsId,
+    /// # };
+    /// fn params(sample: Micros) -> Result<Params> {
+    ///     let attrs = AttrsParams {
+    ///         sample,
+    ///         ..AttrsParams::default()
+    ///     };
+    ///     Params::new(OpsId::Paddr, attrs)?.system_ram()
+    /// }
+    ///
+    /// let kdamond = kdamond::new()?;
+    /// kdamond.start(params(Micros::from_millis(5))?)?;
+    /// kdamond.commit(params(Micros::from_millis(10))?)?;
+    /// assert_eq!(kdamond.call(|context| context.attrs().sample())?, Micros(10_000));
+    /// # kdamond.stop()?;
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn commit(&self, params: Params) -> Result {
+        self.call(move |context| context.commit(params).map(|_| ()))?
     }
 
     /// Runs `f` on the kdamond and hands its result back. See [`Requests::call`].

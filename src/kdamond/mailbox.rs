@@ -19,14 +19,21 @@
 //! No lock is held while a request is served, ended or dropped.
 
 use super::{
-    bell::Bell,
+    queue::{
+        Entry,
+        Queue, //
+    },
     reply::{
         self,
         ecanceled,
         Reply, //
     },
     sync::Monitor,
-    thread::waits, //
+    thread::{
+        bell::Bell,
+        waits, //
+    },
+    walk, //
 };
 use kernel::{
     prelude::*,
@@ -45,47 +52,15 @@ pub(crate) trait Repeat<C>: Send {
     fn tick(&mut self, context: &mut C);
 }
 
-/// A request to see what every scheme is applied to, as the kdamond holds it.
-///
-/// `V` is what a visitor of one context's schemes looks like (`dyn Walker`).
-pub(crate) trait Walk<V: ?Sized>: Send {
-    /// Who is to be shown the regions; `None` once the walk is finished.
-    fn visitor(&mut self) -> Option<&mut V>;
-    /// Answers that all of them were shown.
-    fn finish(&mut self);
-    /// Whether nobody waits for it any more.
-    fn is_abandoned(&self) -> bool;
-}
-
-/// Requests in the order of their coming, newest first. Linked, so that registering one allocates
-/// nothing under the lock.
-struct Link<R: ?Sized> {
-    next: Option<KBox<Link<R>>>,
-    request: KBox<R>,
-}
-
-type Chain<R> = Option<KBox<Link<R>>>;
-
-/// Reverses a chain: oldest first.
-fn oldest_first<R: ?Sized>(mut newest: Chain<R>) -> Chain<R> {
-    let mut oldest = None;
-    while let Some(mut link) = newest {
-        newest = link.next.take();
-        link.next = oldest;
-        oldest = Some(link);
-    }
-    oldest
-}
-
-enum Walking<V: ?Sized> {
+enum Walking {
     None,
     /// Registered, the kdamond has not come to it.
-    Waiting(KBox<dyn Walk<V>>),
+    Waiting(walk::Request),
     /// The kdamond has it and shows it regions.
     Underway,
 }
 
-enum State<C, V: ?Sized> {
+enum State<C> {
     Stopped {
         /// The number of the last run, 0 if there was none.
         last: u64,
@@ -93,20 +68,20 @@ enum State<C, V: ?Sized> {
     Running {
         /// The number of this run. The first one's is 1, and no number comes twice.
         run: u64,
-        calls: Chain<dyn Call<C>>,
-        repeats: Chain<dyn Repeat<C>>,
-        walk: Walking<V>,
+        calls: Queue<dyn Call<C>>,
+        repeats: Queue<dyn Repeat<C>>,
+        walk: Walking,
         stop: bool,
     },
 }
 
 /// The side of those who want something of a kdamond.
-pub(crate) struct Mailbox<C, V: ?Sized> {
-    state: Arc<Monitor<State<C, V>>>,
+pub(crate) struct Mailbox<C> {
+    state: Arc<Monitor<State<C>>>,
     bell: Arc<Bell>,
 }
 
-impl<C, V: ?Sized> Clone for Mailbox<C, V> {
+impl<C> Clone for Mailbox<C> {
     fn clone(&self) -> Self {
         Self {
             state: self.state.clone(),
@@ -136,7 +111,7 @@ impl<C, F: FnMut(&mut C) + Send> Repeat<C> for EveryTick<F> {
     }
 }
 
-impl<C: 'static, V: ?Sized + 'static> Mailbox<C, V> {
+impl<C: 'static> Mailbox<C> {
     /// A mailbox of no kdamond yet. Fails with `ENOMEM`.
     pub(crate) fn new() -> Result<Self> {
         Ok(Self {
@@ -146,7 +121,7 @@ impl<C: 'static, V: ?Sized + 'static> Mailbox<C, V> {
     }
 
     /// Opens the mailbox for one run of a kdamond. Fails with `EBUSY` if it is open.
-    pub(crate) fn open(&self) -> Result<Inbox<C, V>> {
+    pub(crate) fn open(&self) -> Result<Inbox<C>> {
         let mut state = self.state.lock();
         match *state {
             // Mistake: the mailbox can be opened while it is open.
@@ -161,8 +136,8 @@ impl<C: 'static, V: ?Sized + 'static> Mailbox<C, V> {
                 let run = last.saturating_add(1);
                 *state = State::Running {
                     run,
-                    calls: None,
-                    repeats: None,
+                    calls: Queue::new(),
+                    repeats: Queue::new(),
                     walk: Walking::None,
                     stop: false,
                 };
@@ -205,13 +180,7 @@ impl<C: 'static, V: ?Sized + 'static> Mailbox<C, V> {
             },
             GFP_KERNEL,
         )?;
-        let mut link = KBox::new(
-            Link {
-                next: None,
-                request,
-            },
-            GFP_KERNEL,
-        )?;
+        let entry = Entry::new(request)?;
 
         // Mistake: the running state is looked at under an earlier hold of the lock.
         if cfg!(model_mistake = "registered_after_the_check") && !self.is_running() {
@@ -224,14 +193,11 @@ impl<C: 'static, V: ?Sized + 'static> Mailbox<C, V> {
         let mut state = self.state.lock();
         match &mut *state {
             State::Stopped { .. } if cfg!(model_mistake = "registered_after_the_check") => {
-                core::mem::forget(link);
+                core::mem::forget(entry);
             }
-            // Unlocked before `link` is dropped: it was declared earlier.
+            // Unlocked before `entry` is dropped: it was declared earlier.
             State::Stopped { .. } => return Err(ecanceled()),
-            State::Running { calls, .. } => {
-                link.next = calls.take();
-                *calls = Some(link);
-            }
+            State::Running { calls, .. } => calls.push(entry),
         }
         drop(state);
         if !cfg!(model_mistake = "rung_before_registered") {
@@ -248,20 +214,13 @@ impl<C: 'static, V: ?Sized + 'static> Mailbox<C, V> {
         F: FnMut(&mut C) + Send + 'static,
     {
         let request: KBox<dyn Repeat<C>> = KBox::new(EveryTick(f), GFP_KERNEL)?;
-        let mut link = KBox::new(
-            Link {
-                next: None,
-                request,
-            },
-            GFP_KERNEL,
-        )?;
+        let entry = Entry::new(request)?;
 
         let mut state = self.state.lock();
         match &mut *state {
             State::Stopped { .. } => Err(ecanceled()),
             State::Running { repeats, .. } => {
-                link.next = repeats.take();
-                *repeats = Some(link);
+                repeats.push(entry);
                 drop(state);
                 self.bell.ring();
                 Ok(())
@@ -272,7 +231,7 @@ impl<C: 'static, V: ?Sized + 'static> Mailbox<C, V> {
     /// Registers a walk. The caller waits for its end by other means.
     ///
     /// Fails with `ECANCELED` if no kdamond runs, and with `EBUSY` if there is another one.
-    pub(crate) fn register_walk(&self, request: KBox<dyn Walk<V>>) -> Result {
+    pub(crate) fn register_walk(&self, request: walk::Request) -> Result {
         let mut state = self.state.lock();
         match &mut *state {
             State::Stopped { .. } => return Err(ecanceled()),
@@ -323,12 +282,12 @@ impl<C: 'static, V: ?Sized + 'static> Mailbox<C, V> {
 
 /// The kdamond's side, for one run. Dropping it closes the mailbox: whatever is registered is
 /// cancelled, and nothing can be registered any more.
-pub(crate) struct Inbox<C, V: ?Sized> {
-    mailbox: Mailbox<C, V>,
+pub(crate) struct Inbox<C> {
+    mailbox: Mailbox<C>,
     run: u64,
 }
 
-impl<C, V: ?Sized> Inbox<C, V> {
+impl<C> Inbox<C> {
     /// The number of the run.
     pub(crate) fn run(&self) -> u64 {
         self.run
@@ -336,32 +295,24 @@ impl<C, V: ?Sized> Inbox<C, V> {
 
     /// Serves the calls that are waiting, in the order in which they came.
     pub(crate) fn serve_calls(&mut self, context: &mut C) {
-        let mut waiting = oldest_first(match &mut *self.mailbox.state.lock() {
-            State::Stopped { .. } => None,
+        let waiting = match &mut *self.mailbox.state.lock() {
+            State::Stopped { .. } => return,
             State::Running { calls, .. } => calls.take(),
-        });
-        while let Some(mut link) = waiting {
-            waiting = link.next.take();
-            link.request.serve(context);
-        }
+        };
+        waiting.drain(|call| call.serve(context));
     }
 
     /// Takes over the repeating calls that were registered since the last time.
-    pub(crate) fn take_repeats(&mut self, repeats: &mut Repeats<C>) {
-        let mut new = oldest_first(match &mut *self.mailbox.state.lock() {
-            State::Stopped { .. } => None,
+    pub(crate) fn take_repeats(&mut self) -> Queue<dyn Repeat<C>> {
+        match &mut *self.mailbox.state.lock() {
+            State::Stopped { .. } => Queue::new(),
             State::Running { repeats, .. } => repeats.take(),
-        });
-        while let Some(mut link) = new {
-            new = link.next.take();
-            link.next = repeats.0.take();
-            repeats.0 = Some(link);
         }
     }
 
     /// Takes the registered walk, if there is one, to show it regions. No other can be registered
     /// until [`Self::end_walk`].
-    pub(crate) fn take_walk(&mut self) -> Option<KBox<dyn Walk<V>>> {
+    pub(crate) fn take_walk(&mut self) -> Option<walk::Request> {
         match &mut *self.mailbox.state.lock() {
             State::Stopped { .. } => None,
             State::Running { walk, .. } => match core::mem::replace(walk, Walking::Underway) {
@@ -400,7 +351,7 @@ impl<C, V: ?Sized> Inbox<C, V> {
     }
 }
 
-impl<C, V: ?Sized> Drop for Inbox<C, V> {
+impl<C> Drop for Inbox<C> {
     fn drop(&mut self) {
         let stopped = State::Stopped { last: self.run };
         let cancelled = core::mem::replace(&mut *self.mailbox.state.lock(), stopped);
@@ -415,50 +366,6 @@ impl<C, V: ?Sized> Drop for Inbox<C, V> {
             core::mem::forget(cancelled);
             return;
         }
-        cancel(cancelled);
-    }
-}
-
-/// Drops what is left in a closed mailbox, link by link: a long chain must not be dropped by
-/// recursion on a kernel stack.
-fn cancel<C, V: ?Sized>(state: State<C, V>) {
-    if let State::Running { calls, repeats, .. } = state {
-        let mut calls = oldest_first(calls);
-        while let Some(mut link) = calls {
-            calls = link.next.take();
-        }
-        drop(Repeats(repeats));
-    }
-}
-
-/// The repeating calls of a running kdamond.
-pub(crate) struct Repeats<C>(Chain<dyn Repeat<C>>);
-
-impl<C> Repeats<C> {
-    /// None.
-    pub(crate) fn new() -> Self {
-        Self(None)
-    }
-
-    /// Runs each once.
-    pub(crate) fn tick(&mut self, context: &mut C) {
-        let mut next = &mut self.0;
-        while let Some(link) = next {
-            link.request.tick(context);
-            next = &mut link.next;
-        }
-    }
-}
-
-impl<C> Drop for Repeats<C> {
-    fn drop(&mut self) {
-        let mut rest = self.0.take();
-        while let Some(mut link) = rest {
-            rest = link.next.take();
-            // Mistake: a repeating call is never dropped.
-            if cfg!(model_mistake = "repeat_kept") {
-                core::mem::forget(link);
-            }
-        }
+        drop(cancelled);
     }
 }

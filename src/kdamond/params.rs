@@ -2,12 +2,9 @@
 
 //! Parameters of a context, put together one by one.
 
-use super::{
-    Kdamond,
-    Params, //
-};
 use crate::{
     engine::{
+        self,
         AccessPattern,
         AddrRange,
         Attrs,
@@ -31,6 +28,12 @@ use kernel::{
     page::PAGE_SIZE,
     prelude::*, //
 };
+
+/// The context of a kdamond.
+pub type Context = engine::Context<AnyOps>;
+
+/// What a context is made of, or changed to.
+pub type Params = engine::Params<AnyOps>;
 
 /// Whatever is a page or more, and however it is accessed.
 pub const ANY_PAGES: AccessPattern = AccessPattern {
@@ -104,36 +107,6 @@ impl Params {
 /// Attributes that fit together. Fails with `EINVAL`, and tells the debug log what does not.
 pub(crate) fn fitting(attrs: AttrsParams) -> Result<Attrs> {
     Attrs::try_from(attrs).because(attrs.misfit().unwrap_or_default())
-}
-
-impl Kdamond {
-    /// Replaces the parameters of the running context and keeps what was learned, at once. See
-    /// [`Context::commit`](crate::engine::Context::commit) and [`Self::call`].
-    ///
-    /// ```
-    /// # use damon::{
-    /// #     engine::{AttrsParams, Micros},
-    /// #     kdamond::{self, Params},
-    /// #     ops::OpsId,
-    /// # };
-    /// fn params(sample: Micros) -> Result<Params> {
-    ///     let attrs = AttrsParams {
-    ///         sample,
-    ///         ..AttrsParams::default()
-    ///     };
-    ///     Params::new(OpsId::Paddr, attrs)?.system_ram()
-    /// }
-    ///
-    /// let kdamond = kdamond::new()?;
-    /// kdamond.start(params(Micros::from_millis(5))?)?;
-    /// kdamond.commit(params(Micros::from_millis(10))?)?;
-    /// assert_eq!(kdamond.call(|context| context.attrs().sample())?, Micros(10_000));
-    /// # kdamond.stop()?;
-    /// # Ok::<(), Error>(())
-    /// ```
-    pub fn commit(&self, params: Params) -> Result {
-        self.call(move |context| context.commit(params).map(|_| ()))?
-    }
 }
 
 /// A list with one more item at its end.

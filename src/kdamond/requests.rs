@@ -4,16 +4,16 @@
 
 use super::{
     mailbox::Mailbox,
+    params::Context,
     reply::Waiter,
-    walk,
-    Context, //
+    walk, //
 };
 use crate::engine::Walker;
 use kernel::prelude::*;
 
 /// The way to ask a kdamond, without keeping it alive.
 #[derive(Clone)]
-pub struct Requests(pub(super) Mailbox<Context, dyn Walker>);
+pub struct Requests(pub(super) Mailbox<Context>);
 
 /// A walk that was registered and not waited for yet.
 pub(super) struct Underway<'a, W> {

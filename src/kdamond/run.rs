@@ -20,11 +20,12 @@
 use super::{
     mailbox::{
         Inbox,
-        Repeats,
-        Walk, //
+        Repeat, //
     },
     moment::Moment,
-    thread::bell, //
+    queue::Queue,
+    thread::bell,
+    walk, //
 };
 use crate::engine::{
     Context,
@@ -33,7 +34,6 @@ use crate::engine::{
     Operations,
     Walker, //
 };
-use kernel::prelude::*;
 
 /// A paused kdamond looks this often whether its targets are still there.
 const PAUSED_CHECK_US: u64 = 1_000_000;
@@ -42,8 +42,8 @@ const PAUSED_CHECK_US: u64 = 1_000_000;
 pub(crate) struct Kdamond<O: Operations, E: Events, M: Machine> {
     // In the order in which they go: who waits for the walk hears of its end before the mailbox
     // closes, and once it is closed nothing of the context is left.
-    walk: Option<KBox<dyn Walk<dyn Walker>>>,
-    repeats: Repeats<Context<O>>,
+    walk: Option<walk::Request>,
+    repeats: Queue<dyn Repeat<Context<O>>>,
     context: Context<O>,
     events: E,
     machine: M,
@@ -51,20 +51,20 @@ pub(crate) struct Kdamond<O: Operations, E: Events, M: Machine> {
     prepared: Option<Moment>,
     /// A moment that has passed. The clock is not asked for more than is needed to know what is due.
     passed: Moment,
-    inbox: Inbox<Context<O>, dyn Walker>,
+    inbox: Inbox<Context<O>>,
 }
 
 impl<O: Operations + 'static, E: Events, M: Machine> Kdamond<O, E, M> {
     /// Brings a context and its mailbox together.
     pub(crate) fn new(
         context: Context<O>,
-        inbox: Inbox<Context<O>, dyn Walker>,
+        inbox: Inbox<Context<O>>,
         events: E,
         machine: M,
     ) -> Self {
         Self {
             walk: None,
-            repeats: Repeats::new(),
+            repeats: Queue::new(),
             context,
             events,
             machine,
@@ -80,20 +80,24 @@ impl<O: Operations + 'static, E: Events, M: Machine> Kdamond<O, E, M> {
         while self.answer() && self.context.any_target_valid() {
             if self.context.paused() {
                 self.context.stand_still(&self.machine);
-                self.repeats.tick(&mut self.context);
+                self.repeat_calls();
                 self.rest(PAUSED_CHECK_US);
                 continue;
             }
             self.context.go_on(&self.machine);
             match self.context.check_watermarks(&self.machine) {
                 Some(interval) => {
-                    self.repeats.tick(&mut self.context);
+                    self.repeat_calls();
                     self.rest(interval.0);
                 }
                 None => self.work(),
             }
         }
         self.cancel_walk();
+        // Mistake: repeating calls are never dropped.
+        if cfg!(model_mistake = "repeat_kept") {
+            core::mem::forget(self.repeats.take());
+        }
     }
 
     /// Serves what the bell was rung for. `false` when asked to stop.
@@ -102,7 +106,7 @@ impl<O: Operations + 'static, E: Events, M: Machine> Kdamond<O, E, M> {
             return true;
         }
         self.inbox.serve_calls(&mut self.context);
-        self.inbox.take_repeats(&mut self.repeats);
+        self.repeats.append(self.inbox.take_repeats());
         // Mistake: a walk that was abandoned before it was taken stays.
         if cfg!(model_mistake = "abandoned_before_the_look") {
             self.cancel_abandoned_walk();
@@ -121,6 +125,10 @@ impl<O: Operations + 'static, E: Events, M: Machine> Kdamond<O, E, M> {
             self.inbox.bell().answer();
         }
         !stop
+    }
+
+    fn repeat_calls(&mut self) {
+        self.repeats.for_each(|call| call.tick(&mut self.context));
     }
 
     /// Nothing but to wait, for some microseconds. The outstanding sample is given up: how long it would be is not up to
@@ -162,7 +170,7 @@ impl<O: Operations + 'static, E: Events, M: Machine> Kdamond<O, E, M> {
     /// One sampling tick.
     fn tick(&mut self) {
         let tick = self.context.begin_tick();
-        self.repeats.tick(&mut self.context);
+        self.repeat_calls();
         let visitor = self.walk.as_mut().and_then(|walk| walk.visitor());
         // Shortens the lifetime of the trait object, which `Option` alone does not.
         let visitor = visitor.map(|visitor| visitor as &mut dyn Walker);

@@ -2,19 +2,28 @@
 
 //! A walk as the mailbox carries it: who is shown the regions, and who waits for that.
 
-use super::{
-    mailbox::Walk,
-    reply::{
-        self,
-        Reply,
-        Waiter, //
-    },
+use super::reply::{
+    self,
+    Reply,
+    Waiter, //
 };
 use crate::engine::Walker;
 use kernel::prelude::*;
 
+/// A request to visit the regions that each scheme is applied to, as the kdamond holds it.
+pub(crate) trait Walk: Send {
+    /// The visitor of the regions; `None` once the walk is finished.
+    fn visitor(&mut self) -> Option<&mut (dyn Walker + 'static)>;
+
+    /// Completes the request: all regions were visited.
+    fn finish(&mut self);
+
+    /// Whether the caller has given the request up.
+    fn is_abandoned(&self) -> bool;
+}
+
 /// A walk on its way to the kdamond.
-pub(crate) type Request = KBox<dyn Walk<dyn Walker>>;
+pub(crate) type Request = KBox<dyn Walk>;
 
 struct WalkRequest<W: Unpin> {
     /// Both are there until the walk is finished.
@@ -38,7 +47,7 @@ where
     Ok((request, waiter))
 }
 
-impl<W: Walker + Send + Unpin + 'static> Walk<dyn Walker> for WalkRequest<W> {
+impl<W: Walker + Send + Unpin + 'static> Walk for WalkRequest<W> {
     fn visitor(&mut self) -> Option<&mut (dyn Walker + 'static)> {
         self.parts
             .as_mut()

@@ -16,8 +16,7 @@ mod actions;
 
 use super::{
     remembered::Remembered,
-    three_regions::three_regions,
-    OpsId, //
+    three_regions::three_regions, //
 };
 use crate::{
     engine::{
@@ -66,11 +65,9 @@ impl Vaddr {
         Self { ranges }
     }
 
-    pub(super) fn id(&self) -> OpsId {
-        match self.ranges {
-            Ranges::Mapped => OpsId::Vaddr,
-            Ranges::Fixed => OpsId::Fvaddr,
-        }
+    /// Whether the ranges that are monitored are those that the user has set.
+    pub(super) fn has_fixed_ranges(&self) -> bool {
+        matches!(self.ranges, Ranges::Fixed)
     }
 }
 

@@ -41,7 +41,7 @@ impl<O: Operations> Context<O> {
     }
 }
 
-#[kunit_tests(damon_rs_commit_rescale)]
+#[kunit_tests(damon_rs_commit_attrs)]
 mod tests {
     use super::{
         super::{

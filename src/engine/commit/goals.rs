@@ -43,7 +43,7 @@ impl<O: Operations> Context<O> {
     }
 }
 
-#[kunit_tests(damon_rs_commit_limits)]
+#[kunit_tests(damon_rs_commit_goals)]
 mod tests {
     use super::{
         super::super::{

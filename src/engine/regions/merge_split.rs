@@ -269,7 +269,7 @@ pub(crate) fn size_limit(total: u128, min_regions: usize, grain: Grain) -> u64 {
     grain.up(limit).unwrap_or(grain.down(u64::MAX))
 }
 
-#[kunit_tests(damon_rs_adjust)]
+#[kunit_tests(damon_rs_merge_split)]
 mod tests {
     use super::{
         super::{

@@ -16,19 +16,20 @@ mod files {
     pub(crate) mod kdamond {
         use crate::{
             monitor as sync,
-            thread::{
-                self,
-                bell, //
-            },
+            thread, //
         };
 
         // Who abandons a request is part of the model.
         #[allow(dead_code)]
         pub(crate) mod mailbox;
         pub(crate) mod moment;
+        pub(crate) mod queue;
         #[allow(dead_code)]
         mod reply;
         pub(crate) mod run;
+        // No test makes a request of a walker.
+        #[allow(dead_code)]
+        pub(crate) mod walk;
     }
 }
 

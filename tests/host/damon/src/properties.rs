@@ -48,7 +48,11 @@ fn picture(context: &Context<Memory>) -> String {
 }
 
 /// A sampling tick as the kdamond makes it, with trace events. Returns whether the walk is complete.
-fn tick(context: &mut Context<Memory>, machine: &Machinery, walker: Option<&mut dyn Walker>) -> bool {
+fn tick(
+    context: &mut Context<Memory>,
+    machine: &Machinery,
+    walker: Option<&mut dyn Walker>,
+) -> bool {
     let tick = context.begin_tick();
     check_invariants(context);
     let walked = context.finish_tick(tick, &mut Counter::default(), machine, walker);

@@ -32,11 +32,9 @@ use crate::{
         Watermarks, //
     },
     kdamond::{
-        mailbox::{
-            Mailbox,
-            Walk, //
-        },
+        mailbox::Mailbox,
         run,
+        walk::Walk, //
     },
     machine::Machinery,
     thread::bell::Bell,
@@ -142,7 +140,7 @@ impl Walker for Log {
     }
 }
 
-impl Walk<dyn Walker> for Watched {
+impl Walk for Watched {
     fn visitor(&mut self) -> Option<&mut (dyn Walker + 'static)> {
         Some(&mut self.0)
     }
@@ -248,7 +246,7 @@ fn params(log: &Log, wanted: Wanted) -> Result<Params<Busy>> {
 
 /// A running kdamond.
 struct World {
-    mailbox: Mailbox<Context<Busy>, dyn Walker>,
+    mailbox: Mailbox<Context<Busy>>,
     bell: Bell,
     log: Log,
     machine: Machinery,

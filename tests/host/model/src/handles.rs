@@ -6,7 +6,6 @@
 //! not there any more once the module is unloaded.
 
 use super::{
-    bell,
     handle::Kdamond,
     registry::Registry,
     requests::Requests,
@@ -16,6 +15,7 @@ use super::{
         walk,
         Ask, //
     },
+    thread::bell, //
 };
 use crate::{
     engine::{

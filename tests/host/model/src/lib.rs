@@ -54,16 +54,17 @@ mod files {
     pub(crate) mod kdamond {
         use crate::{
             monitor as sync,
-            thread::{
-                self,
-                bell, //
-            },
-            world::{
-                self as machine,
+            thread,
+            world as machine, //
+        };
+
+        /// The context of the model.
+        pub(crate) mod params {
+            pub(crate) use crate::world::{
                 Context,
                 Params, //
-            },
-        };
+            };
+        }
 
         // No scenario has one that is to be alone.
         #[allow(dead_code)]
@@ -74,6 +75,7 @@ mod files {
         // The machine of the model has no clock.
         #[allow(dead_code)]
         pub(crate) mod moment;
+        pub(crate) mod queue;
         pub(crate) mod registry;
         pub(crate) mod reply;
         pub(crate) mod requests;

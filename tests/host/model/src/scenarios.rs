@@ -3,16 +3,15 @@
 //! Who does what with a mailbox and the loop behind it, and what must hold in the end.
 
 use super::{
-    bell,
     mailbox::{
         Inbox,
         Mailbox, //
     },
     run,
+    thread::bell,
     walk, //
 };
 use crate::{
-    engine::Walker,
     primitives::signal,
     world::{
         params,
@@ -35,7 +34,7 @@ use std::{
     sync::LazyLock, //
 };
 
-pub(crate) type Callers = Mailbox<Context, dyn Walker>;
+pub(crate) type Callers = Mailbox<Context>;
 
 /// Whom something can be asked of.
 pub(crate) trait Ask {
@@ -71,7 +70,7 @@ const PAUSED: Wanted = Wanted {
 };
 
 /// Starts a kdamond on an opened mailbox.
-fn start(inbox: Inbox<Context, dyn Walker>, pause: bool) -> JoinHandle<()> {
+fn start(inbox: Inbox<Context>, pause: bool) -> JoinHandle<()> {
     thread::spawn(move || {
         let params = params(Wanted { pause, ..WORKING }).expect("memory");
         let context = Context::new(params, 0).expect("parameters fit");
