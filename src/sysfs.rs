@@ -1,39 +1,46 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the user wants: a tree of directories whose files are plain values.
+//! The sysfs interface: directories of attribute files that hold parameters and results.
 //!
-//! Nothing in here takes effect until a word is written to a kdamond's `state`. `on` and `commit`
-//! build a parameter set from the values, the `update_…` words bring results back into them.
+//! A store to a parameter file only changes the value of that file. A command that is written to
+//! the `state` file of a kdamond applies the values: `on` and `commit` build a parameter set from
+//! them. The `update_…` commands write results back to the files. A running kdamond reads
+//! `refresh_ms` itself, so a store to that file needs no command.
 //!
-//! Each directory type has a struct, with its files in one table ([`kobject::Directory`]), the
-//! directories inside as fields, and the numbered ones in a list ([`list`]).
+//! Each directory type is a struct. One table lists its files ([`kobject::Directory`]), its fields
+//! own its subdirectories, and a list owns numbered subdirectories ([`list`]).
 //!
 //! # Locks
 //!
-//! Removing a directory waits for the functions of all files below. Hence the first rule: *who
-//! removes directories holds nothing that these functions wait for.*
+//! Removing a file waits until the last kernfs active reference to it is dropped, that is, until
+//! all running show() and store() calls of the file have returned. Removing a directory does so for
+//! each file below it. Hence the first rule: *a task that removes a directory holds no lock that a
+//! show() or store() below that directory waits for.*
 //!
 //! - Values need no lock, see [`values`].
-//! - The right to add and remove directories ([`list::Structure`]) is there once for the list of
-//!   kdamonds, and once for each kdamond, for what is below of it. A file `nr_…` gets it at once or
-//!   fails with `EBUSY`, since its directory may be just what the holder removes. The file `state`
-//!   waits for the right of its own kdamond, with which `state` itself is never removed.
-//! - The lock of one list ([`list::Dirs`]) is for a look at it or to swap it. Nothing else is taken
-//!   under it, and what a swap removes is dropped without it.
+//! - The structure lock ([`list::Structure`]) serializes adding and removing directories. There is
+//!   one for the list of kdamonds, and one for each kdamond that covers all directories below it. A
+//!   store to an `nr_…` file only tries to acquire it and fails with `EBUSY`, because the holder
+//!   may be removing the directory of that file. A store to `state` waits for the structure lock of
+//!   its own kdamond, because the holder of that lock never removes `state`.
+//! - The lock of one list ([`list::Dirs`]) is held only to read or to swap the list. No other lock
+//!   is acquired under it, and the directories that a swap removes are dropped after its release.
 //!
-//! The second rule: *who waits for a kdamond holds no lock that others wait for.* A command takes
-//! what it needs of the tree, lets go of it, asks the kdamond, and looks again at whether the
-//! directories are still the same ones before it shows an answer in them. So `off` and `commit` get
-//! through while another writer waits for a walk.
+//! The second rule: *a task that waits for a kdamond holds no lock that other tasks wait for.* A
+//! command reads the values it needs, releases its locks, sends the request to the kdamond, and
+//! checks that the directories are still the same before it shows a result in them. So `off` and
+//! `commit` proceed while another task waits for a walk. The exception is a kdamond's `starting`
+//! lock, which `on` holds until the thread is started: only unloading waits for it.
 //!
-//! Order: a kdamond's `starting` lock, its right to change directories, the lock of a list or text.
+//! Lock order: the structure lock of the list of kdamonds, a kdamond's `starting`, the kdamond's
+//! structure lock, the lock of a list or of a text value.
 //!
 //! # Unloading
 //!
-//! Dropping [`Tree`] first takes the right to change directories away for good, so that nobody adds
-//! one to a directory that is being removed, and stops all kdamonds, which ends whatever was waiting
-//! for one. Then the top directory is removed, which waits for those that are inside of a function
-//! of a file. Then nobody can reach the data, and it is freed.
+//! Dropping [`Tree`] first closes the structure locks, so that no directory is added below one that
+//! is being removed, and stops all kdamonds, which ends all requests that tasks wait for. Then it
+//! removes the top directory, which waits until all running show() and store() calls have returned.
+//! After that no task can reach the data, and it is freed.
 
 mod attrs;
 mod contexts;
@@ -65,10 +72,12 @@ use kernel::{
     prelude::*, //
 };
 
-/// The number of the memory control group whose path is in a file.
+/// Returns the memcg ID of the memory control group at `path`, the content of the attribute file
+/// `file`.
 ///
-/// Fails with `EINVAL` if there is none, with `EOPNOTSUPP` if this kernel's groups cannot be looked
-/// at, and with `ENOMEM`.
+/// Sleeps. Fails with `EINVAL` if there is no such group, with `EOPNOTSUPP` if the module cannot
+/// iterate over the groups of this kernel, and with `ENOMEM`. Writes a debug message that names
+/// `file` if it fails.
 fn known_memcg(path: &[u8], file: &str) -> Result<u64> {
     memcg_id(path).map_err(|err| match err {
         ENODEV => unsupported(file),
@@ -79,9 +88,10 @@ fn known_memcg(path: &[u8], file: &str) -> Result<u64> {
     })
 }
 
-/// The error for a parameter that cannot be acted upon with this kernel.
+/// Returns `EOPNOTSUPP`, for a value of the attribute file `file` that the module cannot support on
+/// this kernel. Writes a debug message that names the file.
 fn unsupported(file: &str) -> Error {
     debug!("{file}: what is in there is not supported with this kernel");
-    // The kernel crate has no name for this one.
+    // The kernel crate has no constant for this error.
     i32::try_from(bindings::EOPNOTSUPP).map_or(EINVAL, |errno| Error::from_errno(-errno))
 }

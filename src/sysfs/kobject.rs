@@ -1,16 +1,91 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Directories and files in sysfs.
+//! Directories and attribute files in sysfs.
 //!
-//! A type that implements [`Directory`] states its files in a table ([`files!`]). [`Dir::new`] makes
-//! a directory of that type, dropping the [`Dir`] removes it with everything below.
+//! A directory type is a struct that implements [`Directory`]: its fields hold the values of the
+//! files and the subdirectories, and the table that [`files!`] builds lists the files. A value
+//! implements [`Value`], which provides show() and store(). [`Dir::new`] creates a directory with
+//! its files and adds it to sysfs. Dropping the [`Dir`] removes it together with all directories
+//! below.
 //!
-//! What the core kernel keeps and what is ours are apart. The kobject of a directory is one that the
-//! core kernel has made and will free with its own code, which may be long after the removal: with
-//! `CONFIG_DEBUG_KOBJECT_RELEASE`, seconds later and after the module is gone. The data and the
-//! attributes of a directory live in its [`Dir`], and the kernel reaches them through the files only.
-//! Removing a directory waits for all that is inside of a file's functions, and lets nobody in
-//! again, an open file included. What follows from that for locks is written in [`super`].
+//! This module does not support:
+//!
+//! - Files with modes other than 0600 and 0400.
+//! - Adding or removing single files of an existing directory.
+//! - Attribute groups, binary attributes and symbolic links.
+//! - Values that do not fit into one page.
+//! - Notification of changes: `poll()` on a file, and uevents.
+//!
+//! # Lifetime
+//!
+//! The kobject of a directory is separate from its data. `kobject_create_and_add()` allocates the
+//! kobject, and a release function of the core kernel frees it. That may happen long after the
+//! directory was removed: with `CONFIG_DEBUG_KOBJECT_RELEASE`, seconds later and after the module
+//! was unloaded. The [`Dir`] owns the data and the attributes, which the kernel reaches only
+//! through the files. Removing a file waits until the kernfs active references to it are dropped,
+//! so no show() or store() call is running afterwards. Later reads and writes fail with `ENODEV`,
+//! also through a file descriptor that is still open. [`super`] lists the resulting rules for
+//! locks.
+//!
+//! # Examples
+//!
+//! A directory `intervals/` with two files and the subdirectory `intervals_goal/`:
+//!
+//! ```ignore
+//! use super::{
+//!     kobject::{
+//!         files,
+//!         Dir,
+//!         Directory,
+//!         File, //
+//!     },
+//!     values::Number, //
+//! };
+//!
+//! /// `intervals/`
+//! struct Intervals {
+//!     sample_us: Number<u64>,
+//!     aggr_us: Number<u64>,
+//!     goal: Dir<Goal>,
+//! }
+//!
+//! impl Directory for Intervals {
+//!     fn files() -> &'static [File<Self>] {
+//!         files!(Intervals {
+//!             rw c"sample_us": |intervals| &intervals.sample_us;
+//!             rw c"aggr_us": |intervals| &intervals.aggr_us;
+//!         })
+//!     }
+//! }
+//!
+//! /// `intervals_goal/`
+//! struct Goal {
+//!     access_bp: Number<u64>,
+//! }
+//!
+//! impl Directory for Goal {
+//!     fn files() -> &'static [File<Self>] {
+//!         files!(Goal {
+//!             rw c"access_bp": |goal| &goal.access_bp;
+//!         })
+//!     }
+//! }
+//!
+//! // Both directories and all files exist when this returns.
+//! let intervals = Dir::new(parent, c"intervals", |place| {
+//!     let goal = Goal {
+//!         access_bp: Number::new(0),
+//!     };
+//!     Ok(Intervals {
+//!         sample_us: Number::new(5_000),
+//!         aggr_us: Number::new(100_000),
+//!         goal: Dir::new(place, c"intervals_goal", |_| Ok(goal))?,
+//!     })
+//! })?;
+//!
+//! // A `Dir` dereferences to the data. The user may have stored another value.
+//! let sample_us = intervals.sample_us.get();
+//! ```
 //!
 //! C headers: [`include/linux/kobject.h`](srctree/include/linux/kobject.h),
 //! [`include/linux/sysfs.h`](srctree/include/linux/sysfs.h)
@@ -51,103 +126,115 @@ use kernel::{
     sync::Arc, //
 };
 
-/// A directory that is there for `'a`.
+/// A borrowed kobject in which directories can be created.
 ///
 /// # Invariants
 ///
-/// The pointer is to a kobject that has been added to sysfs, and of which a reference is held for
-/// all of `'a`.
+/// The pointer is to a kobject that has been added to sysfs, and a reference to that kobject is
+/// held for all of `'a`.
 #[derive(Clone, Copy)]
 pub(super) struct Place<'a>(NonNull<bindings::kobject>, PhantomData<&'a ()>);
 
 impl Place<'static> {
-    /// The `mm` directory of the kernel.
+    /// Returns `/sys/kernel/mm`.
     ///
-    /// Fails with `ENOENT` if it was not found, as the kernel does not export it.
+    /// Fails with `ENOENT` if the module did not find `mm_kobj`, which the kernel does not export.
     pub(super) fn mm() -> Result<Self> {
-        // INVARIANT: The kernel makes this directory when it boots, and never removes it.
+        // INVARIANT: The kernel adds `mm_kobj` to sysfs when it boots, holds a reference to it, and
+        // never removes it.
         crate::mm::symbols::mm_kobj()
             .map(|kobj| Self(kobj, PhantomData))
             .ok_or(ENOENT)
     }
 }
 
-/// A kobject that is a directory, and nothing else. Dropping it removes the directory.
+/// An owned kobject in sysfs. Dropping it removes the directory, which sleeps until all running
+/// show() and store() calls of its files have returned.
 ///
 /// # Invariants
 ///
-/// The pointer is to a kobject that `kobject_create_and_add` has returned, and the reference that
-/// came with it is ours.
+/// The pointer was returned by `kobject_create_and_add()`, and this value owns the reference that
+/// was returned with it.
 struct Entry(NonNull<bindings::kobject>);
 
 impl Entry {
     fn new(parent: Place<'_>, name: &CStr) -> Result<Self> {
-        // SAFETY: `name` is a C string, and `parent` is a kobject in sysfs by the type invariants
-        // of `Place`.
+        // SAFETY: `name` points to a NUL-terminated string. By the type invariants of `Place`,
+        // `parent` points to a kobject in sysfs that is valid during the call.
         let kobj =
             unsafe { bindings::kobject_create_and_add(name.as_char_ptr(), parent.0.as_ptr()) };
-        // INVARIANT: The pointer is what the function has returned, with the reference.
-        // The function does not say what it failed for; there is no memory, or the name is taken.
+        // `kobject_create_and_add()` does not return a reason: either an allocation failed, or the
+        // name exists already.
+        // INVARIANT: The pointer was just returned, and its reference moves to the new value.
         NonNull::new(kobj).map(Self).ok_or(ENOMEM)
     }
 
     fn place(&self) -> Place<'_> {
-        // INVARIANT: The kobject has been added, and `self` holds a reference for the lifetime.
+        // INVARIANT: The kobject is in sysfs until `self` is dropped, and `self`, which the result
+        // borrows, owns a reference to it.
         Place(self.0, PhantomData)
     }
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        // SAFETY: The kobject was added and has not been removed, and we have a reference.
+        // SAFETY: By the type invariants the kobject was added to sysfs, and `self` owns a
+        // reference to it. It is removed only here.
         unsafe { bindings::kobject_del(self.0.as_ptr()) };
-        // SAFETY: By the type invariants the reference is ours, and it is not used again.
+        // SAFETY: By the type invariants `self` owns a reference. `self` is not used after this.
         unsafe { bindings::kobject_put(self.0.as_ptr()) };
     }
 }
 
-/// A value behind a file.
+/// The value of an attribute file.
+///
+/// Both methods run in the context of the task that reads or writes the file. They may sleep, and
+/// calls may be concurrent. A kernfs active reference to the file is held during the call, so a
+/// method must not wait for a lock under which the file is removed.
 pub(super) trait Value {
-    /// Writes what a reader of the file gets.
+    /// Writes the value to `page`. The user reads this text, or the error.
     fn show(&self, page: &mut Page<'_>) -> Result;
 
-    /// Takes what was written to the file. On failure the old value stays.
+    /// Parses `input`, the text that the user wrote, and stores the value. If it fails, the old
+    /// value is kept. The default is for read-only files.
     fn store(&self, input: &Input<'_>) -> Result {
         let _ = input;
-        // A file without write permission cannot be opened for writing, so that nobody sees this.
+        // sysfs does not open a file for writing if its mode has no write permission.
         Err(EACCES)
     }
 }
 
 /// The lockdep class of the files that one row of a table describes.
 ///
-/// A store to a file may remove other directories, which waits for the functions of their files.
-/// Files of one class would look as if one of them waited for itself.
+/// A store to an `nr_…` file removes other directories and waits for the active references of their
+/// files. If all files had one class, lockdep would report that the file waits for itself.
 #[repr(transparent)]
 pub(super) struct Key(UnsafeCell<bindings::lock_class_key>);
 
-// SAFETY: Nothing but lockdep accesses what is inside, and it has locks of its own.
+// SAFETY: Rust code never accesses the content, only lockdep does, under its own locks.
 unsafe impl Sync for Key {}
 
 impl Key {
     pub(super) const fn new() -> Self {
-        // SAFETY: A lock class key of zeroes is what a static one starts as in C.
+        // SAFETY: All-zero bytes are a valid `lock_class_key`: C defines the keys as static
+        // variables without an initializer.
         Self(UnsafeCell::new(unsafe { core::mem::zeroed() }))
     }
 }
 
-/// One row of a directory type's table: a file.
+/// One row of the file table of a directory type.
 pub(super) struct File<T: ?Sized> {
     name: &'static CStr,
     mode: u16,
     key: &'static Key,
     value: fn(&T) -> &dyn Value,
-    /// What a store fails with, whatever was the reason, if it is not to tell the reasons apart.
+    /// If present, each store that fails returns this error instead of the one of [`Value::store`].
     error: Option<Error>,
 }
 
 impl<T> File<T> {
-    /// A file to read and write.
+    /// A readable and writable file. `value` returns the value of the file from the data of its
+    /// directory.
     pub(super) const fn rw(
         name: &'static CStr,
         key: &'static Key,
@@ -162,7 +249,8 @@ impl<T> File<T> {
         }
     }
 
-    /// A file to read and write. Every bad value is `EINVAL`, numbers that are too large included.
+    /// A readable and writable file for which each store of a bad value fails with `EINVAL`, also
+    /// where [`Self::rw`] fails with `ERANGE`.
     pub(super) const fn rw_einval(
         name: &'static CStr,
         key: &'static Key,
@@ -174,7 +262,7 @@ impl<T> File<T> {
         }
     }
 
-    /// A file to read.
+    /// A read-only file.
     pub(super) const fn ro(
         name: &'static CStr,
         key: &'static Key,
@@ -187,7 +275,8 @@ impl<T> File<T> {
     }
 }
 
-/// States the files of a directory type, one a line: kind, name, and where the value is.
+/// Builds the file table of a directory type. Each line has the constructor of [`File`] (`rw`,
+/// `rw_einval` or `ro`), the name, and a function from the data of the directory to the [`Value`].
 macro_rules! files {
     ($dir:ty { $($kind:ident $name:literal: $value:expr;)* }) => {{
         static FILES: &[$crate::sysfs::kobject::File<$dir>] = &[$({
@@ -199,13 +288,14 @@ macro_rules! files {
 }
 pub(super) use files;
 
-/// The data of a directory: values of files, and the directories inside.
+/// The data of a directory: the values of its files, and its subdirectories.
 pub(super) trait Directory: Sized + Send + Sync + 'static {
-    /// The table of files.
+    /// Returns the file table, see [`files!`].
     fn files() -> &'static [File<Self>];
 }
 
-/// A file of one directory.
+/// The attribute of a file in one directory, with the row of the table and the data that show() and
+/// store() need.
 #[repr(C)]
 struct Bound<T: Directory> {
     attr: bindings::kobj_attribute,
@@ -213,31 +303,40 @@ struct Bound<T: Directory> {
     data: *const T,
 }
 
-/// A directory, of which `T` tells the files. Dropping it removes it with all below.
+/// A directory in sysfs whose files and subdirectories `T` defines.
+///
+/// Dropping it removes the directory with everything below. That sleeps until all running show()
+/// and store() calls of the removed files have returned, so the caller must not hold a lock that
+/// such a call waits for.
 ///
 /// # Invariants
 ///
-/// - Each of `files` points to its row of `T::files()` and to what `data` points to.
-/// - `files` is not changed once the files are in sysfs.
-// Fields are dropped in this order: what the functions of files use goes when no file is left.
+/// - Each element of `files` points to its row of `T::files()` and to the data that `data` owns.
+/// - `files` is not changed once a file was added to sysfs.
+// Fields are dropped in this order: `entry` removes the files, whose callbacks use `files` and
+// `data`.
 pub(super) struct Dir<T: Directory> {
     entry: Entry,
     files: KVec<Bound<T>>,
     data: Arc<T>,
 }
 
-// SAFETY: A kobject may be removed and released by any thread, and `files` points to constants and
-// to data that all threads may share.
+// SAFETY: `kobject_del()` and `kobject_put()` may be called on any thread. The pointers in `files`
+// are to static rows and to the data, which is `Send` and `Sync`.
 unsafe impl<T: Directory> Send for Dir<T> {}
 
-// SAFETY: A shared `Dir` gives access to its data and to its kobject's pointer, which is only used
-// to add directories. All threads may do that.
+// SAFETY: A shared `Dir` gives access to its data, which is `Sync`, and to the kobject pointer, to
+// which `kobject_create_and_add()` may add directories on several threads at once.
 unsafe impl<T: Directory> Sync for Dir<T> {}
 
 impl<T: Directory> Dir<T> {
-    /// Makes a directory. `data` builds what is in it, and may make directories inside.
+    /// Creates the directory `name` in `parent`.
     ///
-    /// The files come last, so that nobody is in their functions before everything is there.
+    /// `data` receives the new directory. It returns the data and may create subdirectories. The
+    /// files are added last, so show() and store() never see incomplete data.
+    ///
+    /// Sleeps. Fails with `ENOMEM`, also if the name exists, with the error of `data`, and with an
+    /// error of sysfs if a file cannot be added. On failure, everything is removed again.
     pub(super) fn new(
         parent: Place<'_>,
         name: &CStr,
@@ -254,12 +353,14 @@ impl<T: Directory> Dir<T> {
             };
             files.push_within_capacity(bound)?;
         }
-        // INVARIANT: All of `files` was just made so. From here on dropping removes the files that
-        // are there before it frees them.
+        // INVARIANT: The loop above set both pointers of each element, and no file is in sysfs yet.
+        // If a file cannot be added below, dropping `dir` removes the earlier files before it frees
+        // `files`.
         let dir = Self { entry, files, data };
         for bound in &dir.files {
-            // SAFETY: The kobject is in sysfs. The attribute stays where it is, unchanged, until
-            // `entry` is dropped by the type invariants and the order of the fields.
+            // SAFETY: The kobject is in sysfs by the type invariants of `Entry`. By the type
+            // invariants and the drop order of the fields, the attribute is neither moved nor
+            // changed until `entry` has removed the file. A null namespace means none.
             let err = unsafe {
                 bindings::sysfs_create_file_ns(
                     dir.entry.0.as_ptr(),
@@ -272,12 +373,12 @@ impl<T: Directory> Dir<T> {
         Ok(dir)
     }
 
-    /// Where directories inside of this one are made.
+    /// Returns the directory as the parent of further directories.
     pub(super) fn place(&self) -> Place<'_> {
         self.entry.place()
     }
 
-    /// The data, to share.
+    /// Returns the shared data. A clone of the `Arc` may outlive the directory.
     pub(super) fn data(&self) -> &Arc<T> {
         &self.data
     }
@@ -293,7 +394,8 @@ impl<T: Directory> Deref for Dir<T> {
 
 fn attribute<T: Directory>(file: &File<T>) -> bindings::kobj_attribute {
     let mut attr = bindings::kobj_attribute::default();
-    // SAFETY: The attribute is ours. Each function is one of that kind of file.
+    // SAFETY: `attr` is a valid local variable. `show::<T>` and `store::<T>` have the types that a
+    // `kobj_attribute` calls.
     unsafe {
         crate::bindings::damon_rs_helper_kobj_attribute(
             &raw mut attr,
@@ -315,35 +417,41 @@ fn set_key(attr: &mut bindings::attribute, key: &'static Key) {
 #[cfg(not(CONFIG_DEBUG_LOCK_ALLOC))]
 fn set_key(_: &mut bindings::attribute, _: &'static Key) {}
 
-/// Finds the file and the data of a directory.
+/// Returns the row of the table and the data that an attribute belongs to.
 ///
 /// # Safety
 ///
-/// `attr` must be the attribute of a [`Bound<T>`] of a [`Dir<T>`] that is not dropped for all of
-/// `'a`.
+/// `attr` must point to the `attr` field of a [`Bound<T>`] in the `files` of a [`Dir<T>`] that is
+/// not freed during `'a`.
 unsafe fn bound<'a, T: Directory>(attr: *mut bindings::kobj_attribute) -> (&'a File<T>, &'a T) {
-    // SAFETY: By the safety requirements this is inside of a `Bound<T>`.
+    // SAFETY: By the safety requirements of this function `attr` points to the field `attr` of a
+    // `Bound<T>`.
     let bound: *mut Bound<T> = unsafe { container_of!(attr, Bound<T>, attr) };
-    // SAFETY: The `Dir<T>` is there, and does not change its `files` by its type invariants.
+    // SAFETY: By the safety requirements of this function the `Bound<T>` is valid for `'a`, and by
+    // the type invariants of `Dir<T>` it is not changed.
     let bound = unsafe { &*bound };
-    // SAFETY: By the type invariants of `Dir<T>` this points to its data.
+    // SAFETY: By the type invariants of `Dir<T>` the pointer is to its data, which is not freed
+    // during `'a` and is only accessed through shared references.
     (bound.file, unsafe { &*bound.data })
 }
 
-/// Reads a file.
+/// The show() callback of an attribute.
 ///
 /// # Safety
 ///
-/// As [`bound`], for the duration of the call; and `buf` must be a page of initialised memory that
-/// nobody else uses.
+/// - `attr` must meet the requirements of [`bound`] for the duration of the call.
+/// - `buf` must point to a page of initialized memory that only this call accesses.
 unsafe extern "C" fn show<T: Directory>(
     _: *mut bindings::kobject,
     attr: *mut bindings::kobj_attribute,
     buf: *mut c_char,
 ) -> isize {
-    // SAFETY: sysfs calls this for our attributes only, and removing the directory waits for it.
+    // SAFETY: `attr` meets the requirements of `bound` by those of this function: sysfs calls this
+    // only with an attribute of a `Dir<T>`, and `Dir<T>` frees nothing before the call has
+    // returned.
     let (file, data) = unsafe { bound::<T>(attr) };
-    // SAFETY: sysfs hands over a cleared page that is ours for the duration of the call.
+    // SAFETY: By the requirements of this function `buf` is an initialized page that is accessed by
+    // nothing else during the call. sysfs clears it before the call.
     let mut page = unsafe { Page::from_raw(buf) };
     from_result(|| {
         (file.value)(data).show(&mut page)?;
@@ -351,26 +459,31 @@ unsafe extern "C" fn show<T: Directory>(
     })
 }
 
-/// Writes a file.
+/// The store() callback of an attribute.
 ///
 /// # Safety
 ///
-/// As [`bound`], for the duration of the call; `kobj` must be the kobject of that directory, and
-/// `buf` point to `count` initialised bytes and a NUL.
+/// - `attr` must meet the requirements of [`bound`] for the duration of the call.
+/// - `kobj` must point to the kobject of the directory that the attribute is in.
+/// - `buf` must point to `count` initialized bytes that are followed by a NUL byte.
 unsafe extern "C" fn store<T: Directory>(
     kobj: *mut bindings::kobject,
     attr: *mut bindings::kobj_attribute,
     buf: *const c_char,
     count: usize,
 ) -> isize {
-    // SAFETY: sysfs calls this for our attributes only, and removing the directory waits for it.
+    // SAFETY: `attr` meets the requirements of `bound` by those of this function: sysfs calls this
+    // only with an attribute of a `Dir<T>`, and `Dir<T>` frees nothing before the call has
+    // returned.
     let (file, data) = unsafe { bound::<T>(attr) };
-    // SAFETY: sysfs puts a NUL behind what was written, which is no more than a page.
+    // SAFETY: By the requirements of this function `count` bytes and a NUL byte are initialized. A
+    // write is at most a page long, so the sum does not saturate.
     let text = unsafe { core::slice::from_raw_parts(buf, count.saturating_add(1)) };
     from_result(|| {
-        // A writer may have put a NUL before that one.
+        // The user may have written further NUL bytes. The text ends at the first one.
         let text = CStr::from_bytes_until_nul(text).map_err(|_| EINVAL)?;
-        // INVARIANT: The file's directory is in sysfs, and it is not removed before we return.
+        // INVARIANT: The directory of the file is in sysfs. Its removal waits for this call, so the
+        // `Entry` keeps its reference until the call returns.
         let place = Place(NonNull::new(kobj).ok_or(EINVAL)?, PhantomData);
         let stored = (file.value)(data).store(&Input::new(text, place));
         stored.map_err(|err| {
@@ -382,19 +495,21 @@ unsafe extern "C" fn store<T: Directory>(
     })
 }
 
-/// Tells the debug log what was refused, and why as far as the error tells.
+/// Writes a debug message about a store that failed: path, text, error, and what the error means.
 fn refused(place: Place<'_>, file: &CStr, text: &CStr, err: Error) {
-    // SAFETY: By the type invariants the kobject has been added, so that it and all above have names.
+    // SAFETY: By the type invariants of `Place` the kobject is valid and has been added, so it and
+    // all its ancestors have names.
     let path = unsafe { bindings::kobject_get_path(place.0.as_ptr(), bindings::GFP_KERNEL) };
-    // SAFETY: The function returns a C string that is ours.
+    // SAFETY: A pointer that is not null is to a NUL-terminated string, which is freed below and is
+    // not changed before.
     let known = NonNull::new(path).and_then(|path| unsafe { c_str(path) });
     let (dir, errno, reason) = (known.unwrap_or(c"?"), err.to_errno(), reason(err));
     debug!("{dir}/{file}: refused with error {errno}, {reason}: {text:?}");
-    // SAFETY: The string was allocated by `kmalloc`, if at all, and is not used any more.
+    // SAFETY: `path` is null or was allocated by `kzalloc()`, and it is not used after this.
     unsafe { bindings::kfree(path.cast()) };
 }
 
-/// What an error means for who writes to a file.
+/// Describes an error of a store to the user.
 fn reason(err: Error) -> &'static str {
     match err {
         EINVAL => "not a value that it takes, or not with those of other files",
