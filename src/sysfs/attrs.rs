@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `monitoring_attrs/`: how often, and with how many regions, memory is looked at.
+//! `monitoring_attrs/`: the monitoring intervals, the limits of the number of regions, and probes.
 
 use super::{
     kobject::{
@@ -58,12 +58,14 @@ impl Attrs {
         })
     }
 
-    /// The data attribute probes that are asked for. Fails as [`List::params`] does.
+    /// Builds the data attribute probes from the files. Fails with the errors of
+    /// [`Probes::params`].
     pub(super) fn probes(&self) -> Result<engine::Probes> {
         self.probes.params()
     }
 
-    /// The attributes that are asked for. Fails as [`fitting`] does.
+    /// Builds the monitoring attributes from the files. Fails with `EINVAL` if the values conflict,
+    /// see [`fitting`].
     pub(super) fn params(&self) -> Result<engine::Attrs> {
         let intervals = &self.intervals;
         let params = AttrsParams {
@@ -77,7 +79,7 @@ impl Attrs {
         fitting(params)
     }
 
-    /// Takes over the intervals that a kdamond has.
+    /// Stores the intervals of a running kdamond in the files. Takes no lock.
     pub(super) fn set_tuned(&self, sample: Micros, aggr: Micros) {
         self.intervals.sample_us.set(sample.0);
         self.intervals.aggr_us.set(aggr.0);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `contexts/`: what to monitor, how, and what to do with the results.
+//! `contexts/`: the monitoring contexts of a kdamond. At most one is supported.
 
 use super::{
     attrs::Attrs,
@@ -43,7 +43,7 @@ use kernel::{
 pub(super) type Contexts = List<Context>;
 
 impl Contexts {
-    /// The one context. Fails with `EINVAL` if there is none.
+    /// Returns the only context. Fails with `EINVAL` if there is none.
     pub(super) fn only(&self) -> Result<Arc<Context>> {
         self.dirs.get(0).ok_or(EINVAL)
     }
@@ -57,7 +57,8 @@ impl Words for OpsId {
     ];
 }
 
-/// The operations that this kernel can do.
+/// The file `avail_operations`: the names of the operations sets that this kernel supports, one per
+/// line.
 struct Available;
 
 impl Value for Available {
@@ -69,7 +70,7 @@ impl Value for Available {
     }
 }
 
-/// A number that is not zero.
+/// The file `addr_unit`: bytes per unit of addresses. A store of zero fails with `EINVAL`.
 struct AddrUnit(Number<u64>);
 
 impl Value for AddrUnit {
@@ -134,8 +135,11 @@ impl Entry for Context {
 }
 
 impl Context {
-    /// What is asked for. Fails with `EINVAL` if it cannot be, with `EOPNOTSUPP` if it cannot be with
-    /// this kernel, and with `ENOMEM`.
+    /// Builds the parameters of the context from the files.
+    ///
+    /// Sleeps. Fails with `EINVAL` if a value is not acceptable or values conflict, with
+    /// `EOPNOTSUPP` if this kernel does not support a value, and with `ENOMEM`, which
+    /// [`Schemes::params`] also returns for bad values.
     pub(super) fn params(&self) -> Result<Params> {
         let id = self.operations.get()?;
         Ok(Params {

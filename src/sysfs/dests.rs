@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `schemes/<S>/dests/`: where an action moves memory to.
+//! `schemes/<S>/dests/`: the NUMA nodes that a migration action moves memory to.
 
 use super::{
     kobject::{
@@ -25,7 +25,7 @@ use kernel::{
 pub(super) type Dests = List<Dest>;
 
 impl Dests {
-    /// The nodes that are asked for. Fails with `ENOMEM`.
+    /// Builds the list of destination nodes from the files. Fails with `ENOMEM`.
     pub(super) fn params(&self) -> Result<engine::Dests> {
         let mut list = KVec::with_capacity(self.dirs.len(), GFP_KERNEL | __GFP_NOWARN)?;
         for dest in self.dirs.iter() {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `schemes/<S>/{core_filters,ops_filters,filters}/`: what memory an action is to spare.
+//! `schemes/<S>/{core_filters,ops_filters,filters}/`: filters that allow or reject memory for the
+//! action of a scheme.
 
 use super::{
     known_memcg,
@@ -39,19 +40,19 @@ use kernel::{
     prelude::*, //
 };
 
-/// Who looks at the filters of a directory.
+/// The layer that evaluates the filters of a directory.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Layer {
-    /// The core layer: it needs no look at pages.
+    /// The core layer, for filters that depend only on addresses and targets.
     Core,
-    /// The operations.
+    /// The operations layer, for filters that depend on pages.
     Ops,
-    /// The one that can.
+    /// For each filter, the layer that can evaluate its type.
     Any,
 }
 
 impl Layer {
-    /// The name of the directory.
+    /// Returns the name of the directory.
     pub(super) const fn name(self) -> &'static CStr {
         match self {
             Self::Core => c"core_filters",
@@ -60,6 +61,7 @@ impl Layer {
         }
     }
 
+    /// Returns whether a filter in the directory may have this type.
     fn takes(self, kind: Kind) -> bool {
         self == Self::Any || self == kind.layer()
     }
@@ -68,14 +70,15 @@ impl Layer {
 /// `{core_filters,ops_filters,filters}/`
 pub(super) type Filters = List<Filter>;
 
-/// The filters that are asked for in these directories, in their order.
+/// Builds the list of filters from these directories, in their order.
 ///
-/// Fails with `EINVAL` if a range ends before it starts or there is no memory control group of a
-/// given path, with `EOPNOTSUPP` if this kernel's groups cannot be looked at, and with `ENOMEM`.
+/// Sleeps. Fails with `EINVAL` if a range ends before it starts or no memory control group has the
+/// given path, with `EOPNOTSUPP` if the module cannot iterate over the groups of this kernel, and
+/// with `ENOMEM`.
 pub(super) fn params<'a>(
     dirs: impl Iterator<Item = &'a Filters> + Clone,
 ) -> Result<engine::Filters> {
-    // A list may grow after it was counted; what does not fit is an error then.
+    // If a list grows after it was counted, `push_within_capacity` fails.
     let nr = dirs
         .clone()
         .fold(0, |sum: usize, dir| sum.saturating_add(dir.dirs.len()));
@@ -88,7 +91,7 @@ pub(super) fn params<'a>(
     engine::Filters::new(&list)
 }
 
-/// What memory a filter is about.
+/// The type of a filter.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Anon,
@@ -128,7 +131,8 @@ impl Words for Kind {
     ];
 }
 
-/// A kind that the directory's layer takes. Starts as `anon` in all of them.
+/// The file `type`. A store of a type that `layer` cannot evaluate fails with `EINVAL`. The initial
+/// type is `anon` in all layers.
 struct Type {
     kind: Word<Kind>,
     layer: Layer,
@@ -178,7 +182,7 @@ impl Filter {
                     .because("filters/<F>: addr_end is below addr_start")?;
                 FilterKind::Addr(AddrRange { start, end })
             }
-            // A number below zero is no target's, as is one that is too large.
+            // A negative index matches no target. Nor does `usize::MAX`.
             Kind::Target => FilterKind::Target(
                 usize::try_from(self.damon_target_idx.get()).unwrap_or(usize::MAX),
             ),
@@ -191,7 +195,7 @@ impl Filter {
     }
 }
 
-/// Both ends of a range; `EINVAL` if it ends before it starts.
+/// Returns both ends of a range. Fails with `EINVAL` if the end is below the start.
 fn ordered(start: u64, end: u64) -> Result<(u64, u64)> {
     match start <= end {
         true => Ok((start, end)),

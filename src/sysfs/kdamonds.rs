@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `kdamonds/`: the monitoring threads.
+//! `kdamonds/`: the kdamonds, which are the monitoring threads.
 
 use super::{
     contexts::Contexts,
@@ -36,7 +36,8 @@ use kernel::{
 pub(super) type Kdamonds = List<Kdamond>;
 
 impl Kdamonds {
-    /// Stops all kdamonds, and lets nobody add anything.
+    /// Closes the list and everything below it, so that no directory is added any more, and stops
+    /// all kdamonds. For unloading. Sleeps until their threads have ended.
     pub(super) fn end(&self) {
         if let Ok(change) = self.structure.change() {
             change.close();
@@ -45,7 +46,7 @@ impl Kdamonds {
     }
 }
 
-/// The number of the thread, or -1.
+/// The file `pid`: the PID of the kdamond, or -1 if it does not run.
 struct Pid(Arc<kdamond::Kdamond>);
 
 impl Value for Pid {
@@ -55,7 +56,8 @@ impl Value for Pid {
 }
 
 /// `kdamonds/<K>/`
-// Fields are dropped in this order: the thread ends before the directories go that it writes to.
+// Fields are dropped in this order: `state` and `pid` own the kdamond, whose drop waits until the
+// thread has ended. The thread writes to the directories in `_contexts`, which are removed last.
 pub(super) struct Kdamond {
     state: State,
     pid: Pid,
@@ -100,8 +102,9 @@ impl Entry for Kdamond {
         })
     }
 
-    /// Makes sure that no kdamond runs and none is going to. Fails with `EBUSY`, and then all is as
-    /// before.
+    /// Prevents all kdamonds from being started and closes everything below them. Fails with
+    /// `EBUSY` if a kdamond runs, is being started, or has directories that are being changed; then
+    /// nothing is changed.
     fn retire(kdamonds: &Dirs<Self>) -> Result {
         for (retired, kdamond) in (0..kdamonds.len()).zip(kdamonds.iter()) {
             if let Err(err) = kdamond.state.retire() {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Directories that are numbered from 0, as many as the user wants.
+//! Lists of numbered directories, `0/` to `<N - 1>/`, where the user stores N to an `nr_…` file.
 
 use super::kobject::{
     Dir,
@@ -24,19 +24,21 @@ use kernel::{
     },
 };
 
-/// The right to add and remove directories in one part of the tree.
+/// The lock that serializes adding and removing directories in one part of the tree.
 ///
-/// Removing a directory waits for the stores to the files inside. One that waited for the holder of
-/// this right would be waited for by it: a store therefore gets it at once or fails. The exception is
-/// a file that the holder never removes.
+/// Removing a directory waits for the running store() calls of its files. If such a call waited for
+/// this lock while the holder removes the directory, both would wait forever. A store() therefore
+/// only tries to acquire the lock ([`Self::try_change`]). The exception is a file that no holder of
+/// the lock removes ([`Self::change`]).
 #[pin_data]
 pub(super) struct Structure {
-    /// Whether the end has come: nothing is to be added any more.
+    /// `true`: no directory may be added or removed until [`Self::reopen`].
     #[pin]
     closed: Mutex<bool>,
 }
 
-/// Proof that nobody else adds or removes directories.
+/// A guard of the structure lock. While it exists, no other task adds or removes directories in
+/// this part of the tree.
 pub(super) struct Change<'a>(MutexGuard<'a, bool>);
 
 impl<'a> Change<'a> {
@@ -47,15 +49,18 @@ impl<'a> Change<'a> {
         }
     }
 
-    /// Nothing will be added or removed after this, unless it is reopened.
+    /// Closes the part of the tree and releases the lock: further attempts to acquire it fail until
+    /// [`Structure::reopen`].
     pub(super) fn close(mut self) {
         *self.0 = true;
     }
 }
 
 impl Structure {
-    /// For one part of the tree. `class` is one for each level of parts, as the holder of one waits
-    /// for the stores of the next.
+    /// Creates the lock for one part of the tree. Fails with `ENOMEM`.
+    ///
+    /// `class` differs between the list of kdamonds and the parts below a kdamond: the holder of
+    /// the former lock acquires the latter, and waits for store() calls that hold it.
     pub(super) fn new(class: Pin<&'static LockClassKey>) -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {
@@ -65,19 +70,24 @@ impl Structure {
         )
     }
 
-    /// For stores to files that the holder may remove. Fails with `EBUSY` if somebody else has the
-    /// right now, with `ENODEV` after the end.
+    /// Tries to acquire the lock, for a store() call of a file that a holder of the lock may
+    /// remove.
+    ///
+    /// Does not sleep. Fails with `EBUSY` if another task holds the lock, and with `ENODEV` if the
+    /// part of the tree is closed.
     pub(super) fn try_change(&self) -> Result<Change<'_>> {
         Change::new(self.closed.try_lock().ok_or(EBUSY)?)
     }
 
-    /// For stores to files that no holder removes, and for the end itself. Waits for who has the
-    /// right now. Fails with `ENODEV` after the end.
+    /// Acquires the lock, for a store() call of a file that no holder of the lock removes, and for
+    /// unloading.
+    ///
+    /// Sleeps until the lock is free. Fails with `ENODEV` if the part of the tree is closed.
     pub(super) fn change(&self) -> Result<Change<'_>> {
         Change::new(self.closed.lock())
     }
 
-    /// Takes the end back.
+    /// Reverts [`Change::close`]. Sleeps until the lock is free.
     pub(super) fn reopen(&self) {
         *self.closed.lock() = false;
     }
@@ -85,16 +95,18 @@ impl Structure {
 
 struct Numbered<T: Directory> {
     dirs: KVVec<Dir<T>>,
-    /// Counts the replacements of all directories.
+    /// Number of swaps of `dirs`.
     generation: u64,
 }
 
-/// Numbered directories.
+/// Numbered directories, under the list lock. The methods but [`Self::replace`] may be called on
+/// the kdamond: the lock is held only for short times, and no other lock is acquired under it.
 pub(super) struct Dirs<T: Directory>(Pin<KBox<Mutex<Numbered<T>>>>);
 
 impl<T: Directory> Dirs<T> {
+    /// Creates an empty list. Fails with `ENOMEM`.
     pub(super) fn new() -> Result<Self> {
-        // Held for a look or a swap, never while directories are made or removed.
+        // Held to read or swap `dirs`, never while directories are created or removed.
         let dirs = new_mutex!(
             Numbered {
                 dirs: KVVec::new(),
@@ -105,33 +117,41 @@ impl<T: Directory> Dirs<T> {
         Ok(Self(KBox::pin_init(dirs, GFP_KERNEL)?))
     }
 
+    /// Returns the number of directories.
     pub(super) fn len(&self) -> usize {
         self.0.lock().dirs.len()
     }
 
-    /// The data of the directory with this number.
+    /// Returns the data of the directory with this number, or `None` if there is none.
     pub(super) fn get(&self, number: usize) -> Option<Arc<T>> {
         let numbered = self.0.lock();
         numbered.dirs.get(number).map(|dir| dir.data().clone())
     }
 
-    /// The data of all directories, in order. Whoever must not miss one holds a [`Change`].
+    /// Returns the data of all directories in ascending order. A caller that must not miss one
+    /// holds a [`Change`]: while the list is being replaced, it is empty.
     pub(super) fn iter(&self) -> impl Iterator<Item = Arc<T>> + '_ {
         (0..self.len()).map_while(|number| self.get(number))
     }
 
-    /// A number that changes when the directories do.
+    /// Returns a number that changes whenever the directories are replaced.
     pub(super) fn generation(&self) -> u64 {
         self.0.lock().generation
     }
 
+    /// Installs `dirs` and returns the old directories, which the caller drops without the lock.
     fn swap(&self, dirs: KVVec<Dir<T>>) -> KVVec<Dir<T>> {
         let mut numbered = self.0.lock();
         numbered.generation = numbered.generation.wrapping_add(1);
         core::mem::replace(&mut numbered.dirs, dirs)
     }
 
-    /// Removes all directories, then makes `nr` new ones in `place`. On failure, none is there.
+    /// Removes all directories, then creates `nr` new ones in `place`. `make` returns the data of
+    /// the directory with a number.
+    ///
+    /// Sleeps until all running show() and store() calls below the removed directories have
+    /// returned. Fails with `ENOMEM` and with the errors of [`Dir::new`] and `make`. On failure,
+    /// the list is empty.
     pub(super) fn replace(
         &self,
         _: &Change<'_>,
@@ -139,8 +159,9 @@ impl<T: Directory> Dirs<T> {
         nr: usize,
         mut make: impl FnMut(usize, Place<'_>) -> Result<T>,
     ) -> Result {
-        // The old ones go first, as the new ones have the same names, and without the lock, which
-        // the functions of their files may be waiting for.
+        // The old directories are removed first, because the new ones have the same names. They are
+        // removed without the list lock, because show() and store() calls of their files may wait
+        // for it.
         let removed_without_lock = self.swap(KVVec::new());
         drop(removed_without_lock);
         if nr > MOST {
@@ -157,32 +178,37 @@ impl<T: Directory> Dirs<T> {
     }
 }
 
-/// The most directories in a list, for which a pointer each fits into the largest piece of memory
-/// that the kernel gives out at once. The in-tree DAMON has the same limit.
+/// Maximum number of directories in a list. It is that of the in-tree DAMON, which allocates an
+/// array of one pointer for each directory: the largest `kmalloc()` allocation is 4 MiB.
 const MOST: usize = (4 << 20) / size_of::<*const ()>();
 
-/// A directory that comes in numbers: `0/`, `1/` …
+/// The data of a numbered directory.
 pub(super) trait Entry: Directory {
-    /// What all of a list have in common.
+    /// Data that all directories of a list share.
     type Common: Send + Sync + 'static;
 
-    /// The most of them.
+    /// Maximum number of directories. A store of a larger number to the `nr_…` file fails with
+    /// `EINVAL`.
     const LIMIT: usize = usize::MAX;
 
-    /// The file that tells their number, of the directory that they are in.
+    /// Returns the file table of the parent directory, which contains the `nr_…` file.
     fn list_files() -> &'static [File<List<Self>>];
 
-    /// Makes one of them.
+    /// Creates the data, and the subdirectories in `place`.
     fn new(place: Place<'_>, list: &List<Self>) -> Result<Self>;
 
-    /// The last one to object to their removal.
+    /// Prepares all directories of a list for their removal. If it fails, they are not removed and
+    /// the store to the `nr_…` file fails with that error.
+    ///
+    /// Called with the structure lock of the list held.
     fn retire(entries: &Dirs<Self>) -> Result {
         let _ = entries;
         Ok(())
     }
 }
 
-/// A directory of numbered directories, with the file `nr_…` that makes and counts them.
+/// The data of a directory of numbered directories. Its `nr_…` file shows their number; a store
+/// replaces all of them.
 pub(super) struct List<T: Entry> {
     pub(super) dirs: Dirs<T>,
     pub(super) structure: Arc<Structure>,
@@ -190,7 +216,8 @@ pub(super) struct List<T: Entry> {
 }
 
 impl<T: Entry> List<T> {
-    /// An empty list in a part of the tree.
+    /// Creates an empty list in the part of the tree that `structure` protects. Fails with
+    /// `ENOMEM`.
     pub(super) fn new(structure: &Arc<Structure>, common: T::Common) -> Result<Self> {
         Ok(Self {
             dirs: Dirs::new()?,
@@ -206,19 +233,23 @@ impl<T: Entry> Directory for List<T> {
     }
 }
 
-/// `nr_…`
+/// The file `nr_…`.
 impl<T: Entry> Value for List<T> {
     fn show(&self, page: &mut Page<'_>) -> Result {
         page.number(self.dirs.len())
     }
 
-    /// Takes a C `int` that is not negative.
+    /// Parses a C `int` and replaces all directories.
+    ///
+    /// Fails with `EINVAL` if the number is negative or above [`Entry::LIMIT`], with `EBUSY` if
+    /// another task holds the structure lock, with `ENODEV` if this part of the tree is closed,
+    /// with `ENOMEM`, and with the errors of [`Entry::retire`] and [`Entry::new`].
     fn store(&self, input: &Input<'_>) -> Result {
         let nr = usize::try_from(input.number::<i32>()?)?;
         if nr > T::LIMIT {
             return Err(EINVAL);
         }
-        // Here, where the present directories can still stay.
+        // `replace` checks this too, but only after it has removed the current directories.
         if nr > MOST {
             return Err(ENOMEM);
         }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `probes/`: attributes of pages to look at while monitoring.
+//! `probes/`: data attributes of pages that are probed for at each sample.
 
 use super::{
     known_memcg,
@@ -37,10 +37,10 @@ use kernel::{
 pub(super) type Probes = List<Probe>;
 
 impl Probes {
-    /// The probes that are asked for.
+    /// Builds the list of probes from the files.
     ///
-    /// Fails with `EINVAL` if there is no memory control group of a given path, with `EOPNOTSUPP`
-    /// if this kernel's cannot be looked at, and with `ENOMEM`.
+    /// Sleeps. Fails with `EINVAL` if no memory control group has the given path, with `EOPNOTSUPP`
+    /// if the module cannot iterate over the groups of this kernel, and with `ENOMEM`.
     pub(super) fn params(&self) -> Result<engine::Probes> {
         let mut probes = KVec::with_capacity(self.dirs.len(), GFP_KERNEL)?;
         for probe in self.dirs.iter() {
@@ -70,7 +70,7 @@ impl Directory for Probe {
 impl Entry for Probe {
     type Common = ();
 
-    /// A region has room for the hits of so many.
+    /// Maximum number of probes: a region counts the hits of up to four.
     const LIMIT: usize = 4;
 
     fn list_files() -> &'static [File<Probes>] {
@@ -100,7 +100,7 @@ impl Filters {
     }
 }
 
-/// What pages a probe's filter is about.
+/// The type of a filter of a probe.
 #[derive(Clone, Copy)]
 enum Kind {
     Anon,

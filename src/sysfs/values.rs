@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Values of files.
+//! Values of attribute files.
 //!
-//! A value is one word of memory that is read and written as a whole. No lock is needed for it, so
-//! a store to a file waits for nothing, and can be waited for by whoever removes the directory.
-//! The one exception is [`Text`].
+//! A value is an atomic that is loaded and stored with relaxed ordering, so stores to different
+//! files may become visible in any order. show() and store() acquire no lock, and a task that
+//! removes the directory can wait for them. The exception is [`Text`], which has its own lock.
 
 pub(super) use super::kobject::parameters::{
     Flag as Switch,
@@ -56,26 +56,28 @@ impl Value for Switch {
     }
 }
 
-/// A type whose values have names in files.
+/// A type whose values files show by name.
 pub(super) trait Words: Copy + Send + Sync + 'static {
-    /// All values with their names. The first is the default of a file.
+    /// All values with their names. The first value is the default of a [`Word`].
     const WORDS: &'static [(&'static CStr, Self)];
 
-    /// The value with the name that was written. Fails with `EINVAL`.
+    /// Returns the value whose name is in `input`. A newline may follow the name. Fails with
+    /// `EINVAL` if there is no such value.
     fn parse(input: &Input<'_>) -> Result<Self> {
         index::<Self>(input).map(|(_, word)| word)
     }
 }
 
+/// Returns the value whose name is in `input`, and its index into [`Words::WORDS`].
 fn index<W: Words>(input: &Input<'_>) -> Result<(usize, W)> {
     let mut words = (0..W::WORDS.len()).zip(W::WORDS);
     let found = words.find(|(_, (name, _))| input.is(name));
     found.map(|(index, (_, word))| (index, *word)).ok_or(EINVAL)
 }
 
-/// One of several words. Starts as the first of them.
+/// A value of a type with names. Initially the first one.
 pub(super) struct Word<W: Words> {
-    /// Index into the words.
+    /// Index into [`Words::WORDS`].
     index: Atomic<usize>,
     _words: PhantomData<W>,
 }
@@ -92,12 +94,13 @@ impl<W: Words> Word<W> {
         W::WORDS.get(self.index.load(Relaxed)).ok_or(EINVAL)
     }
 
-    /// The value. Does not fail, as only indices of words are ever stored.
+    /// Returns the value. Never fails, because only valid indices are stored.
     pub(super) fn get(&self) -> Result<W> {
         self.entry().map(|(_, word)| *word)
     }
 
-    /// Takes one of the words that `accept` accepts. Fails with `EINVAL`.
+    /// Stores the value whose name is in `input`. Fails with `EINVAL` if there is no such value, or
+    /// if `accept` returns `false` for it.
     pub(super) fn store_if(&self, input: &Input<'_>, accept: impl FnOnce(W) -> bool) -> Result {
         let (index, word) = index(input)?;
         if !accept(word) {
@@ -119,19 +122,20 @@ impl<W: Words> Value for Word<W> {
     }
 }
 
-/// Text as it was written, newlines included.
+/// Text exactly as the user wrote it, including newlines.
 pub(super) struct Text(Pin<KBox<Mutex<KVec<u8>>>>);
 
 impl Text {
+    /// Creates an empty text. Fails with `ENOMEM`.
     pub(super) fn new() -> Result<Self> {
-        // The lock is held for a copy of a page, and its holder takes no other one.
+        // Held only to copy or replace at most one page. No other lock is acquired under it.
         let text = new_mutex!(KVec::new(), "damon_sysfs_text");
         Ok(Self(KBox::pin_init(text, GFP_KERNEL)?))
     }
 }
 
 impl Text {
-    /// A copy of the text. Fails with `ENOMEM`.
+    /// Returns a copy of the text. Sleeps. Fails with `ENOMEM`.
     pub(super) fn get(&self) -> Result<KVec<u8>> {
         copy(&self.0.lock())
     }
@@ -159,7 +163,8 @@ fn copy(bytes: &[u8]) -> Result<KVec<u8>> {
     Ok(text)
 }
 
-/// A lower and an upper limit: the directory `{sz,nr_accesses,age,nr_regions}/` with `min` and `max`.
+/// The data of the directories `sz/`, `nr_accesses/`, `age/` and `nr_regions/`: a lower and an
+/// upper limit.
 pub(super) struct Range {
     pub(super) min: Number<u64>,
     pub(super) max: Number<u64>,

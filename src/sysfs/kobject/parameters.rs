@@ -1,15 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Parameters of modules, under `/sys/module/…/parameters/`, that can be changed at any time.
+//! Module parameters that the user can change while the module is loaded.
 //!
-//! Those of [`module!`](kernel::macros::module) are set as the module is loaded, and never again. A
-//! module that is made of a kdamond and some knobs wants more: [`parameters!`](crate::parameters!)
-//! lists its [`Parameter`]s, [`Number`] and [`Flag`] are those that are only remembered, and a
-//! [`Switch`] is what turns a [`Service`] on and off.
+//! The parameters of [`module!`](kernel::macros::module) are set only when the module is loaded.
+//! The parameters of this module also have files in `/sys/module/…/parameters/` that can be read
+//! and written later. [`parameters!`](crate::parameters!) lists the [`Parameter`]s of a module.
+//! [`Number`] and [`Flag`] only store a value. A [`Switch`] starts and stops a [`Service`]: a
+//! kdamond that a module runs while it is enabled.
 //!
-//! The kernel holds a lock of the module whenever it calls a parameter's functions. A [`Switch`]
-//! uses that lock for the service, so that files, loading and unloading do not meet. A kdamond must
-//! not wait for it, as its stop is waited for with it held.
+//! Parameters without a value (`KERNEL_PARAM_OPS_FL_NOARG`) are not supported, and there is no type
+//! for string parameters.
+//!
+//! The kernel holds the parameter lock of the module (`kernel_param_lock()`) while it calls the
+//! get() and set() callbacks of a parameter. A [`Switch`] protects its state with the same lock,
+//! which serializes parameter accesses, loading and unloading. The kdamond is stopped with the lock
+//! held, so no code that runs on the kdamond may acquire it.
 //!
 //! C header: [`include/linux/moduleparam.h`](srctree/include/linux/moduleparam.h)
 
@@ -50,40 +55,45 @@ use kernel::{
     }, //
 };
 
-/// The lock that the kernel holds while it calls a parameter's functions.
+/// Proof that the parameter lock of a module is held.
 ///
 /// # Invariants
 ///
-/// The lock of the parameters of this module is held by us, and this is the only value that says so.
+/// The current task holds the parameter lock of the module, and no other `Held` for this lock
+/// exists during that time.
 pub struct Held(*mut c::module);
 
-/// Something that a module is told by its user, or tells him.
+/// A module parameter.
+///
+/// Both methods run in the context of the task that accesses the parameter, with the parameter lock
+/// held, and may sleep.
 pub trait Parameter: Sync + 'static {
-    /// Takes a text, when the module is loaded or later. On failure the old value stays.
+    /// Parses `text` and stores the value. If it fails, the old value is kept.
     ///
-    /// A file without write permission is still set by who loads the module.
+    /// Called for a write to the file, and for a value that is given when the module is loaded. The
+    /// latter is possible also if the mode of the file has no write permission.
     fn store(&self, text: &CStr, held: &mut Held) -> Result;
 
-    /// Writes what a reader of the file gets.
+    /// Writes the value to `page`, for a read of the file.
     fn show(&self, page: &mut Page<'_>, held: &mut Held) -> Result;
 }
 
-/// A number. Takes what the kernel's own parameters of this type take: decimal, hexadecimal with
-/// `0x` or octal with `0`.
+/// A parameter that stores a number. It accepts the same text as C parameters of this type:
+/// decimal, hexadecimal with the prefix `0x`, or octal with the prefix `0`.
 pub struct Number<T: Integer>(Atomic<T>);
 
 impl<T: Integer> Number<T> {
-    /// A parameter with this value to begin with.
+    /// Creates a parameter with this initial value.
     pub const fn new(number: T) -> Self {
         Self(Atomic::new(number))
     }
 
-    /// The value now.
+    /// Returns the current value. Needs no lock.
     pub fn get(&self) -> T {
         T::load(&self.0)
     }
 
-    /// Changes the value, for readers to see.
+    /// Sets the value. Needs no lock.
     pub fn set(&self, number: T) {
         T::store(&self.0, number);
     }
@@ -100,21 +110,21 @@ impl<T: Integer + 'static> Parameter for Number<T> {
     }
 }
 
-/// Yes or no.
+/// A parameter that stores a boolean. It accepts the text that `kstrtobool()` accepts.
 pub struct Flag(Atomic<bool>);
 
 impl Flag {
-    /// A parameter with this value to begin with.
+    /// Creates a parameter with this initial value.
     pub const fn new(set: bool) -> Self {
         Self(Atomic::new(set))
     }
 
-    /// The value now.
+    /// Returns the current value. Needs no lock.
     pub fn get(&self) -> bool {
         self.0.load(Relaxed)
     }
 
-    /// Changes the value, for readers to see.
+    /// Sets the value. Needs no lock.
     pub fn set(&self, yes: bool) {
         self.0.store(yes, Relaxed);
     }
@@ -132,17 +142,17 @@ impl Parameter for Flag {
     }
 }
 
-/// A row of numbers that the module tells. Reads as the kernel's own parameters of many values do:
-/// with commas in between.
+/// A read-only parameter that shows several numbers, separated by commas as in C array parameters.
+/// A store fails with `EACCES`.
 pub struct Numbers<T: Integer, const N: usize>([Number<T>; N]);
 
 impl<T: Integer, const N: usize> Numbers<T, N> {
-    /// A parameter of these values to begin with.
+    /// Creates a parameter with these initial values.
     pub const fn new(numbers: [Number<T>; N]) -> Self {
         Self(numbers)
     }
 
-    /// The values, to be changed for readers to see.
+    /// Returns the numbers, which the module updates with [`Number::set`].
     pub fn each(&self) -> &[Number<T>] {
         &self.0
     }
@@ -158,48 +168,52 @@ impl<T: Integer + 'static, const N: usize> Parameter for Numbers<T, N> {
     }
 }
 
-/// What a module does while it is enabled. Dropping it ends it, and sleeps until that is done.
+/// A running service of a module. Dropping it stops the service and sleeps until it has stopped.
+///
+/// The functions are called with the parameter lock held and may sleep.
 pub trait Service: Send + Sized + 'static {
-    /// Begins, with the parameters as they are now.
+    /// Starts the service with the current values of the parameters.
     fn start() -> Result<Self>;
 
-    /// Takes over the parameters as they are now. Fails with `EINVAL` if the service cannot.
+    /// Applies the current values of the parameters to the running service. The default fails with
+    /// `EINVAL`, for services that do not support it.
     fn commit(&self) -> Result {
         Err(EINVAL)
     }
 
-    /// The kdamond that does it.
+    /// Returns the kdamond whose state and PID the parameters [`Enabled`] and [`KdamondPid`] show.
     fn kdamond(&self) -> &Kdamond;
 }
 
-/// Where the module of a [`Switch`] is in its life.
+/// The state of the module of a [`Switch`].
 enum State<S> {
-    /// Parameters are being set, nothing can be started yet.
+    /// The module is being loaded. Parameters can be set, but the service cannot be started yet.
     Loading { enable: bool },
-    /// It is there. The service stays when its kdamond ends by itself, until it is started anew.
+    /// The module is loaded. `service` is kept when its kdamond ends by itself, until the next
+    /// start.
     Loaded {
         service: Option<S>,
-        /// Whether there has been one.
+        /// Whether the service was ever started.
         was_on: bool,
     },
-    /// It is being unloaded: files may still be open.
+    /// The module is being unloaded. Files of parameters may still be open.
     Unloading,
 }
 
-/// Turns a [`Service`] on and off, by parameters of its module: [`Enabled`], [`CommitInputs`] and
-/// [`KdamondPid`] are views of it. To be [loaded](Self::load) when the module is.
+/// Starts and stops a [`Service`] by the parameters of its module: [`Enabled`], [`CommitInputs`]
+/// and [`KdamondPid`] access a switch. The module calls [`Self::load`] from its init function.
 pub struct Switch<S> {
     module: &'static ThisModule,
-    /// Only who has the lock of the module's parameters gets at it.
+    /// Protected by the parameter lock of `module`.
     state: UnsafeCell<State<S>>,
 }
 
-// SAFETY: The state is reached under a lock only, so that a switch hands its service from thread to
-// thread, but to no two at a time.
+// SAFETY: The state is only accessed with the parameter lock held, so two threads never access it
+// at the same time. `S: Send` allows each of them to access and to drop the service.
 unsafe impl<S: Send> Sync for Switch<S> {}
 
 impl<S: Service> Switch<S> {
-    /// A switch of this module, off until its user says otherwise.
+    /// Creates a switch of `module` that is off.
     pub const fn new(module: &'static ThisModule) -> Self {
         Self {
             module,
@@ -207,8 +221,10 @@ impl<S: Service> Switch<S> {
         }
     }
 
-    /// Has parameters do something from now on until the result is dropped, and starts the service
-    /// if it is enabled. Fails as that does.
+    /// Activates the switch until the result is dropped: from now on, a store to [`Enabled`] starts
+    /// or stops the service. Starts the service if `enabled` was set while the module was loaded.
+    ///
+    /// Acquires the parameter lock and sleeps. Fails with the error of [`Service::start`].
     pub fn load(&'static self) -> Result<Loaded<S>> {
         let mut held = Locked::new(self.module);
         let state = self.state(&mut held.0)?;
@@ -222,7 +238,9 @@ impl<S: Service> Switch<S> {
         Ok(Loaded(self))
     }
 
-    /// What is on, if anything, for a parameter of the module's own.
+    /// Returns the service for parameters that the module defines itself. `None` if it was not
+    /// started, was turned off, or `held` is of another module. The kdamond of the service may have
+    /// ended.
     pub fn service<'a>(&'a self, held: &'a mut Held) -> Option<&'a S> {
         match self.state(held) {
             Ok(State::Loaded { service, .. }) => service.as_ref(),
@@ -230,13 +248,14 @@ impl<S: Service> Switch<S> {
         }
     }
 
-    /// Fails with `EINVAL` if it is another module's lock that is held.
+    /// Returns the state. Fails with `EINVAL` if `held` is the lock of another module.
     fn state<'a>(&'a self, held: &'a mut Held) -> Result<&'a mut State<S>> {
         if !ptr::eq(held.0, self.module.as_ptr()) {
             return Err(EINVAL);
         }
-        // SAFETY: The lock is held by the type invariants of `Held`. There is one such value for
-        // it, which is borrowed as long as the result lives.
+        // SAFETY: By the type invariants of `Held` the parameter lock of `self.module` is held, and
+        // `held` is the only value for it. It is mutably borrowed while the result lives, so there
+        // is no other reference to the state.
         Ok(unsafe { &mut *self.state.get() })
     }
 
@@ -250,7 +269,7 @@ impl<S: Service> Switch<S> {
         match self.state(held)? {
             State::Loading { enable } => *enable = on,
             State::Loaded { service, was_on } if on != running => {
-                // An earlier one ends before the next begins.
+                // Stops an earlier service before the next one is started.
                 *service = None;
                 if on {
                     *service = Some(S::start()?);
@@ -264,7 +283,8 @@ impl<S: Service> Switch<S> {
     }
 }
 
-/// A [`Switch`] at work. To be kept in the module: dropping it ends the service.
+/// An active [`Switch`], to be kept in the module. Dropping it stops the service; later stores to
+/// [`Enabled`] fail with `ENODEV`. Dropping it acquires the parameter lock and sleeps.
 pub struct Loaded<S: Service>(&'static Switch<S>);
 
 impl<S: Service> Drop for Loaded<S> {
@@ -276,7 +296,8 @@ impl<S: Service> Drop for Loaded<S> {
     }
 }
 
-/// The parameter `enabled`: whether the service's kdamond runs, and makes it so.
+/// The parameter `enabled`: shows whether the kdamond of the service is running. A store starts or
+/// stops the service.
 pub struct Enabled<S: Service>(pub &'static Switch<S>);
 
 impl<S: Service> Parameter for Enabled<S> {
@@ -290,7 +311,8 @@ impl<S: Service> Parameter for Enabled<S> {
     }
 }
 
-/// The parameter `commit_inputs`: yes has the service take over the parameters, then it is no again.
+/// The parameter `commit_inputs`: storing `Y` applies the current values of the parameters to the
+/// running service. Always reads as `N`.
 pub struct CommitInputs<S: Service>(pub &'static Switch<S>);
 
 impl<S: Service> Parameter for CommitInputs<S> {
@@ -303,7 +325,7 @@ impl<S: Service> Parameter for CommitInputs<S> {
                 service: Some(service),
                 ..
             } => service.commit(),
-            // As the in-tree ones, which keep what they were given then.
+            // As the in-tree modules, where `damon_call()` on the stopped context returns this.
             State::Loaded { was_on: true, .. } => Err(ecanceled()),
             _ => Err(EINVAL),
         }
@@ -315,11 +337,12 @@ impl<S: Service> Parameter for CommitInputs<S> {
     }
 }
 
-/// The parameter `kdamond_pid`: the number of the service's thread, or -1.
+/// The parameter `kdamond_pid`: shows the PID of the kdamond of the service, or -1 if it does not
+/// run.
 pub struct KdamondPid<S: Service>(pub &'static Switch<S>);
 
 impl<S: Service> Parameter for KdamondPid<S> {
-    /// The kernel's command line could, and is not refused.
+    /// Ignores a value that is given when the module is loaded.
     fn store(&self, _: &CStr, _: &mut Held) -> Result {
         Ok(())
     }
@@ -331,27 +354,30 @@ impl<S: Service> Parameter for KdamondPid<S> {
     }
 }
 
-/// The lock of a module's parameters, taken by us.
+/// A guard of the parameter lock that the module has acquired itself. Dropping it releases the
+/// lock.
 struct Locked(Held);
 
 impl Locked {
     fn new(module: &'static ThisModule) -> Self {
         let module = module.as_ptr();
-        // SAFETY: It is the module that this code, or whoever called it, is part of.
+        // SAFETY: `module` points to the `struct module` of a module whose code called this
+        // function, so it is loaded. May sleep.
         unsafe { c::kernel_param_lock(module) };
-        // INVARIANT: We have just taken the lock.
+        // INVARIANT: The lock was just acquired. Every other `Held` for it lives only while another
+        // task holds the lock.
         Self(Held(module))
     }
 }
 
 impl Drop for Locked {
     fn drop(&mut self) {
-        // SAFETY: We have taken the lock, and not given it back yet.
+        // SAFETY: `Self::new` acquired the lock on this task, and it is released only here.
         unsafe { c::kernel_param_unlock(self.0 .0) };
     }
 }
 
-/// What the kernel calls for a type of parameters.
+/// The callbacks for parameters of type `P`.
 struct Calls<P>(PhantomData<P>);
 
 impl<P: Parameter> Calls<P> {
@@ -362,19 +388,24 @@ impl<P: Parameter> Calls<P> {
         free: None,
     };
 
+    /// The set() callback.
+    ///
     /// # Safety
     ///
-    /// The kernel's, for a parameter that [`entry`] has made: the lock of the module's parameters is
-    /// held.
+    /// - `text` must be null or point to a NUL-terminated string that is valid and not changed
+    ///   during the call.
+    /// - `param` must meet the requirements of [`Self::of`].
     unsafe extern "C" fn set(text: *const c_char, param: *const c::kernel_param) -> c_int {
         from_result(|| {
             let text = NonNull::new(text.cast_mut()).ok_or(EINVAL)?;
-            // SAFETY: The kernel hands over a C string.
+            // SAFETY: `text` is not null, so by the requirements of this function it points to a
+            // NUL-terminated string that is valid and not changed during the call.
             let text = unsafe { c_str(text) }.ok_or(EINVAL)?;
-            // SAFETY: By the requirements of this function.
+            // SAFETY: `param` meets the requirements of `of` by those of this function.
             let (parameter, mut held) = unsafe { Self::of(param) };
             parameter.store(text, &mut held).inspect_err(|err| {
-                // SAFETY: As above. The name is a C string of the module's.
+                // SAFETY: `param` is valid by the requirements of this function. `entry` set its
+                // name to a static NUL-terminated string.
                 let name =
                     unsafe { NonNull::new((*param).name.cast_mut()).and_then(|its| c_str(its)) };
                 let (name, errno) = (name.unwrap_or(c"?"), err.to_errno());
@@ -384,36 +415,46 @@ impl<P: Parameter> Calls<P> {
         })
     }
 
+    /// The get() callback.
+    ///
     /// # Safety
     ///
-    /// As for [`Self::set`], and `buffer` must be a page that nobody else uses meanwhile.
+    /// - `buffer` must point to a page of initialized memory that only this call accesses.
+    /// - `param` must meet the requirements of [`Self::of`].
     unsafe extern "C" fn get(buffer: *mut c_char, param: *const c::kernel_param) -> c_int {
         from_result(|| {
-            // SAFETY: By the requirements of this function. The kernel's page is initialised.
+            // SAFETY: By the requirements of this function `buffer` is an initialized page that
+            // only this call accesses. sysfs clears it before the call.
             let mut page = unsafe { Page::from_raw(buffer) };
-            // SAFETY: As above.
+            // SAFETY: `param` meets the requirements of `of` by those of this function.
             let (parameter, mut held) = unsafe { Self::of(param) };
             parameter.show(&mut page, &mut held)?;
-            // CAST: A page has fewer bytes than a number can count.
+            // CAST: `PAGE_SIZE` fits into a `c_int`.
             Ok(page.len() as c_int)
         })
     }
 
+    /// Returns the parameter of an entry, and the proof that its parameter lock is held.
+    ///
     /// # Safety
     ///
-    /// As for [`Self::set`].
+    /// - `param` must point to a `kernel_param` that [`entry`] created for a parameter of type `P`,
+    ///   and the module of the parameter must stay loaded while the result is used.
+    /// - The current task must hold the parameter lock of that module while the `Held` exists, and
+    ///   no other `Held` for this lock may exist.
     unsafe fn of(param: *const c::kernel_param) -> (&'static P, Held) {
-        // SAFETY: The kernel hands over an entry of the module's table, which `entry` has made for
-        // a parameter of this type that is there as long as the module.
+        // SAFETY: By the requirements of this function `entry` set `arg` to a `&'static P`, which
+        // is valid while the module is loaded.
         let parameter = unsafe { &*(*param).__bindgen_anon_1.arg.cast::<P>() };
-        // SAFETY: As above.
+        // SAFETY: `param` is valid by the requirements of this function.
         let module = unsafe { (*param).mod_ };
-        // INVARIANT: The kernel holds the lock, and calls one function at a time.
+        // INVARIANT: By the requirements of this function the lock is held and there is no other
+        // `Held` for it.
         (parameter, Held(module))
     }
 }
 
-/// An entry of a module's table of parameters. For [`parameters!`](crate::parameters!).
+/// Creates an entry of the parameter table of a module. For [`parameters!`](crate::parameters!).
 #[doc(hidden)]
 pub const fn entry<P: Parameter>(
     module: &'static ThisModule,
@@ -434,7 +475,7 @@ pub const fn entry<P: Parameter>(
     })
 }
 
-/// The bytes of a text of known length. For [`parameters!`](crate::parameters!).
+/// Returns the first `N` bytes of `text` as an array. For [`parameters!`](crate::parameters!).
 #[doc(hidden)]
 pub const fn bytes<const N: usize>(text: &str) -> [u8; N] {
     let mut bytes = [0; N];
@@ -446,8 +487,10 @@ pub const fn bytes<const N: usize>(text: &str) -> [u8; N] {
     bytes
 }
 
-/// The module that this is expanded in, as a constant. For the macros of this crate: what
-/// [`module!`](kernel::macros::module) makes of it goes by another name in each kernel series.
+/// Expands to a `&'static ThisModule` of the module that contains the invocation.
+///
+/// For the macros of this crate. [`module!`](kernel::macros::module) defines such a constant too,
+/// but under a name that differs between kernel series.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! this_module {
@@ -456,16 +499,19 @@ macro_rules! this_module {
             extern "C" {
                 static __this_module: ::kernel::types::Opaque<::kernel::bindings::module>;
             }
-            // SAFETY: This is the `THIS_MODULE` of the C API.
+            // SAFETY: `__this_module` is the `struct module` of the module that contains this code,
+            // as `THIS_MODULE` in C. It is valid while that code can run.
             unsafe { ::kernel::ThisModule::from_ptr(__this_module.get()) }
         };
         &MODULE
     }};
 }
 
-/// States the parameters of a module: mode, name, [`Parameter`] and what it is. To be used behind
-/// [`module!`](kernel::macros::module) or
-/// [`service_module!`](crate::service_module!), in the same file.
+/// Defines the parameters of a module: for each the mode of its file, the name, the type and a
+/// reference to the [`Parameter`], and the description that modinfo shows.
+///
+/// To be used in the file that contains [`module!`](kernel::macros::module) or
+/// [`service_module!`](crate::service_module!), behind it.
 ///
 /// ```ignore
 /// static TARGET_PID: Number<i32> = Number::new(0);

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The text of files: what a reader gets, and what a writer gave.
+//! The text of attribute files: the output of show() and the input of store().
 //!
-//! Text is taken apart by the functions that the kernel's C code uses, so that the same is accepted
-//! and refused.
+//! Input is parsed by the functions that C code of the kernel uses, so both accept the same text.
 
 use super::Place;
 use core::{
@@ -26,8 +25,8 @@ use kernel::{
     },
 };
 
-/// What a reader of a file gets: one page at the most, of which the last byte stays free. Text that
-/// does not fit is cut off.
+/// The output buffer of a show() call. It holds up to `PAGE_SIZE - 1` bytes. Text that does not fit
+/// is cut off.
 pub struct Page<'a> {
     bytes: &'a mut [u8],
     len: usize,
@@ -38,20 +37,24 @@ impl<'a> Page<'a> {
         Self { bytes, len: 0 }
     }
 
+    /// Creates an empty page from the buffer of a show() call.
+    ///
     /// # Safety
     ///
-    /// `buf` must point to a page of initialised memory that nobody else accesses for `'a`.
+    /// `buf` must point to `PAGE_SIZE` bytes of initialized memory that is accessed only through
+    /// the result for all of `'a`.
     pub(super) unsafe fn from_raw(buf: *mut c_char) -> Self {
-        // SAFETY: By the safety requirements of this function.
+        // SAFETY: By the safety requirements of this function `PAGE_SIZE` bytes are initialized and
+        // accessed only through this slice for all of `'a`.
         Self::new(unsafe { core::slice::from_raw_parts_mut(buf, PAGE_SIZE) })
     }
 
-    /// The number of bytes written.
+    /// Returns the number of bytes written.
     pub(super) fn len(&self) -> usize {
         self.len
     }
 
-    /// Writes bytes as they are.
+    /// Appends bytes without a newline.
     pub(in crate::sysfs) fn bytes(&mut self, bytes: &[u8]) {
         let end = self.bytes.len().saturating_sub(1);
         let free = self.bytes.get_mut(self.len..end).unwrap_or_default();
@@ -60,22 +63,23 @@ impl<'a> Page<'a> {
             *to = *from;
             written = written.wrapping_add(1);
         }
-        // No more than what was free.
+        // Does not wrap: `written` is at most the number of free bytes.
         self.len = self.len.wrapping_add(written);
     }
 
-    /// Writes a line of bytes.
+    /// Appends bytes and a newline.
     pub(in crate::sysfs) fn line(&mut self, bytes: &[u8]) {
         self.bytes(bytes);
         self.bytes(b"\n");
     }
 
-    /// Writes a line with yes or no.
+    /// Appends a line with `Y` for `true` or `N` for `false`.
     pub fn flag(&mut self, yes: bool) {
         self.line(if yes { b"Y" } else { b"N" });
     }
 
-    /// Writes a line with numbers, and commas in between.
+    /// Appends a line with numbers that are separated by commas. Fails only if formatting a number
+    /// fails.
     pub fn numbers(&mut self, numbers: impl Iterator<Item = impl fmt::Display>) -> Result {
         let mut comma = "";
         for number in numbers {
@@ -86,7 +90,7 @@ impl<'a> Page<'a> {
         Ok(())
     }
 
-    /// Writes a line with a number.
+    /// Appends a line with a number. Fails only if formatting the number fails.
     pub fn number(&mut self, number: impl fmt::Display) -> Result {
         fmt::Write::write_fmt(self, format_args!("{number}\n")).map_err(|_| EINVAL)
     }
@@ -99,7 +103,7 @@ impl fmt::Write for Page<'_> {
     }
 }
 
-/// What was written to a file.
+/// The input of a store() call: the text, up to the first NUL byte, and the directory of the file.
 pub(in crate::sysfs) struct Input<'a> {
     text: &'a CStr,
     place: Place<'a>,
@@ -110,71 +114,74 @@ impl<'a> Input<'a> {
         Self { text, place }
     }
 
-    /// The directory that the file is in.
+    /// Returns the directory of the file, which cannot be removed before the call returns.
     pub(in crate::sysfs) fn place(&self) -> Place<'a> {
         self.place
     }
 
-    /// The bytes as they are, up to the first NUL.
+    /// Returns the text as bytes, with newlines and without the NUL byte.
     pub(in crate::sysfs) fn bytes(&self) -> &'a [u8] {
         bytes(self.text)
     }
 
-    /// A number: decimal, hexadecimal with `0x` or octal with `0`, and a newline if need be.
+    /// Parses a number: decimal, hexadecimal with the prefix `0x`, or octal with the prefix `0`. A
+    /// newline may follow.
     ///
-    /// Fails with `EINVAL` if it is none, with `ERANGE` if it is too large for `T`.
+    /// Fails with `EINVAL` if the text is not a number, and with `ERANGE` if the number does not
+    /// fit into `T`.
     pub(in crate::sysfs) fn number<T: Integer>(&self) -> Result<T> {
         T::parse(self.text)
     }
 
-    /// Yes or no, in one of the ways in which the kernel spells them. Fails with `EINVAL`.
+    /// Parses a boolean as `kstrtobool()` does. Fails with `EINVAL`.
     pub(in crate::sysfs) fn boolean(&self) -> Result<bool> {
         kstrtobool(self.text)
     }
 
-    /// Whether it is this word, with a newline behind it or without.
+    /// Returns whether the text is `word`. A newline may follow.
     pub(in crate::sysfs) fn is(&self, word: &CStr) -> bool {
         same_word(self.text, word)
     }
 }
 
-/// The C string at a place. `None` does not happen.
+/// Returns the C string that `text` points to. The result is never `None`.
 ///
-/// `CStr::from_char_ptr` adds without a look at the sum.
+/// Replaces `CStr::from_char_ptr`, whose addition can panic on overflow.
 ///
 /// # Safety
 ///
-/// There must be a C string, for all of `'a`, that nobody changes.
+/// `text` must point to a NUL-terminated string that is valid and not changed for all of `'a`.
 pub(super) unsafe fn c_str<'a>(text: NonNull<c_char>) -> Option<&'a CStr> {
-    // SAFETY: The caller promises that it is a C string.
+    // SAFETY: By the safety requirements of this function `text` is NUL-terminated.
     let len = unsafe { bindings::strlen(text.as_ptr()) };
-    // SAFETY: It is that long, with the NUL behind it.
+    // SAFETY: `strlen()` found a NUL byte behind `len` bytes, and by the safety requirements of
+    // this function these bytes are valid and not changed for all of `'a`.
     let text =
         unsafe { core::slice::from_raw_parts(text.as_ptr().cast::<u8>(), len.saturating_add(1)) };
     CStr::from_bytes_until_nul(text).ok()
 }
 
-/// The bytes of a C string, without the NUL.
-// `CStr::to_bytes` takes one from a length, for which the compiler wants a way to panic.
+/// Returns the bytes of a C string without the NUL byte.
+// Not `CStr::to_bytes`: the compiler keeps a panic for its subtraction.
 pub(in crate::sysfs) fn bytes(text: &CStr) -> &[u8] {
     let with_nul = text.to_bytes_with_nul();
     with_nul.split_last().map_or(&[], |(_, bytes)| bytes)
 }
 
 fn same_word(text: &CStr, word: &CStr) -> bool {
-    // SAFETY: Both are C strings, and they are only read.
+    // SAFETY: Both pointers are to NUL-terminated strings, which the function only reads.
     unsafe { bindings::sysfs_streq(text.as_char_ptr(), word.as_char_ptr()) }
 }
 
-/// A number that a file can hold.
+/// An integer type that a file or module parameter can hold.
 pub trait Integer: AtomicType + fmt::Display {
-    /// Takes a text apart. See [`Input::number`].
+    /// Parses a number in the format and with the errors of [`Input::number`].
     fn parse(text: &CStr) -> Result<Self>;
 
-    /// Reads a cell.
+    /// Loads the number with relaxed ordering.
     fn load(cell: &Atomic<Self>) -> Self;
 
-    /// Writes a cell.
+    /// Stores the number with relaxed ordering.
     fn store(cell: &Atomic<Self>, number: Self);
 }
 
@@ -183,8 +190,9 @@ macro_rules! integer {
         impl Integer for $type {
             fn parse(text: &CStr) -> Result<Self> {
                 let mut number = 0;
-                // SAFETY: `text` is a C string, and the result goes to our variable. Base 0 is the
-                // one in which a prefix tells the base.
+                // Base 0 selects the base by the prefix of the text.
+                // SAFETY: `text` is NUL-terminated, and `number` is a valid local variable of the
+                // type that the function writes.
                 to_result(unsafe { bindings::$parse(text.as_char_ptr(), 0, &raw mut number) })?;
                 Ok(number)
             }
