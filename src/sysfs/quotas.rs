@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `schemes/<S>/quotas/`: how much an action may do.
+//! `schemes/<S>/quotas/`: limits of the time and size that an action may be applied to per quota
+//! reset interval.
 
 use super::{
     known_memcg,
@@ -84,7 +85,7 @@ impl Quotas {
         })
     }
 
-    /// What is asked for. Fails as [`Self::goals`] does.
+    /// Builds the quota parameters from the files. Fails with the errors of [`Self::goals`].
     pub(super) fn params(&self) -> Result<QuotaParams> {
         Ok(QuotaParams {
             ms: self.ms.get(),
@@ -104,10 +105,11 @@ impl Quotas {
         })
     }
 
-    /// The goals that are asked for. One to reach nothing is none.
+    /// Builds the list of quota goals from the files. Goals with a target value of zero are left
+    /// out.
     ///
-    /// Fails with `EINVAL` if there is no memory control group of a given path, with `EOPNOTSUPP`
-    /// if this kernel's groups cannot be looked at, and with `ENOMEM`.
+    /// Sleeps. Fails with `EINVAL` if no memory control group has the given path, with `EOPNOTSUPP`
+    /// if the module cannot iterate over the groups of this kernel, and with `ENOMEM`.
     pub(super) fn goals(&self) -> Result<KVec<engine::Goal>> {
         let dirs = &self.goals.dirs;
         let mut goals = KVec::with_capacity(dirs.len(), GFP_KERNEL | __GFP_NOWARN)?;
@@ -147,7 +149,7 @@ impl Weights {
     }
 }
 
-/// What a goal is measured by.
+/// The metric of a quota goal.
 #[derive(Clone, Copy)]
 enum Metric {
     UserInput,
@@ -188,6 +190,7 @@ struct Goal {
 }
 
 impl Goal {
+    /// Returns the goal, or `None` if its target value is zero.
     fn params(&self) -> Result<Option<engine::Goal>> {
         let target_value = self.target_value.get();
         if target_value == 0 {

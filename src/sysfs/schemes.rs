@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `schemes/`: what to do with memory of a certain access pattern.
+//! `schemes/`: DAMON-based operation schemes, each an action for memory of an access pattern.
 
 use super::{
     dests::Dests,
@@ -48,8 +48,11 @@ use kernel::{
 pub(super) type Schemes = List<Scheme>;
 
 impl Schemes {
-    /// The schemes that are asked for. Fails as their filters and goals do, but with `ENOMEM` for
-    /// what is not acceptable: so does the in-tree DAMON, which tells no more of it here.
+    /// Builds the parameters of all schemes from the files.
+    ///
+    /// Sleeps. Fails with `ENOMEM`, also if a value is not acceptable, and with `EOPNOTSUPP` if
+    /// this kernel does not support a value. The in-tree DAMON returns `ENOMEM` for bad values here
+    /// too.
     pub(super) fn params(&self) -> Result<KVec<SchemeParams>> {
         let mut params = KVec::with_capacity(self.dirs.len(), GFP_KERNEL | __GFP_NOWARN)?;
         for scheme in self.dirs.iter() {
@@ -64,7 +67,7 @@ impl Schemes {
 }
 
 impl Schemes {
-    /// The goals that are asked for, of each scheme. Fails as [`Quotas::goals`] does.
+    /// Builds the list of quota goals of each scheme. Fails with the errors of [`Quotas::goals`].
     pub(super) fn goals(&self) -> Result<KVec<KVec<Goal>>> {
         let mut goals = KVec::with_capacity(self.dirs.len(), GFP_KERNEL | __GFP_NOWARN)?;
         for scheme in self.dirs.iter() {
@@ -90,7 +93,7 @@ impl Words for Action {
     ];
 }
 
-/// No NUMA node.
+/// The value of `target_nid` that stands for no node, `NUMA_NO_NODE` in C.
 const NO_NODE: i32 = -1;
 
 /// `schemes/<S>/`
@@ -102,7 +105,7 @@ pub(super) struct Scheme {
     dests: Dir<Dests>,
     pub(super) quotas: Dir<Quotas>,
     watermarks: Dir<Watermarks>,
-    /// In the order in which their filters are evaluated.
+    /// In the order in which the filters are evaluated.
     filters: [Dir<Filters>; 3],
     pub(super) stats: Dir<Stats>,
     pub(super) tried_regions: Dir<TriedRegions>,
@@ -166,7 +169,8 @@ impl Scheme {
     }
 }
 
-/// `access_pattern/`
+/// `access_pattern/`: size in the unit of addresses, accesses per aggregation interval, and age in
+/// aggregation intervals.
 struct Pattern {
     sz: Dir<Range>,
     nr_accesses: Dir<Range>,
@@ -205,7 +209,7 @@ impl Pattern {
     }
 }
 
-/// No region has a higher count than the largest one: beyond it, all limits mean the same.
+/// Converts a limit of a 32-bit count. Saturates: all limits above `u32::MAX` have the same effect.
 fn count(limit: u64) -> u32 {
     u32::try_from(limit).unwrap_or(u32::MAX)
 }

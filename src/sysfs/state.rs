@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `state`: turns a kdamond on and off, and carries parameters and results to and fro.
+//! The file `state`: commands that start and stop a kdamond, apply parameters to it, and fetch its
+//! results.
 
 use super::{
     contexts::Contexts,
@@ -43,7 +44,7 @@ use kernel::{
     },
 };
 
-/// What can be written to `state`.
+/// A command that can be written to `state`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Command {
     On,
@@ -76,21 +77,24 @@ impl Words for Command {
     ];
 }
 
-/// The file `state`, and what it works on.
+/// The file `state`, with the kdamond and the directories that its commands use.
 pub(super) struct State {
     kdamond: Arc<Kdamond>,
-    /// Whether the last `on` has succeeded. If not, there is nothing to ask anybody for.
+    /// Whether the last `on` succeeded. If it did not, commands that need a running kdamond fail
+    /// with `EINVAL`.
     started: Atomic<bool>,
-    /// Held while the kdamond is being started. Others than [`Self::end`] do not wait for it.
+    /// Held while the kdamond is being started. Only [`Self::end`] waits for it, all other users
+    /// try to acquire it and fail with `EBUSY`.
     starting: Pin<KBox<Mutex<()>>>,
-    /// For the directories below the kdamond's, to which `state` does not belong: a command may
-    /// wait for it.
+    /// The structure lock for the directories below the directory of the kdamond. The file `state`
+    /// is not one of them, so a command may wait for this lock.
     structure: Arc<Structure>,
     contexts: Arc<Contexts>,
     refresh_ms: Arc<Number<u32>>,
 }
 
 impl State {
+    /// Creates the value of the file. Fails with `ENOMEM`.
     pub(super) fn new(
         kdamond: Arc<Kdamond>,
         structure: Arc<Structure>,
@@ -107,8 +111,11 @@ impl State {
         })
     }
 
-    /// Makes sure that the kdamond neither runs nor is going to, and that nothing is added below.
-    /// Fails with `EBUSY`.
+    /// Closes the structure lock, so that the kdamond cannot be started and no directory can be
+    /// added below it.
+    ///
+    /// Does not wait. Fails with `EBUSY` if the kdamond runs or is being started, or if directories
+    /// below it are being changed.
     pub(super) fn retire(&self) -> Result {
         let _starting = self.starting.try_lock().ok_or(EBUSY)?;
         if self.kdamond.is_running() {
@@ -118,22 +125,27 @@ impl State {
         Ok(())
     }
 
-    /// Takes [`Self::retire`] back.
+    /// Reverts [`Self::retire`].
     pub(super) fn reinstate(&self) {
         self.structure.reopen();
     }
 
-    /// As [`Self::retire`], whatever it takes. Waits for the kdamond's end.
+    /// Closes the structure lock and stops the kdamond, for unloading.
+    ///
+    /// Sleeps until a start and a change of directories that are under way have finished, and until
+    /// the thread of the kdamond has ended.
     pub(super) fn end(&self) {
         let starting = self.starting.lock();
         if let Ok(change) = self.structure.change() {
             change.close();
         }
         drop(starting);
-        // It is as good if it does not run.
+        // Fails only if the kdamond does not run.
         let _ = self.kdamond.stop();
     }
 
+    /// Executes a command. All commands but `off` fail with `EINVAL` if there is no context.
+    /// Further errors are documented at the function of the command.
     fn run(&self, command: Command) -> Result {
         if command != Command::Off {
             let context = self.contexts.only();
@@ -156,6 +168,10 @@ impl State {
         }
     }
 
+    /// Starts the kdamond with the parameters in the files.
+    ///
+    /// Fails with `EBUSY` if it runs or is being started, and with the errors of
+    /// [`Context::params`](super::contexts::Context::params) and [`Kdamond::start`].
     fn on(&self) -> Result {
         let _starting = self.starting.try_lock().ok_or(EBUSY)?;
         if self.kdamond.is_running() {
@@ -170,20 +186,26 @@ impl State {
                 self.kdamond.stop()?;
                 Err(ENOMEM)
             }
-            // It may have ended at once, as a kdamond does when its targets do.
+            // The other error is that the kdamond has ended, as it does when all its targets have.
             _ => Ok(()),
         }
     }
 
+    /// Stops the kdamond and waits until its thread has ended.
+    ///
+    /// Fails with `EINVAL` if the last `on` did not succeed. Up to Linux 7.2 fails with `EPERM` if
+    /// the kdamond had ended already.
     fn off(&self) -> Result {
         match self.kdamond()?.stop() {
-            // It had ended already. In-tree that is an error up to Linux 7.2.
+            // The kdamond had ended already. The in-tree DAMON returns an error for that only up to
+            // Linux 7.2.
             Err(EPERM) if bindings::DAMON_RS_SINCE_7_3 => Ok(()),
             result => result,
         }
     }
 
-    /// The kdamond, if the last `on` has succeeded. Fails with `EINVAL`.
+    /// Returns the kdamond, which may have ended. Fails with `EINVAL` if the last `on` did not
+    /// succeed.
     fn kdamond(&self) -> Result<&Kdamond> {
         match self.started.load(Relaxed) {
             true => Ok(&self.kdamond),
@@ -191,12 +213,19 @@ impl State {
         }
     }
 
+    /// Builds the parameters from the files. Sleeps until the structure lock is free.
     fn params(&self) -> Result<Params> {
-        // A list that is being replaced looks empty. That is not what the user wants to have.
+        // A list is empty while it is being replaced. The structure lock makes sure that parameters
+        // are not built from that state.
         let _change = self.structure.change()?;
         self.contexts.only()?.params()
     }
 
+    /// Applies the parameters in the files to the running kdamond.
+    ///
+    /// Fails with `EINVAL` if the last `on` did not succeed, with `ECANCELED` if the kdamond has
+    /// ended, and with the errors of [`Context::params`](super::contexts::Context::params) and
+    /// [`Kdamond::commit`].
     fn commit(&self) -> Result {
         let kdamond = self.kdamond()?;
         if !kdamond.is_running() {
@@ -207,23 +236,29 @@ impl State {
         committed.because("state: targets, regions or goals do not fit what runs, or it has ended")
     }
 
+    /// Applies the quota goals in the files to the schemes of the running kdamond.
     fn commit_quota_goals(&self) -> Result {
         let kdamond = self.kdamond()?;
         let goals = {
-            // As with all parameters: a list that is being replaced looks empty.
+            // As in `params`: a list of goals is empty while it is being replaced.
             let _change = self.structure.change()?;
             self.contexts.only()?.schemes.goals()?
         };
         kdamond.call(move |context| context.commit_goals(goals))?
     }
 
-    /// Has the kdamond write results to files.
+    /// Runs `publish` on the kdamond, which writes results to the files. Waits until it is done.
     fn publish(&self, publish: fn(&Contexts, &Context)) -> Result {
         let contexts = self.contexts.clone();
         self.kdamond()?
             .call(move |context| publish(&contexts, context))
     }
 
+    /// Replaces the content of the `tried_regions/` directories. `bytes_only`: only `total_bytes`,
+    /// without directories of regions.
+    ///
+    /// Fails with `ECANCELED` if the directories of the schemes were replaced while the kdamond
+    /// worked on the request.
     fn update_tried(&self, bytes_only: bool) -> Result {
         let context = self.contexts.only()?;
         let schemes = context.schemes.data();
@@ -234,14 +269,17 @@ impl State {
         let is_same = Arc::ptr_eq(schemes, self.contexts.only()?.schemes.data())
             && generation == schemes.dirs.generation();
         if !is_same {
-            // The schemes that were asked for are not there any more.
+            // The results are of schemes whose directories were removed.
             return Err(ecanceled());
         }
         seen.show(&change, schemes)
     }
 
-    /// What schemes are tried on: as it was at the last aggregation, if that tells, else as it is
-    /// within the next interval of each scheme.
+    /// Collects the regions that the schemes are applied to.
+    ///
+    /// Uses the results of the last aggregation if they are sufficient
+    /// ([`show_latest`](crate::engine::Context::show_latest)). Otherwise waits for the next apply
+    /// interval of each scheme.
     fn see_regions(&self, new: impl Fn() -> Result<Seen>) -> Result<Seen> {
         let kdamond = self.kdamond()?;
         let mut seen = new()?;
@@ -255,7 +293,8 @@ impl State {
         }
     }
 
-    /// What the kdamond does at every tick, to keep the files up to date.
+    /// Returns the function that the kdamond calls at every tick. It updates the files of results
+    /// every `refresh_ms` milliseconds, or never if that is zero.
     fn refresh(&self) -> impl FnMut(&mut Context) + Send + 'static {
         let contexts = self.contexts.clone();
         let refresh_ms = self.refresh_ms.clone();
@@ -273,9 +312,11 @@ impl State {
     }
 }
 
-// These run on the kdamond. They take no lock for longer than a look at a list, and need none: if
-// somebody removes a directory meanwhile, its values are written and not seen.
+// The functions below run on the kdamond, so they must not acquire the structure lock. They hold a
+// list lock only to get the data of a directory. If that directory is removed meanwhile, its data
+// is still valid: the values are stored, but no file shows them.
 
+/// Stores the statistics of all schemes in the files.
 fn publish_stats(contexts: &Contexts, context: &Context) {
     if let Ok(only) = contexts.only() {
         for (scheme, state) in only.schemes.dirs.iter().zip(context.schemes()) {
@@ -284,6 +325,7 @@ fn publish_stats(contexts: &Contexts, context: &Context) {
     }
 }
 
+/// Stores the effective quotas of all schemes in the files.
 fn publish_quotas(contexts: &Contexts, context: &Context) {
     if let Ok(only) = contexts.only() {
         for (scheme, state) in only.schemes.dirs.iter().zip(context.schemes()) {
@@ -292,6 +334,7 @@ fn publish_quotas(contexts: &Contexts, context: &Context) {
     }
 }
 
+/// Stores the current sampling and aggregation intervals in the files.
 fn publish_intervals(contexts: &Contexts, context: &Context) {
     if let Ok(only) = contexts.only() {
         let attrs = context.attrs();

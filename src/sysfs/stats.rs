@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `schemes/<S>/stats/`: what a scheme has done.
+//! `schemes/<S>/stats/`: statistics of a scheme.
 
 use super::{
     kobject::{
@@ -53,7 +53,7 @@ impl Stats {
         }
     }
 
-    /// Takes over what a kdamond has counted.
+    /// Stores the statistics of a running scheme in the files. Takes no lock.
     pub(super) fn set(&self, stat: &Stat) {
         self.nr_tried.set(stat.nr_tried);
         self.sz_tried.set(stat.sz_tried);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `targets/`: what memory to monitor.
+//! `targets/`: the processes, or the parts of physical memory, to monitor.
 
 use super::{
     kobject::{
@@ -42,10 +42,10 @@ use kernel::{
 pub(super) type Targets = List<Target>;
 
 impl Targets {
-    /// The targets that are asked for, of an address space of this kind.
+    /// Builds the parameters of all targets from the files, for the operations set `ops`.
     ///
-    /// Fails with `EINVAL` if there is no process of a given number, if regions are not ascending,
-    /// and if there is more than one target where there is only one memory.
+    /// Fails with `EINVAL` if no process has the given PID, if regions are not in ascending order,
+    /// and if there is more than one target for the physical address space. Fails with `ENOMEM`.
     pub(super) fn params(&self, ops: OpsId) -> Result<KVec<TargetParams<Space>>> {
         let targets = &self.dirs;
         if ops == OpsId::Paddr && targets.len() > 1 {
@@ -129,7 +129,8 @@ impl Regions {
     }
 }
 
-/// The range, if it ends after its start and starts after what has been `covered`.
+/// Returns the range. Fails with `EINVAL` if its end is below its start, or its start is below
+/// `covered`, the end of the region before.
 fn follow(covered: u64, start: u64, end: u64) -> Result<AddrRange> {
     if start > end || start < covered {
         return Err(EINVAL);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The top of the tree.
+//! The top directories, `damon/` and `damon/admin/`, in `/sys/kernel/mm`.
 
 use super::{
     kdamonds::Kdamonds,
@@ -22,11 +22,16 @@ use kernel::{
     sync::Arc, //
 };
 
-/// The whole tree. Dropping it stops all kdamonds and removes everything.
+/// All directories of the module. Dropping it stops all kdamonds of the tree and removes all
+/// directories. It sleeps until the threads have ended and all show() and store() calls have
+/// returned.
 pub struct Tree(Dir<Root>);
 
 impl Tree {
-    /// Makes the tree, without a kdamond.
+    /// Creates the directories, without kdamonds.
+    ///
+    /// Fails with `ENOENT` if the module did not find `/sys/kernel/mm`, with `ENOMEM`, and with an
+    /// error of sysfs.
     pub fn new(registry: &Arc<Registry>) -> Result<Self> {
         Ok(Self(Dir::new(Place::mm()?, crate::NAME, |place| {
             Root::new(place, registry)
@@ -36,13 +41,13 @@ impl Tree {
 
 impl Drop for Tree {
     fn drop(&mut self) {
-        // Removing the directories waits for all stores. None of them may be waiting for a kdamond,
-        // and none may be adding directories to what is being removed.
+        // Dropping the directories waits for all running store() calls. Afterwards none of these
+        // waits for a kdamond, and none adds a directory below one that is being removed.
         self.0.admin.kdamonds.end();
     }
 }
 
-/// `damon/`
+/// `damon/`, or `damon_rs/` beside the in-tree DAMON, see [`NAME`](crate::NAME).
 struct Root {
     admin: Dir<Admin>,
 }

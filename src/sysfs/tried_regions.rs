@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `schemes/<S>/tried_regions/`: the regions that a scheme was tried on within its last interval.
+//! `schemes/<S>/tried_regions/`: the regions that a scheme tried to apply its action to during one
+//! apply interval.
 
 use super::{
     kobject::{
@@ -42,6 +43,7 @@ impl Directory for TriedRegions {
 }
 
 impl TriedRegions {
+    /// Creates the data, without regions. Fails with `ENOMEM`.
     pub(super) fn new() -> Result<Self> {
         Ok(Self {
             total_bytes: Number::new(0),
@@ -50,7 +52,10 @@ impl TriedRegions {
     }
 }
 
-/// Replaces the directories of `dir` by `total.regions` ones, for the first of `records`.
+/// Replaces the regions in `dir` by those of `records`, which yields at least `total.regions`.
+///
+/// Fails with `ENOMEM` and with an error of sysfs. Then `dir` has no regions, and `total_bytes` is
+/// not changed.
 fn show<'a>(
     dir: &Dir<TriedRegions>,
     change: &Change<'_>,
@@ -65,7 +70,7 @@ fn show<'a>(
     Ok(())
 }
 
-/// Removes what earlier walks of all schemes have seen.
+/// Removes the regions of all schemes and sets `total_bytes` to zero.
 pub(super) fn clear(change: &Change<'_>, schemes: &Schemes) -> Result {
     schemes.dirs.iter().try_for_each(|scheme| {
         show(
@@ -112,7 +117,8 @@ impl TriedRegion {
     }
 }
 
-/// `tried_regions/<R>/probes/`: a directory for each probe that the context had.
+/// `tried_regions/<R>/probes/`: one directory for each probe that the context had when the region
+/// was recorded.
 struct TriedProbes {
     _probes: KVec<Dir<TriedProbe>>,
 }
@@ -152,8 +158,9 @@ impl Directory for TriedProbe {
     }
 }
 
-/// A region as it was when a scheme was tried on it.
+/// The state of a region when the action of a scheme was tried on it.
 struct Record {
+    /// Index of the scheme.
     scheme: usize,
     start: u64,
     end: u64,
@@ -164,26 +171,28 @@ struct Record {
     probe_hits: ProbeHits,
 }
 
-/// What a scheme was tried on, all in all.
+/// Totals of the regions that the action of a scheme was tried on.
 #[derive(Clone, Default)]
 struct Total {
+    /// Size of the regions, in the unit of addresses.
     bytes: u64,
     /// Number of records.
     regions: usize,
 }
 
-/// What a walk sees.
+/// A [`Walker`] that records the regions of a walk.
 pub(super) struct Seen {
-    /// One for each scheme that has a directory.
+    /// One element for each scheme that has a directory.
     totals: KVec<Total>,
-    /// `None` if only the bytes are wanted.
+    /// `None` if only the totals are shown.
     records: Option<KVVec<Record>>,
-    /// Whether there was no memory for a record.
+    /// Whether a record could not be allocated.
     incomplete: bool,
 }
 
 impl Seen {
-    /// Nothing yet, of as many schemes as there are directories.
+    /// Creates an empty recorder for all schemes that have a directory. `bytes_only`: record only
+    /// the total size of the regions. Fails with `ENOMEM`.
     pub(super) fn new(schemes: &Schemes, bytes_only: bool) -> Result<Self> {
         let nr = schemes.dirs.len();
         let mut totals = KVec::with_capacity(nr, GFP_KERNEL)?;
@@ -197,6 +206,7 @@ impl Seen {
         })
     }
 
+    /// Records a region. Ignores schemes without a directory. Fails with `ENOMEM`.
     fn add(&mut self, tried: &Tried<'_>) -> Result {
         let Some(total) = self.totals.get_mut(tried.scheme) else {
             return Ok(());
@@ -225,16 +235,19 @@ impl Seen {
         Ok(())
     }
 
-    /// Shows it in the directories of `schemes`, which are the ones that [`Self::new`] was given.
+    /// Shows the recorded regions in the directories of `schemes`, which must be those that were
+    /// given to [`Self::new`].
     ///
-    /// Fails with `ENOMEM`; what was shown before stays if the walk lacked memory, and nothing is
-    /// shown of any scheme if not all directories could be made.
+    /// Fails with `ENOMEM` if a record could not be allocated; then the files are not changed.
+    /// Fails with `ENOMEM` or an error of sysfs if a directory could not be created; then all
+    /// schemes show no regions.
     pub(super) fn show(&self, change: &Change<'_>, schemes: &Schemes) -> Result {
         if self.incomplete {
             return Err(ENOMEM);
         }
         self.show_all(change, schemes).inspect_err(|_| {
-            // Who reads a part would take it for all. To show nothing takes no memory.
+            // A reader cannot distinguish a part of the regions from all of them. Clearing does not
+            // allocate, so it does not fail.
             let _ = clear(change, schemes);
         })
     }
@@ -250,8 +263,8 @@ impl Seen {
     }
 }
 
-/// Appends a record, in twice the memory if need be.
-// `Vec::push` does the same, but with arithmetic for which the compiler wants a way to panic.
+/// Appends a record. Doubles the capacity if it is used up. Fails with `ENOMEM`.
+// Not `Vec::push`: the compiler keeps a panic for its arithmetic.
 fn push(records: &mut KVVec<Record>, record: Record) -> Result {
     if records.len() == records.capacity() {
         let capacity = records.len().saturating_mul(2).max(64);

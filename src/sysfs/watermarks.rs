@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `schemes/<S>/watermarks/`: when a scheme is to rest.
+//! `schemes/<S>/watermarks/`: the watermarks that activate and deactivate a scheme.
 
 use super::{
     kobject::{
@@ -58,7 +58,7 @@ impl Watermarks {
         }
     }
 
-    /// What is asked for.
+    /// Builds the watermarks from the files. Never fails, see [`Word::get`].
     pub(super) fn params(&self) -> Result<engine::Watermarks> {
         Ok(engine::Watermarks {
             metric: self.metric.get()?,
