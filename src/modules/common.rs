@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the modules that act on physical memory have in common: parameters, and what they make of
-//! them.
+//! Parameters that DAMON_RECLAIM and DAMON_LRU_SORT have in common, and their conversion to
+//! parameters of a kdamond.
 
 use damon::{
     engine::{
@@ -29,7 +29,8 @@ use damon::{
 };
 use kernel::prelude::*;
 
-/// Parameters of the monitoring.
+/// The monitoring parameters. Intervals are in microseconds, addresses in units of `addr_unit`
+/// bytes.
 pub(crate) struct Monitoring {
     pub(crate) sample_interval: Number<u64>,
     pub(crate) aggr_interval: Number<u64>,
@@ -55,7 +56,8 @@ impl Monitoring {
         }
     }
 
-    /// The attributes that they state. Tuning begins with the default intervals.
+    /// Returns the monitoring attributes. If auto-tuning of the intervals is enabled, it starts
+    /// from the default intervals, and the intervals of the parameters are ignored.
     pub(crate) fn attrs(&self) -> AttrsParams {
         let attrs = AttrsParams {
             sample: Micros(self.sample_interval.get()),
@@ -81,8 +83,12 @@ impl Monitoring {
         }
     }
 
-    /// Parameters with the memory from `start` to `end` for a target. If both are zero they are set
-    /// to where all memory is. Fails with `EINVAL` and `ENOMEM`.
+    /// Returns the parameters of a kdamond whose target is the memory from `start` to `end`. If
+    /// both are zero, the range of all System RAM is used and stored in `start` and `end`.
+    ///
+    /// Sleeps. Fails with `EINVAL` if `end` is below `start`, the attributes conflict, the module
+    /// cannot monitor physical memory on this kernel, or cannot find the range of System RAM. Fails
+    /// with `ENOMEM`.
     pub(crate) fn params(&self) -> Result<Params> {
         let (start, end) = (self.start.get(), self.end.get());
         if start > end {
@@ -103,14 +109,15 @@ impl Monitoring {
         params.target(Space::Physical, &[range])
     }
 
-    /// Aggregation intervals in so many microseconds.
+    /// Returns the number of aggregation intervals in `micros` microseconds. Saturates. Returns
+    /// zero if the aggregation interval is zero.
     pub(crate) fn aggregations(&self, micros: u64) -> u32 {
         let aggr = self.attrs().aggr.0;
         u32::try_from(micros.checked_div(aggr).unwrap_or(0)).unwrap_or(u32::MAX)
     }
 }
 
-/// Bytes in a unit of addresses; not zero.
+/// The parameter `addr_unit`: bytes per unit of addresses. A store of zero fails with `EINVAL`.
 pub(crate) struct AddrUnit(Number<u64>);
 
 impl Parameter for AddrUnit {
@@ -129,7 +136,8 @@ impl Parameter for AddrUnit {
     }
 }
 
-/// Parameters of the watermarks, in permil of free memory.
+/// The watermark parameters: the check interval in microseconds, and the marks in permil of free
+/// memory.
 pub(crate) struct Marks {
     pub(crate) interval: Number<u64>,
     pub(crate) high: Number<u64>,
@@ -147,6 +155,7 @@ impl Marks {
         }
     }
 
+    /// Returns the watermarks of a scheme.
     pub(crate) fn watermarks(&self) -> Watermarks {
         Watermarks {
             metric: WatermarkMetric::FreeMemRate,
@@ -158,7 +167,7 @@ impl Marks {
     }
 }
 
-/// Parameters that tell what a scheme has done.
+/// Read-only parameters with the statistics of a scheme.
 pub(crate) struct Done {
     pub(crate) nr_tried: Number<u64>,
     pub(crate) sz_tried: Number<u64>,
@@ -178,6 +187,7 @@ impl Done {
         }
     }
 
+    /// Stores the statistics in the parameters. Takes no lock.
     pub(crate) fn tell(&self, stat: &Stat) {
         self.nr_tried.set(stat.nr_tried);
         self.sz_tried.set(stat.sz_tried);
@@ -187,7 +197,7 @@ impl Done {
     }
 }
 
-/// A list of what there is.
+/// Returns a list of the items that are `Some`. Fails with `ENOMEM`.
 pub(crate) fn list<T, const N: usize>(items: [Option<T>; N]) -> Result<KVec<T>> {
     let mut list = KVec::with_capacity(N, GFP_KERNEL)?;
     for item in items.into_iter().flatten() {

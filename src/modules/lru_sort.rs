@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! DAMON_LRU_SORT: keeps reclaim's lists in the order of what was accessed.
+//! DAMON_LRU_SORT: sorts the LRU lists by access pattern.
 //!
-//! Of two schemes one moves hot memory up, the other cold memory down, each within half of a quota
-//! and while free memory is between watermarks.
+//! One scheme prioritizes the pages of hot regions on the LRU lists, another one deprioritizes the
+//! pages of cold regions. Each may use half of the time quota. Both are active only while the rate
+//! of free memory is between the watermarks.
 
 mod common;
 
@@ -143,10 +144,11 @@ impl Service for LruSort {
     }
 }
 
-/// Fails with `EINVAL` if the parameters do not fit together, and with `ENOMEM`.
+/// Builds the parameters of the kdamond. Fails with `EINVAL` if the values conflict, and with
+/// `ENOMEM`.
 fn params() -> Result<Params> {
     const ALL_BP: u64 = 10_000;
-    // There would be no time between two looks. Asked also where it is tuned, as by the in-tree one.
+    // The in-tree module rejects a sampling interval of zero too, also with auto-tuning enabled.
     if MONITORING.sample_interval.get() == 0 {
         return Err(EINVAL);
     }
@@ -158,7 +160,7 @@ fn params() -> Result<Params> {
             target_value,
         })
     };
-    // Pages that are not young are not moved up, those that are not down.
+    // Rejects pages that are not young for the hot scheme, and young pages for the cold scheme.
     let young = |matching| {
         FILTER_YOUNG.get().then_some(Filter {
             kind: FilterKind::Young,
@@ -184,7 +186,8 @@ fn params() -> Result<Params> {
         },
         ..ANY_PAGES
     };
-    // They conflict by 0.02 %, so that little is moved to and fro.
+    // The two goals conflict by 2 bp, which is 0.02 %, as in the in-tree module. This keeps the
+    // number of pages small that are moved back and forth.
     let inactive = inactive.saturating_add(2);
     MONITORING
         .params()?
@@ -202,6 +205,7 @@ fn params() -> Result<Params> {
         )?)
 }
 
+/// Returns a scheme that is applied at each aggregation, with half of the time quota.
 fn scheme(
     pattern: AccessPattern,
     action: Action,

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! DAMON_RECLAIM: reclaims memory that was not accessed for long, before there is need.
+//! DAMON_RECLAIM: proactively reclaims cold memory.
 //!
-//! One scheme pages out what was not accessed for `min_age`, the oldest first, within a quota and
-//! while free memory is between watermarks.
+//! One scheme pages out regions that were not accessed for `min_age` microseconds, the oldest
+//! first, within the quotas. It is active only while the rate of free memory is between the
+//! watermarks.
 
 mod common;
 
@@ -126,8 +127,11 @@ impl Service for Reclaim {
     }
 }
 
+/// Builds the parameters of the kdamond. Fails with `EINVAL` if the values conflict, and with
+/// `ENOMEM`.
 fn params() -> Result<Params> {
-    // Regions could not grow old. Asked also where it is tuned, as by the in-tree one.
+    // The age of a region is counted in aggregation intervals. The in-tree module rejects zero too,
+    // also with auto-tuning enabled.
     if MONITORING.aggr_interval.get() == 0 {
         return Err(EINVAL);
     }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! DAMON_STAT: the system's accesses to memory in a few numbers.
+//! DAMON_STAT: shows the monitoring results of the system in simple metrics.
 //!
-//! It monitors all of physical memory at intervals that tune themselves, and tells every five
-//! seconds how much memory is accessed and for how long the rest was not.
+//! It monitors all System RAM with auto-tuned intervals. Every five seconds it updates the
+//! estimated memory bandwidth and the percentiles of the idle time of memory.
 
 use core::cell::Cell;
 use damon::{
@@ -40,7 +40,7 @@ damon::service_module! {
     description: "DAMON_STAT: data access monitoring results in simple metrics",
 }
 
-/// How old the numbers get.
+/// Time between two updates of the metrics.
 const REFRESH: Micros = Micros::from_secs(5);
 
 static BANDWIDTH: Number<u64> = Number::new(0);
@@ -63,7 +63,7 @@ struct DamonStat(Arc<Kdamond>);
 impl Service for DamonStat {
     fn start() -> Result<Self> {
         let attrs = AttrsParams {
-            // 4 % of what could be seen accessed, within three aggregations.
+            // Aims at 4 % of the possible access events, over three aggregation intervals.
             goal: IntervalsGoal {
                 access_bp: 400,
                 aggrs: 3,
@@ -90,6 +90,7 @@ impl Service for DamonStat {
     }
 }
 
+/// Updates the metrics from the results of the last aggregation. Runs on the kdamond.
 fn tell(context: &Context) {
     let aggr = context.attrs().aggr();
     let regions = || context.targets().iter().flat_map(|target| target.regions());
@@ -103,7 +104,7 @@ fn tell(context: &Context) {
     AGGR_US.set(aggr.0);
     BANDWIDTH.set(per_second(accessed, aggr));
 
-    // Without memory for them, the percentiles stay what they were.
+    // If the allocation fails, the percentiles keep their old values.
     let Ok(mut times) = KVVec::with_capacity(context.nr_regions(), GFP_KERNEL) else {
         return;
     };
@@ -122,7 +123,8 @@ fn tell(context: &Context) {
     tell_percentiles(&times, aggr);
 }
 
-/// An amount in an interval, as one in a second.
+/// Converts an amount per interval to an amount per second. Saturates. An interval of zero gives
+/// zero.
 fn per_second(amount: u64, interval: Micros) -> u64 {
     const SECOND: u64 = 1_000_000;
     let whole = amount.checked_div(interval.0).unwrap_or(0);
@@ -133,7 +135,7 @@ fn per_second(amount: u64, interval: Micros) -> u64 {
         .saturating_add(rest.unwrap_or(0))
 }
 
-/// Sorts, by Shell's method: the sorts of `core` can panic.
+/// Sorts in ascending order by Shellsort. The sort functions of `core` can panic.
 fn sort(times: &mut [(i64, u64)]) {
     let cells = Cell::from_mut(times).as_slice_of_cells();
     let pair = |below: usize, at: usize| Some((cells.get(below)?, cells.get(at)?));
@@ -155,8 +157,11 @@ fn sort(times: &mut [(i64, u64)]) {
     }
 }
 
-/// Tells for each percent of memory for how long the most idle part of it was not accessed; negative
-/// is for how long it was. `times` are ascending, in `aggr` intervals, with bytes.
+/// Updates the percentiles of the idle time of memory. For memory that is accessed, the idle time
+/// is negative: its absolute value is the time for which the access frequency has not changed.
+///
+/// `times` holds an idle time in aggregation intervals and a size in bytes for each region, in
+/// ascending order.
 fn tell_percentiles(times: &[(i64, u64)], aggr: Micros) {
     let total = times
         .iter()
@@ -173,8 +178,9 @@ fn tell_percentiles(times: &[(i64, u64)], aggr: Micros) {
     }
 }
 
+/// Returns `part` in percent of `total`. Returns zero if `total` is zero.
 fn percent_of(part: u64, total: u64) -> u64 {
-    // Where a hundred times the part does not fit, a hundredth of the total is exact enough.
+    // If `part * 100` overflows, dividing `total` instead is exact enough.
     match part.checked_mul(100) {
         Some(part) => part.checked_div(total),
         None => part.checked_div(total / 100),
