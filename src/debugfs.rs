@@ -2,11 +2,12 @@
 
 //! The state of every context as one JSON file, `<debugfs>/damon_rs/status`.
 //!
-//! The directory has that name on every kernel: `damo` takes one that is called `damon` for the
-//! interface that DAMON once had in debugfs.
+//! The directory has this name on every kernel, because `damo` takes a directory `damon` for the
+//! debugfs interface that DAMON once had.
 //!
-//! It is read on the kdamond itself, between two samplings: a consistent picture, whether the
-//! context runs or is paused, without a debugger and without stopping anything.
+//! A read runs a function on each kdamond, between two samples. So the state of each context is
+//! consistent, and monitoring does not need to be stopped, whether the context runs or is paused.
+//! The file is read-only, and the states of two contexts may be from different times.
 
 mod json;
 
@@ -27,13 +28,15 @@ use kernel::{
     sync::Arc, //
 };
 
-/// The file. Dropping it removes it.
+/// The file `status` with its directory. Dropping it removes both, which sleeps until no task reads
+/// the file.
 pub struct Status {
     _file: DebugFile<Contexts>,
 }
 
 impl Status {
-    /// Creates it. Fails with `ENOMEM`.
+    /// Creates the directory and the file, which shows all kdamonds of `registry`. Fails with
+    /// `ENOMEM`. Other failures, for example a kernel without debugfs, are ignored.
     pub fn new(registry: &Arc<Registry>) -> Result<Self> {
         let contexts = Contexts(registry.clone());
         Ok(Self {
@@ -42,7 +45,7 @@ impl Status {
     }
 }
 
-/// All contexts, as JSON.
+/// The content of the file: all kdamonds with their contexts, as JSON.
 struct Contexts(Arc<Registry>);
 
 impl Contents for Contexts {
@@ -65,7 +68,7 @@ impl Contents for Contexts {
                     write!(f, "\"pid\":{pid},\"state\":\"{state}\",\"context\":")?;
                     f.write_str(text.as_str())?;
                 }
-                // No memory for the text: nothing to show is better than a part.
+                // `Text` could not be allocated. Fails the read instead of showing a part.
                 Ok(Err(fmt::Error)) => return Err(ENOMEM),
                 Err(error) if error == ecanceled() => {
                     f.write_str("\"pid\":null,\"state\":\"stopped\"")?

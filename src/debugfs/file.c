@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * debugfs looks at a file's operations once more when it is closed, so they
- * must not go before: they need an owner, which those of the kernel crate's
- * debugfs files lack.
+ * A debugfs file with an owner.
+ *
+ * debugfs accesses the file operations again when the file is closed, so the
+ * module that contains them must stay loaded until then.  That is ensured by
+ * .owner, which the debugfs abstraction of the kernel crate does not set.
  */
 
 #include <linux/debugfs.h>
@@ -35,7 +37,10 @@ struct dentry *damon_rs_debugfs_create(const char *dir, const char *name,
 
 	its = debugfs_create_file(name, 0400, parent, file,
 				  &damon_rs_debugfs_fops);
-	/* Without debugfs there is no file. Without memory it would be missed. */
+	/*
+	 * Other errors are ignored: the file is optional, and debugfs may be
+	 * disabled.
+	 */
 	if (its == ERR_PTR(-ENOMEM)) {
 		debugfs_remove(parent);
 		return its;

@@ -7,17 +7,28 @@
 struct dentry;
 struct seq_file;
 
-/* A file: what writes it, and for what. */
+/**
+ * struct damon_rs_debugfs_file - Content of a debugfs file
+ * @show: Writes the whole content to @m.  May sleep.
+ * @data: Private data of the seq_file that is passed to @show.
+ */
 struct damon_rs_debugfs_file {
 	int (*show)(struct seq_file *m, void *unused);
-	/* The private data of the seq_file. */
 	void *data;
 };
 
-/*
- * Creates a directory and, in it, a file that is read as a whole.  Who has the
- * file open keeps the module from being unloaded.  Returns the directory, or an
- * error; without memory for any of both there is none, and the error is -ENOMEM.
+/**
+ * damon_rs_debugfs_create() - Create a directory with one read-only file
+ * @dir: Name of the directory, in the root of debugfs.
+ * @name: Name of the file.
+ * @file: Content of the file.  Must stay valid until the directory is removed.
+ *
+ * The module cannot be unloaded while the file is open.  May sleep.
+ *
+ * Return: The directory, to be passed to debugfs_remove().  ERR_PTR(-ENOMEM) if
+ * the directory or the file could not be allocated; then neither is left.
+ * Another ERR_PTR if the directory could not be created for another reason.
+ * Other errors of creating the file are ignored.
  */
 struct dentry *damon_rs_debugfs_create(const char *dir, const char *name,
 				       struct damon_rs_debugfs_file *file);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A context as JSON.
+//! Formats the parameters and the state of a context as JSON.
 
 mod limits;
 
@@ -19,23 +19,23 @@ use kernel::{
     prelude::*, //
 };
 
-/// Text of any length. A failing allocation is a formatting error.
+/// A text buffer that grows as needed. If an allocation fails, writing fails with [`fmt::Error`].
 pub(super) struct Text(KVVec<u8>);
 
 impl Text {
-    /// No text.
+    /// Creates an empty buffer.
     pub(super) fn new() -> Self {
         Self(KVVec::new())
     }
 
-    /// The text.
+    /// Returns the text.
     pub(super) fn as_str(&self) -> &str {
-        // Only whole strings were written, so all of it is valid.
+        // Never fails: only whole `str` values were appended.
         core::str::from_utf8(&self.0).unwrap_or("")
     }
 }
 
-/// Appends where there is room.
+/// Appends within the capacity.
 fn append(text: &mut KVVec<u8>, bytes: &[u8]) -> fmt::Result {
     for byte in bytes {
         text.push_within_capacity(*byte).map_err(|_| fmt::Error)?;
@@ -56,14 +56,14 @@ impl fmt::Write for Text {
     }
 }
 
-/// Writes `items`, separated by commas, in brackets.
+/// Writes `items` as a JSON array. `write` writes one item.
 fn list<T>(
     text: &mut Text,
     items: impl Iterator<Item = T>,
     mut write: impl FnMut(&mut Text, T) -> fmt::Result,
 ) -> fmt::Result {
     text.write_str("[")?;
-    // Not by number: that could overflow for all that the compiler knows.
+    // Not `enumerate()`: the compiler would keep a panic for the overflow of its counter.
     let mut separator = "";
     for item in items {
         text.write_str(separator)?;
@@ -140,7 +140,7 @@ fn region(text: &mut Text, region: &Region, nr_probes: usize) -> fmt::Result {
     text.write_str("}")
 }
 
-/// Writes the hits of as many probes as there are.
+/// Writes the hits of the first `nr_probes` probes, which are those of the context.
 fn hits(text: &mut Text, hits: &[u8], nr_probes: usize) -> fmt::Result {
     list(text, hits.iter().take(nr_probes), |text, hits| {
         write!(text, "{hits}")

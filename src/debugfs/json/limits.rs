@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What keeps a scheme from acting on all that matches its pattern, as JSON.
+//! Formats the quota, watermarks, filters and destinations of a scheme as JSON.
 
 use super::{
     list,
@@ -17,7 +17,7 @@ use crate::engine::{
 use core::fmt::Write as _;
 use kernel::fmt;
 
-/// Writes quota, watermarks, filters and destinations of a scheme.
+/// Writes the members for quota, watermarks, filters and destinations to a JSON object.
 pub(super) fn write(text: &mut Text, scheme: &Scheme) -> fmt::Result {
     quota(text, scheme)?;
     watermarks(text, scheme)?;
