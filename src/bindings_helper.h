@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Headers with what the bindings of the kernel crate lack. bindgen makes bindings of the items in bindings_allowlist;
- * all their types are those of the kernel crate, unless they are listed there too.
+ * Headers of the items that the bindings of the kernel crate do not contain.
+ * bindgen generates bindings only for the items in bindings_allowlist.  Types
+ * that are not listed there are those of the kernel crate.
  *
  * Sorted alphabetically.
  */
@@ -20,5 +21,8 @@
 #include "trace/log.h"
 #include "trace/region.h"
 
-/* What the in-tree DAMON does otherwise from a series on is done so here when built for that series or a later one. */
+/*
+ * Whether the module is built for Linux 7.3 or newer, where the in-tree DAMON
+ * behaves differently in some cases.  The module follows the in-tree DAMON.
+ */
 static const bool DAMON_RS_SINCE_7_3 = LINUX_VERSION_CODE >= KERNEL_VERSION(7, 3, 0);

@@ -4,20 +4,20 @@
 //!
 //! The layers, in the order in which data flows:
 //!
-//! - [`sysfs`]: what the user wants, plain values in a tree of directories.
-//! - [`kdamond`]: the thread that owns a context, its schedule, and the mailbox by which it is
-//!   asked for anything.
-//! - [`engine`]: the algorithms. Calls nothing of the kernel but allocation.
-//! - [`ops`]: what an address space can do.
-//! - [`mm`]: safe wrappers of the kernel's memory management.
+//! - [`sysfs`]: the interface for users, directories of files that hold parameters and results.
+//! - [`kdamond`]: the thread that owns a context, its schedule, and the mailbox that receives
+//!   requests to it.
+//! - [`engine`]: the algorithms. The only functions of the kernel that it calls are allocations.
+//! - [`ops`]: the operations sets, one for each kind of address space.
+//! - [`mm`]: safe wrappers of the memory management functions of the kernel.
 //!
-//! [`trace`] and [`debugfs`] are ways out: events, and the state of everything as JSON.
+//! [`trace`] emits trace events, and [`debugfs`] shows the state of all contexts as JSON.
 //!
-//! Other modules use it as a crate: they make a [`Kdamond`](kdamond::Kdamond) ([`kdamond::new`]),
-//! start it on [`Params`](kdamond::Params), ask it, and drop it. A module that is no more than such
-//! a kdamond and some parameters is a [`Service`](sysfs::parameters::Service) behind a
-//! [`Switch`](sysfs::parameters::Switch). One can bring along what is to be monitored: an
-//! [`AddressSpace`](ops::AddressSpace). `samples/` has whole ones.
+//! Other modules use the crate to create a [`Kdamond`](kdamond::Kdamond) ([`kdamond::new`]), start
+//! it with [`Params`](kdamond::Params), send requests to it, and drop it. A module that consists of
+//! such a kdamond and of module parameters implements [`Service`](sysfs::parameters::Service) and
+//! uses [`service_module!`](crate::service_module!). A module can also define the memory to
+//! monitor, with an [`AddressSpace`](ops::AddressSpace). `samples/` contains complete modules.
 
 pub mod debugfs;
 pub mod engine;
@@ -32,7 +32,7 @@ use kernel::{
     str::CStr, //
 };
 
-/// What `bindings_helper.h` includes and the kernel crate has no bindings of.
+/// Bindings of the items in `bindings_allowlist`, which the kernel crate has no bindings of.
 #[allow(
     clippy::all,
     clippy::cast_lossless,
@@ -53,8 +53,8 @@ mod bindings {
     include!(env!("DAMON_BINDINGS"));
 }
 
-// One name for everything that the kernel shows of this module: the in-tree DAMON's where the
-// kernel lacks that, another where it does not, so that both can be used side by side.
+// The name of the module, and of everything that the kernel shows of it, is that of the in-tree
+// DAMON. A kernel with the in-tree DAMON needs another name, so that both can be used side by side.
 #[cfg(not(CONFIG_DAMON))]
 module! {
     type: DamonModule,
@@ -73,10 +73,12 @@ module! {
     license: "GPL",
 }
 
-/// States a module that is built on this one and is no more than a
-/// [`Service`](sysfs::parameters::Service): the [`Switch`](sysfs::parameters::Switch) that turns it
-/// on and off, the name that the module has on a kernel without the in-tree DAMON, and the one that
-/// it has beside that.
+/// Defines a module that runs a [`Service`](sysfs::parameters::Service) and has no other code.
+///
+/// The first line names the static [`Switch`](sysfs::parameters::Switch) that is defined, and the
+/// type of the service. `name` is the name of the module on a kernel without the in-tree DAMON, and
+/// `beside` the name on a kernel with it. [`parameters!`](crate::parameters!) then lists the
+/// parameters of the module.
 #[macro_export]
 macro_rules! service_module {
     (
@@ -121,14 +123,17 @@ macro_rules! service_module {
     };
 }
 
-/// What the module calls itself in sysfs, debugfs and the trace events.
+/// The name of the module in sysfs and in the trace events: `damon`, or `damon_rs` on a kernel with
+/// the in-tree DAMON.
 pub const NAME: &CStr = if cfg!(CONFIG_DAMON) {
     c"damon_rs"
 } else {
     c"damon"
 };
 
-/// The loaded module. Dropping it, in the order of the fields, ends everything.
+/// The loaded module. The fields are dropped in this order: no kdamond can be created for other
+/// modules any more, the status file is removed, the sysfs directories are removed with their
+/// kdamonds, and the memory notifier is unregistered.
 struct DamonModule {
     _shared: kdamond::Shared,
     _status: debugfs::Status,

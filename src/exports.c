@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The symbols of the crate, for modules that use its Rust API. Rust has no way to say this.
+ * Exports the symbols of the crate to modules that use its Rust API.  Rust has
+ * no equivalent of EXPORT_SYMBOL_GPL().
  */
 
 #include <linux/export.h>

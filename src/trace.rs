@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the engine has to tell, as trace events.
+//! Trace events for the engine.
 //!
-//! The events are `damon:*` on a kernel without the in-tree DAMON and `damon_rs:*` on one that has
-//! it, with the in-tree names and fields.
+//! The events have the names and fields of the in-tree DAMON. Their system is `damon` on a kernel
+//! without the in-tree DAMON, and `damon_rs` on a kernel with it.
 
 use crate::{
     engine::{
@@ -20,15 +20,16 @@ use crate::{
     },
 };
 
-/// Passes the engine's events on to whoever traces.
+/// Emits the events of the engine as trace events. The methods are called on the kdamond.
 pub struct TraceEvents;
 
-/// A count as the trace events hold it: what does not fit is as good as infinite.
+/// Converts a count to the type of the trace events. Saturates.
 fn saturate(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
 
-/// A 64-bit number as the trace events hold it. The module is built for 64-bit machines.
+/// Converts a 64-bit number to the `unsigned long` of the trace events. Lossless, because the
+/// module is built only for 64-bit kernels.
 fn long(address: u64) -> usize {
     usize::try_from(address).unwrap_or(usize::MAX)
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The trace events: those of the in-tree DAMON, field for field, under its name where the kernel
- * lacks it and under this module's own where it does not.
+ * The trace events of the in-tree DAMON, with the same names and fields.  Their
+ * system is damon, or damon_rs if the kernel has the in-tree DAMON.
  */
 
 #undef TRACE_SYSTEM

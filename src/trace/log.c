@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Dynamic debug needs a descriptor that the C preprocessor makes.
+ * Debug messages.  Dynamic debug needs a static descriptor for each call site,
+ * which only the pr_debug() macro of C defines.
  */
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt

@@ -2,10 +2,15 @@
 #ifndef _DAMON_RS_LOG_H
 #define _DAMON_RS_LOG_H
 
-/* How long a message may be. */
+/* Maximum length of a message in bytes, without a newline. */
 #define DAMON_RS_DEBUG_LINE	256
 
-/* Writes @text, which may end before its array does, as a debug message. */
+/**
+ * damon_rs_debug() - Write a debug message that dynamic debug can enable
+ * @text: The message.  It ends at the first NUL byte or at the end of the array.
+ *
+ * May be called in any context.
+ */
 void damon_rs_debug(const u8 text[DAMON_RS_DEBUG_LINE]);
 
 #endif /* _DAMON_RS_LOG_H */

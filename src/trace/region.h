@@ -2,10 +2,10 @@
 #ifndef _DAMON_RS_TRACE_REGION_H
 #define _DAMON_RS_TRACE_REGION_H
 
-/* As many as the in-tree DAMON has. */
+/* Maximum number of probes of a context, as DAMON_MAX_PROBES in the in-tree DAMON. */
 #define DAMON_RS_MAX_PROBES	4
 
-/* What the trace events tell of a region. */
+/* The state of a region in a trace event.  Addresses are in the unit of the operations. */
 struct damon_rs_trace_region {
 	unsigned long start;
 	unsigned long end;
@@ -14,7 +14,7 @@ struct damon_rs_trace_region {
 	unsigned char probe_hits[DAMON_RS_MAX_PROBES];
 };
 
-/* What a scheme has done so far. */
+/* Statistics of a scheme since it was started. */
 struct damon_rs_trace_stat {
 	unsigned long nr_tried;
 	unsigned long sz_tried;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Tracepoints can be defined in C only. Each event has one function here for mm/tracepoints.rs.
+ * Definitions of the tracepoints, which are possible only in C.  mm/tracepoints.rs
+ * calls the functions below.  All may be called in any context.
  */
 
 #include <linux/types.h>
@@ -16,7 +17,7 @@ bool damon_rs_trace_aggregated_enabled(void)
 		trace_damon_region_aggregated_enabled();
 }
 
-/* A kdamond has one context, so far as users see. */
+/* The sysfs interface supports one context per kdamond, so its index is always 0. */
 #define CONTEXT_IDX	0
 
 bool damon_rs_trace_before_apply_enabled(void)
