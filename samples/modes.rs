@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! An application accesses other memory in the foreground than in the background. This keeps a
-//! picture of each: of two kdamonds for the same process one is paused, and knows what it knew when
-//! its turn comes again.
+//! Separate monitoring results for the foreground and the background mode of a process.
 //!
-//! `echo N > foreground` when the application leaves the foreground, `echo Y` when it comes back.
+//! An application accesses different memory in the foreground than in the background. This module
+//! runs two kdamonds for the same process and always pauses one of them. A paused kdamond keeps its
+//! results, so it continues with the results of its mode.
+//!
+//! Write `N` to the parameter `foreground` when the application leaves the foreground, and `Y` when
+//! it returns.
 
 use damon::{
     engine::AttrsParams,
@@ -66,7 +69,7 @@ impl Service for Modes {
     }
 }
 
-/// Starts a kdamond for one mode. It may be started paused.
+/// Starts a kdamond for one mode, paused if `pause` is set.
 fn start(pause: bool) -> Result<Arc<Kdamond>> {
     let process = Pid::find(TARGET_PID.get()).ok_or(EINVAL)?;
     let mut params =
@@ -77,14 +80,14 @@ fn start(pause: bool) -> Result<Arc<Kdamond>> {
     Ok(kdamond)
 }
 
-/// Whether the process is in the foreground.
+/// The parameter `foreground`: whether the process is in the foreground.
 struct Foreground;
 
 impl Parameter for Foreground {
     fn store(&self, text: &CStr, held: &mut Held) -> Result {
         let foreground = kstrtobool(text)?;
         let modes = SWITCH.service(held).ok_or(EINVAL)?;
-        // The one that is to rest first, so that neither sees what is the other's.
+        // Pauses one kdamond before the other continues, so that neither samples in both modes.
         let (rest, work) = match foreground {
             true => (&modes.background, &modes.foreground),
             false => (&modes.foreground, &modes.background),

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Memory tiering: hot memory of the slow node 1 moves to the fast node 0 as long as that has room,
-//! cold memory of node 0 to node 1 so that there is some.
+//! Memory tiering between a fast NUMA node 0 and a slow node 1.
+//!
+//! One kdamond promotes hot memory from node 1 to node 0 until node 0 is used to the wanted share.
+//! Another one demotes cold memory from node 0 to node 1 to keep a share of node 0 free.
 
 use damon::{
     engine::{
@@ -109,14 +111,15 @@ impl Service for Tiers {
     }
 }
 
-/// One of the ways between the nodes.
+/// One direction of migration.
 struct Way {
+    /// The source node, and the parameters with its start and end address.
     from: (i32, &'static Number<u64>, &'static Number<u64>),
     to: i32,
     action: Action,
     nr_accesses: MinMax<u32>,
     goal: (GoalMetric, &'static Number<u64>),
-    /// Pages that are young go this way, or they alone do not.
+    /// `true`: only young pages are migrated; `false`: only pages that are not young.
     young: bool,
 }
 

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! An address space of one's own: a device that is made up, with a gigabyte of memory of which the
-//! first part is in use.
+//! A custom address space: the memory of an imaginary device, 1 GiB of which the device accesses
+//! only the first part.
 //!
-//! `echo 100 > hot` moves the border of that part to 100 MiB; `found` is what DAMON has found out of
-//! it by looking at some addresses. A real device would be asked what it has accessed since it was
-//! asked before.
+//! The parameter `hot` is the size of that part in MiB, and `found` is the size that DAMON has
+//! estimated from samples. The module of a real device would query the device for its accesses.
 
 use damon::{
     engine::{
@@ -59,7 +58,7 @@ damon::parameters! {
     0o400 found: Found = &Found, "how many MiB were found to be used";
 }
 
-/// The device.
+/// The address space of the device.
 struct Device;
 
 impl AddressSpace for Device {
@@ -72,14 +71,14 @@ impl AddressSpace for Device {
                 }
             }
             if pass.prepares() {
-                // Here a real device would forget what it knows of this address.
+                // The module of a real device would clear the accessed state of this address.
                 pass.pick(region);
             }
         }
     }
 }
 
-/// Runs as long as it is not dropped.
+/// The running kdamond. Dropping it stops monitoring.
 struct Own(Arc<Kdamond>);
 
 impl Service for Own {
@@ -97,7 +96,8 @@ impl Service for Own {
     }
 }
 
-/// How much of the device's memory was accessed in most samples of the last aggregation interval.
+/// The parameter `found`: the size in MiB of the memory that was accessed in more than half of the
+/// samples of the last aggregation interval.
 struct Found;
 
 impl Parameter for Found {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Proactive reclamation: pages out what a process has not accessed for five seconds.
+//! Proactive reclamation: pages out the memory of a process that was not accessed for five seconds.
 
 use damon::{
     engine::{
@@ -53,7 +53,7 @@ impl Service for Prcl {
         let process = Pid::find(TARGET_PID.get()).ok_or(EINVAL)?;
         let cold = AccessPattern {
             nr_accesses: MinMax { min: 0, max: 0 },
-            // Aggregation intervals of 100 ms.
+            // 50 aggregation intervals of 100 ms are five seconds.
             age: MinMax {
                 min: 50,
                 max: u32::MAX,

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Working set size estimation: how much memory does a process use now?
-//!
-//! Once a second the size of all regions that were accessed is printed to the kernel's log.
+//! Working set size estimation: prints the size of the memory that a process accesses to the kernel
+//! log, once a second.
 
 use damon::{
     engine::AttrsParams,
@@ -42,7 +41,7 @@ damon::parameters! {
     0o600 enabled: Enabled<Wsse> = &Enabled(&SWITCH), "whether it is monitored";
 }
 
-/// Runs as long as it is not dropped.
+/// The running kdamond. Dropping it stops monitoring.
 struct Wsse(Arc<Kdamond>);
 
 impl Service for Wsse {
@@ -61,7 +60,7 @@ impl Service for Wsse {
     }
 }
 
-/// Called in each sampling interval, by the thread that owns the context.
+/// Called on the kdamond in each sampling interval. Prints the size every 200 intervals of 5 ms.
 fn print(context: &mut Context) {
     const SAMPLES_A_SECOND: u64 = 200;
     if context.passed() % SAMPLES_A_SECOND != 0 {

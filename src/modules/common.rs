@@ -83,7 +83,7 @@ impl Monitoring {
         }
     }
 
-    /// Returns the parameters of a kdamond whose target is the memory from `start` to `end`. If
+    /// Returns the parameters of a kdamond with the memory from `start` to `end` as its target. If
     /// both are zero, the range of all System RAM is used and stored in `start` and `end`.
     ///
     /// Sleeps. Fails with `EINVAL` if `end` is below `start`, the attributes conflict, the module

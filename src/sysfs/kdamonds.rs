@@ -56,8 +56,9 @@ impl Value for Pid {
 }
 
 /// `kdamonds/<K>/`
-// Fields are dropped in this order: `state` and `pid` own the kdamond, whose drop waits until the
-// thread has ended. The thread writes to the directories in `_contexts`, which are removed last.
+// Fields are dropped in this order. `state` and `pid` own the kdamond, and dropping it waits until
+// the thread has ended. The thread writes to the directories in `_contexts`, which are removed
+// last.
 pub(super) struct Kdamond {
     state: State,
     pid: Pid,

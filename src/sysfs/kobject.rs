@@ -303,7 +303,7 @@ struct Bound<T: Directory> {
     data: *const T,
 }
 
-/// A directory in sysfs whose files and subdirectories `T` defines.
+/// A directory in sysfs. `T` defines its files and subdirectories.
 ///
 /// Dropping it removes the directory with everything below. That sleeps until all running show()
 /// and store() calls of the removed files have returned, so the caller must not hold a lock that
@@ -313,8 +313,8 @@ struct Bound<T: Directory> {
 ///
 /// - Each element of `files` points to its row of `T::files()` and to the data that `data` owns.
 /// - `files` is not changed once a file was added to sysfs.
-// Fields are dropped in this order: `entry` removes the files, whose callbacks use `files` and
-// `data`.
+// Fields are dropped in this order. Dropping `entry` removes the files: afterwards no show() or
+// store() call uses `files` and `data`.
 pub(super) struct Dir<T: Directory> {
     entry: Entry,
     files: KVec<Bound<T>>,

@@ -269,7 +269,7 @@ impl State {
         let is_same = Arc::ptr_eq(schemes, self.contexts.only()?.schemes.data())
             && generation == schemes.dirs.generation();
         if !is_same {
-            // The results are of schemes whose directories were removed.
+            // The results belong to directories that were removed.
             return Err(ecanceled());
         }
         seen.show(&change, schemes)

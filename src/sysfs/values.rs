@@ -56,19 +56,19 @@ impl Value for Switch {
     }
 }
 
-/// A type whose values files show by name.
+/// A type with named values. Files show and parse the names.
 pub(super) trait Words: Copy + Send + Sync + 'static {
     /// All values with their names. The first value is the default of a [`Word`].
     const WORDS: &'static [(&'static CStr, Self)];
 
-    /// Returns the value whose name is in `input`. A newline may follow the name. Fails with
+    /// Returns the value that `input` names. A newline may follow the name. Fails with
     /// `EINVAL` if there is no such value.
     fn parse(input: &Input<'_>) -> Result<Self> {
         index::<Self>(input).map(|(_, word)| word)
     }
 }
 
-/// Returns the value whose name is in `input`, and its index into [`Words::WORDS`].
+/// Returns the value that `input` names, and its index into [`Words::WORDS`].
 fn index<W: Words>(input: &Input<'_>) -> Result<(usize, W)> {
     let mut words = (0..W::WORDS.len()).zip(W::WORDS);
     let found = words.find(|(_, (name, _))| input.is(name));
@@ -99,7 +99,7 @@ impl<W: Words> Word<W> {
         self.entry().map(|(_, word)| *word)
     }
 
-    /// Stores the value whose name is in `input`. Fails with `EINVAL` if there is no such value, or
+    /// Stores the value that `input` names. Fails with `EINVAL` if there is no such value, or
     /// if `accept` returns `false` for it.
     pub(super) fn store_if(&self, input: &Input<'_>, accept: impl FnOnce(W) -> bool) -> Result {
         let (index, word) = index(input)?;

@@ -181,7 +181,7 @@ pub trait Service: Send + Sized + 'static {
         Err(EINVAL)
     }
 
-    /// Returns the kdamond whose state and PID the parameters [`Enabled`] and [`KdamondPid`] show.
+    /// Returns the kdamond for the parameters [`Enabled`] and [`KdamondPid`].
     fn kdamond(&self) -> &Kdamond;
 }
 
@@ -361,8 +361,8 @@ struct Locked(Held);
 impl Locked {
     fn new(module: &'static ThisModule) -> Self {
         let module = module.as_ptr();
-        // SAFETY: `module` points to the `struct module` of a module whose code called this
-        // function, so it is loaded. May sleep.
+        // SAFETY: `module` points to the `struct module` of the module that called this function,
+        // so it is loaded. Its init and exit functions may sleep, so may this call.
         unsafe { c::kernel_param_lock(module) };
         // INVARIANT: The lock was just acquired. Every other `Held` for it lives only while another
         // task holds the lock.

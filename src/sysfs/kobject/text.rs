@@ -146,7 +146,7 @@ impl<'a> Input<'a> {
 
 /// Returns the C string that `text` points to. The result is never `None`.
 ///
-/// Replaces `CStr::from_char_ptr`, whose addition can panic on overflow.
+/// Replaces `CStr::from_char_ptr`, which can panic on overflow of an addition.
 ///
 /// # Safety
 ///
