@@ -6,8 +6,8 @@
 //! debugfs interface that DAMON once had.
 //!
 //! A read runs a function on each kdamond, between two samples. So the state of each context is
-//! consistent, and monitoring does not need to be stopped, whether the context runs or is paused.
-//! The file is read-only, and the states of two contexts may be from different times.
+//! consistent, monitoring continues, and the file can be read while a context is paused. The states
+//! of two contexts may be from different times. The file is read-only.
 
 mod json;
 

@@ -187,7 +187,7 @@ impl Done {
         }
     }
 
-    /// Stores the statistics in the parameters. Takes no lock.
+    /// Stores the statistics in the parameters. Acquires no lock.
     pub(crate) fn tell(&self, stat: &Stat) {
         self.nr_tried.set(stat.nr_tried);
         self.sz_tried.set(stat.sz_tried);

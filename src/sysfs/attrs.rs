@@ -79,7 +79,7 @@ impl Attrs {
         fitting(params)
     }
 
-    /// Stores the intervals of a running kdamond in the files. Takes no lock.
+    /// Stores the intervals of a running kdamond in the files. Acquires no lock.
     pub(super) fn set_tuned(&self, sample: Micros, aggr: Micros) {
         self.intervals.sample_us.set(sample.0);
         self.intervals.aggr_us.set(aggr.0);

@@ -215,6 +215,7 @@ pub(super) struct Key(UnsafeCell<bindings::lock_class_key>);
 unsafe impl Sync for Key {}
 
 impl Key {
+    /// Creates a class that is not in use.
     pub(super) const fn new() -> Self {
         // SAFETY: All-zero bytes are a valid `lock_class_key`: C defines the keys as static
         // variables without an initializer.

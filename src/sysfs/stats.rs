@@ -53,7 +53,7 @@ impl Stats {
         }
     }
 
-    /// Stores the statistics of a running scheme in the files. Takes no lock.
+    /// Stores the statistics of a running scheme in the files. Acquires no lock.
     pub(super) fn set(&self, stat: &Stat) {
         self.nr_tried.set(stat.nr_tried);
         self.sz_tried.set(stat.sz_tried);

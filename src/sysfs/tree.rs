@@ -41,8 +41,8 @@ impl Tree {
 
 impl Drop for Tree {
     fn drop(&mut self) {
-        // Dropping the directories waits for all running store() calls. Afterwards none of these
-        // waits for a kdamond, and none adds a directory below one that is being removed.
+        // Dropping the directories waits for all running store() calls. `end` makes sure that none
+        // of these waits for a kdamond, or adds a directory below one that is being removed.
         self.0.admin.kdamonds.end();
     }
 }

@@ -61,8 +61,8 @@ pub(super) trait Words: Copy + Send + Sync + 'static {
     /// All values with their names. The first value is the default of a [`Word`].
     const WORDS: &'static [(&'static CStr, Self)];
 
-    /// Returns the value that `input` names. A newline may follow the name. Fails with
-    /// `EINVAL` if there is no such value.
+    /// Returns the value that `input` names. A newline may follow the name. Fails with `EINVAL` if
+    /// there is no such value.
     fn parse(input: &Input<'_>) -> Result<Self> {
         index::<Self>(input).map(|(_, word)| word)
     }
@@ -99,8 +99,8 @@ impl<W: Words> Word<W> {
         self.entry().map(|(_, word)| *word)
     }
 
-    /// Stores the value that `input` names. Fails with `EINVAL` if there is no such value, or
-    /// if `accept` returns `false` for it.
+    /// Stores the value that `input` names. Fails with `EINVAL` if there is no such value, or if
+    /// `accept` returns `false` for it.
     pub(super) fn store_if(&self, input: &Input<'_>, accept: impl FnOnce(W) -> bool) -> Result {
         let (index, word) = index(input)?;
         if !accept(word) {

@@ -3,10 +3,10 @@
 //! Module parameters that the user can change while the module is loaded.
 //!
 //! The parameters of [`module!`](kernel::macros::module) are set only when the module is loaded.
-//! The parameters of this module also have files in `/sys/module/…/parameters/` that can be read
-//! and written later. [`parameters!`](crate::parameters!) lists the [`Parameter`]s of a module.
-//! [`Number`] and [`Flag`] only store a value. A [`Switch`] starts and stops a [`Service`]: a
-//! kdamond that a module runs while it is enabled.
+//! [`parameters!`](crate::parameters!) defines [`Parameter`]s that also have files in
+//! `/sys/module/…/parameters/`, which can be read and written later. [`Number`] and [`Flag`] only
+//! store a value. A [`Switch`] starts and stops a [`Service`]: a kdamond that a module runs while
+//! it is enabled.
 //!
 //! Parameters without a value (`KERNEL_PARAM_OPS_FL_NOARG`) are not supported, and there is no type
 //! for string parameters.
