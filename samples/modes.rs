@@ -40,15 +40,15 @@ damon::service_module! {
     SWITCH: Modes,
     name: "damon_sample_modes",
     beside: "damon_rs_sample_modes",
-    description: "DAMON sample: a picture of each mode of a process",
+    description: "DAMON sample: separate monitoring results for each mode of a process",
 }
 
 static TARGET_PID: Number<i32> = Number::new(0);
 
 damon::parameters! {
-    0o600 target_pid: Number<i32> = &TARGET_PID, "the process";
-    0o600 enabled: Enabled<Modes> = &Enabled(&SWITCH), "whether it is monitored";
-    0o600 foreground: Foreground = &Foreground, "the mode that it is in, yes to begin with";
+    0o600 target_pid: Number<i32> = &TARGET_PID, "PID of the process";
+    0o600 enabled: Enabled<Modes> = &Enabled(&SWITCH), "Enable or disable monitoring";
+    0o600 foreground: Foreground = &Foreground, "Whether the process is in the foreground, initially Y";
 }
 
 struct Modes {

@@ -62,16 +62,16 @@ static NODE0_FREE_BP: Number<u64> = Number::new(50);
 static DETECT: Flag = Flag::new(false);
 
 damon::parameters! {
-    0o600 node0_start_addr: Number<u64> = &NODE0_START, "where the memory of node 0 begins";
-    0o600 node0_end_addr: Number<u64> = &NODE0_END, "where it ends";
-    0o600 node1_start_addr: Number<u64> = &NODE1_START, "where the memory of node 1 begins";
-    0o600 node1_end_addr: Number<u64> = &NODE1_END, "where it ends";
+    0o600 node0_start_addr: Number<u64> = &NODE0_START, "Start address of node 0";
+    0o600 node0_end_addr: Number<u64> = &NODE0_END, "End address of node 0";
+    0o600 node1_start_addr: Number<u64> = &NODE1_START, "Start address of node 1";
+    0o600 node1_end_addr: Number<u64> = &NODE1_END, "End address of node 1";
     0o600 node0_mem_used_bp: Number<u64> = &NODE0_USED_BP,
-        "how full node 0 is to get by what moves there, in basis points";
+        "Target used memory of node 0 in basis points, for promotion";
     0o600 node0_mem_free_bp: Number<u64> = &NODE0_FREE_BP,
-        "how much of it is to be free by what moves away, in basis points";
-    0o600 detect_node_addresses: Flag = &DETECT, "find out where the nodes are";
-    0o600 enabled: Enabled<Tiers> = &Enabled(&SWITCH), "whether memory moves";
+        "Target free memory of node 0 in basis points, for demotion";
+    0o600 detect_node_addresses: Flag = &DETECT, "Detect the addresses of the nodes";
+    0o600 enabled: Enabled<Tiers> = &Enabled(&SWITCH), "Enable or disable migration";
 }
 
 struct Tiers {

@@ -41,7 +41,7 @@ damon::service_module! {
     SWITCH: Own,
     name: "damon_sample_own",
     beside: "damon_rs_sample_own",
-    description: "DAMON sample: an address space of one's own",
+    description: "DAMON sample: a custom address space",
 }
 
 const MIB: u64 = 1 << 20;
@@ -53,9 +53,9 @@ const MEMORY: AddrRange = AddrRange {
 static HOT: Number<u32> = Number::new(64);
 
 damon::parameters! {
-    0o600 hot: Number<u32> = &HOT, "how many MiB the device uses";
-    0o600 enabled: Enabled<Own> = &Enabled(&SWITCH), "whether it is monitored";
-    0o400 found: Found = &Found, "how many MiB were found to be used";
+    0o600 hot: Number<u32> = &HOT, "Size of the accessed part in MiB";
+    0o600 enabled: Enabled<Own> = &Enabled(&SWITCH), "Enable or disable monitoring";
+    0o400 found: Found = &Found, "Estimated size of the accessed part in MiB";
 }
 
 /// The address space of the device.

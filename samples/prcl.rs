@@ -42,8 +42,8 @@ damon::service_module! {
 static TARGET_PID: Number<i32> = Number::new(0);
 
 damon::parameters! {
-    0o600 target_pid: Number<i32> = &TARGET_PID, "the process";
-    0o600 enabled: Enabled<Prcl> = &Enabled(&SWITCH), "whether its memory is reclaimed";
+    0o600 target_pid: Number<i32> = &TARGET_PID, "PID of the process";
+    0o600 enabled: Enabled<Prcl> = &Enabled(&SWITCH), "Enable or disable reclaim";
 }
 
 struct Prcl(Arc<Kdamond>);

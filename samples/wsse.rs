@@ -37,8 +37,8 @@ damon::service_module! {
 static TARGET_PID: Number<i32> = Number::new(0);
 
 damon::parameters! {
-    0o600 target_pid: Number<i32> = &TARGET_PID, "the process";
-    0o600 enabled: Enabled<Wsse> = &Enabled(&SWITCH), "whether it is monitored";
+    0o600 target_pid: Number<i32> = &TARGET_PID, "PID of the process";
+    0o600 enabled: Enabled<Wsse> = &Enabled(&SWITCH), "Enable or disable monitoring";
 }
 
 /// The running kdamond. Dropping it stops monitoring.

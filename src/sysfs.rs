@@ -82,7 +82,7 @@ fn known_memcg(path: &[u8], file: &str) -> Result<u64> {
     memcg_id(path).map_err(|err| match err {
         ENODEV => unsupported(file),
         err => {
-            debug!("{file}: no memory control group of this path was found");
+            debug!("{file}: no memory cgroup has this path");
             err
         }
     })
@@ -91,7 +91,7 @@ fn known_memcg(path: &[u8], file: &str) -> Result<u64> {
 /// Returns `EOPNOTSUPP`, for a value of the attribute file `file` that the module cannot support on
 /// this kernel. Writes a debug message that names the file.
 fn unsupported(file: &str) -> Error {
-    debug!("{file}: what is in there is not supported with this kernel");
+    debug!("{file}: this kernel does not support the value");
     // The kernel crate has no constant for this error.
     i32::try_from(bindings::EOPNOTSUPP).map_or(EINVAL, |errno| Error::from_errno(-errno))
 }

@@ -72,49 +72,51 @@ static QUOTA_RESET_MS: Number<u64> = Number::new(1_000);
 damon::parameters! {
     0o600 enabled: Enabled<LruSort> = &Enabled(&SWITCH), "Enable or disable DAMON_LRU_SORT";
     0o600 commit_inputs: CommitInputs<LruSort> = &CommitInputs(&SWITCH),
-        "Take over the other parameters";
+        "Apply the current values of the other parameters";
     0o600 active_mem_bp: Number<u64> = &ACTIVE_MEM_BP,
-        "Share of active memory to aim at, in basis points; 0 for none";
+        "Target share of active memory in basis points, 0 to disable";
     0o600 autotune_monitoring_intervals: Flag = &MONITORING.autotune,
-        "Tune the monitoring intervals";
+        "Auto-tune the monitoring intervals";
     0o600 filter_young_pages: Flag = &FILTER_YOUNG,
-        "Look at each page once more before it is moved";
+        "Check accesses of each page again before it is moved";
     0o600 hot_thres_access_freq: Number<u64> = &HOT_PERMIL,
-        "Permil of samples that saw an access from which on memory is hot";
+        "Access frequency from which memory is hot, in permil of the samples";
     0o600 cold_min_age: Number<u64> = &COLD_MIN_AGE,
-        "Microseconds without an access after which memory is cold";
-    0o600 quota_ms: Number<u64> = &QUOTA_MS, "Milliseconds to try it for in an interval, 0 for any";
-    0o600 quota_reset_interval_ms: Number<u64> = &QUOTA_RESET_MS, "That interval";
+        "Time without access after which memory is cold, in microseconds";
+    0o600 quota_ms: Number<u64> = &QUOTA_MS, "Time quota per reset interval in milliseconds, 0 for no limit";
+    0o600 quota_reset_interval_ms: Number<u64> = &QUOTA_RESET_MS, "Quota reset interval in milliseconds";
     0o600 wmarks_interval: Number<u64> = &MARKS.interval,
-        "Microseconds between looks at free memory while it rests";
-    0o600 wmarks_high: Number<u64> = &MARKS.high, "Permil of free memory above which it rests";
-    0o600 wmarks_mid: Number<u64> = &MARKS.mid, "Permil of free memory below which it is active";
-    0o600 wmarks_low: Number<u64> = &MARKS.low, "Permil of free memory below which it rests";
-    0o600 sample_interval: Number<u64> = &MONITORING.sample_interval, "Microseconds";
-    0o600 aggr_interval: Number<u64> = &MONITORING.aggr_interval, "Microseconds";
-    0o600 min_nr_regions: Number<u64> = &MONITORING.min_nr_regions, "Fewest regions";
-    0o600 max_nr_regions: Number<u64> = &MONITORING.max_nr_regions, "Most regions";
+        "Interval of watermark checks in microseconds";
+    0o600 wmarks_high: Number<u64> = &MARKS.high, "High watermark of free memory in permil: inactive above it";
+    0o600 wmarks_mid: Number<u64> = &MARKS.mid, "Mid watermark of free memory in permil: activated below it";
+    0o600 wmarks_low: Number<u64> = &MARKS.low, "Low watermark of free memory in permil: inactive below it";
+    0o600 sample_interval: Number<u64> = &MONITORING.sample_interval,
+        "Sampling interval in microseconds";
+    0o600 aggr_interval: Number<u64> = &MONITORING.aggr_interval,
+        "Aggregation interval in microseconds";
+    0o600 min_nr_regions: Number<u64> = &MONITORING.min_nr_regions, "Minimum number of regions";
+    0o600 max_nr_regions: Number<u64> = &MONITORING.max_nr_regions, "Maximum number of regions";
     0o600 monitor_region_start: Number<u64> = &MONITORING.start,
-        "Where the memory begins that it is for";
-    0o600 monitor_region_end: Number<u64> = &MONITORING.end, "Where it ends; both 0 for all memory";
-    0o600 addr_unit: AddrUnit = &MONITORING.addr_unit, "Bytes in a unit of addresses";
-    0o400 kdamond_pid: KdamondPid<LruSort> = &KdamondPid(&SWITCH), "pid of the kdamond, or -1";
+        "Start of the monitored physical address range";
+    0o600 monitor_region_end: Number<u64> = &MONITORING.end, "End of that range; both 0 for all System RAM";
+    0o600 addr_unit: AddrUnit = &MONITORING.addr_unit, "Bytes per unit of addresses";
+    0o400 kdamond_pid: KdamondPid<LruSort> = &KdamondPid(&SWITCH), "PID of the kdamond, or -1";
     0o400 nr_lru_sort_tried_hot_regions: Number<u64> = &HOT_DONE.nr_tried,
-        "Hot regions that it was tried on";
-    0o400 bytes_lru_sort_tried_hot_regions: Number<u64> = &HOT_DONE.sz_tried, "Their bytes";
+        "Hot regions that prioritizing was tried on";
+    0o400 bytes_lru_sort_tried_hot_regions: Number<u64> = &HOT_DONE.sz_tried, "Bytes of them";
     0o400 nr_lru_sorted_hot_regions: Number<u64> = &HOT_DONE.nr_applied,
-        "Hot regions that were moved up";
-    0o400 bytes_lru_sorted_hot_regions: Number<u64> = &HOT_DONE.sz_applied, "Their bytes";
+        "Prioritized hot regions";
+    0o400 bytes_lru_sorted_hot_regions: Number<u64> = &HOT_DONE.sz_applied, "Bytes of them";
     0o400 nr_hot_quota_exceeds: Number<u64> = &HOT_DONE.qt_exceeds,
-        "Times that the quota for hot memory was used up";
+        "Number of times the quota for hot memory was exceeded";
     0o400 nr_lru_sort_tried_cold_regions: Number<u64> = &COLD_DONE.nr_tried,
-        "Cold regions that it was tried on";
-    0o400 bytes_lru_sort_tried_cold_regions: Number<u64> = &COLD_DONE.sz_tried, "Their bytes";
+        "Cold regions that deprioritizing was tried on";
+    0o400 bytes_lru_sort_tried_cold_regions: Number<u64> = &COLD_DONE.sz_tried, "Bytes of them";
     0o400 nr_lru_sorted_cold_regions: Number<u64> = &COLD_DONE.nr_applied,
-        "Cold regions that were moved down";
-    0o400 bytes_lru_sorted_cold_regions: Number<u64> = &COLD_DONE.sz_applied, "Their bytes";
+        "Deprioritized cold regions";
+    0o400 bytes_lru_sorted_cold_regions: Number<u64> = &COLD_DONE.sz_applied, "Bytes of them";
     0o400 nr_cold_quota_exceeds: Number<u64> = &COLD_DONE.qt_exceeds,
-        "Times that the quota for cold memory was used up";
+        "Number of times the quota for cold memory was exceeded";
 }
 
 struct LruSort(Arc<Kdamond>);

@@ -55,7 +55,7 @@ damon::parameters! {
         "Memory idle time percentiles in milliseconds";
     0o400 aggr_interval_us: Number<u64> = &AGGR_US,
         "Current tuned aggregation interval in microseconds";
-    0o400 kdamond_pid: KdamondPid<DamonStat> = &KdamondPid(&SWITCH), "pid of the kdamond, or -1";
+    0o400 kdamond_pid: KdamondPid<DamonStat> = &KdamondPid(&SWITCH), "PID of the kdamond, or -1";
 }
 
 struct DamonStat(Arc<Kdamond>);

@@ -513,14 +513,16 @@ fn refused(place: Place<'_>, file: &CStr, text: &CStr, err: Error) {
 /// Describes an error of a store to the user.
 fn reason(err: Error) -> &'static str {
     match err {
-        EINVAL => "not a value that it takes, or not with those of other files",
+        EINVAL => "invalid value, or in conflict with the values of other files",
         ERANGE => "too large",
         EBUSY => "a kdamond runs or is being started, or directories are being changed",
-        EPERM => "it has ended",
+        EPERM => "the kdamond has ended",
         EINTR => "interrupted by a signal",
-        ENOMEM => "no memory, more than there can be, or a scheme that is not acceptable",
-        ENODEV => "it is being removed",
-        err if err == ecanceled() => "it has ended, is paused, or lets all schemes rest",
-        _ => "as the message before this one says",
+        ENOMEM => "out of memory, number too large, or invalid scheme",
+        ENODEV => "the directory is being removed",
+        err if err == ecanceled() => {
+            "the kdamond has ended, is paused, or all its schemes are inactive"
+        }
+        _ => "see the previous message",
     }
 }

@@ -179,7 +179,9 @@ impl State {
         }
         self.started.store(false, Relaxed);
         let started = self.kdamond.start(self.params()?);
-        started.because("state: no thread, or regions and goals do not fit the operations")?;
+        started.because(
+            "state: cannot create the thread, or the operations reject regions or goals",
+        )?;
         self.started.store(true, Relaxed);
         match self.kdamond.call_repeatedly(self.refresh()) {
             Err(ENOMEM) => {
@@ -209,7 +211,7 @@ impl State {
     fn kdamond(&self) -> Result<&Kdamond> {
         match self.started.load(Relaxed) {
             true => Ok(&self.kdamond),
-            false => Err(EINVAL).because("state: the kdamond was never on, or not with success"),
+            false => Err(EINVAL).because("state: the last 'on' did not succeed, or there was none"),
         }
     }
 
@@ -233,7 +235,8 @@ impl State {
         }
         let params = self.params()?;
         let committed = kdamond.commit(params);
-        committed.because("state: targets, regions or goals do not fit what runs, or it has ended")
+        committed
+            .because("state: targets, regions or goals conflict with those that run, or it ended")
     }
 
     /// Applies the quota goals in the files to the schemes of the running kdamond.

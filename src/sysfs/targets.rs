@@ -49,7 +49,7 @@ impl Targets {
     pub(super) fn params(&self, ops: OpsId) -> Result<KVec<TargetParams<Space>>> {
         let targets = &self.dirs;
         if ops == OpsId::Paddr && targets.len() > 1 {
-            return Err(EINVAL).because("targets/nr_targets: there is one physical memory only");
+            return Err(EINVAL).because("targets/nr_targets: physical memory is one target");
         }
         let mut params = KVec::with_capacity(targets.len(), GFP_KERNEL | __GFP_NOWARN)?;
         for target in targets.iter() {
@@ -98,7 +98,7 @@ impl Target {
         let space = match ops {
             OpsId::Vaddr | OpsId::Fvaddr => {
                 let found = Pid::find(self.pid.get()).ok_or(EINVAL);
-                Space::Process(found.because("targets/<T>/pid_target: there is no such process")?)
+                Space::Process(found.because("targets/<T>/pid_target: no process has this PID")?)
             }
             OpsId::Paddr => Space::Physical,
             OpsId::Own => return Err(EINVAL),

@@ -54,13 +54,13 @@ def full(damon: Damon, clean: None) -> Kdamond:
 
 # A file, what is written to it, the answer, and the reason that is told.
 VALUES = (
-    ("contexts/0/operations", "none", "EINVAL", "not a value that it takes"),
-    ("contexts/0/addr_unit", "0", "EINVAL", "not a value that it takes"),
-    ("contexts/0/pause", "perhaps", "EINVAL", "not a value that it takes"),
-    ("contexts/0/monitoring_attrs/intervals/sample_us", "1s", "EINVAL", "not a value that it takes"),
+    ("contexts/0/operations", "none", "EINVAL", "invalid value"),
+    ("contexts/0/addr_unit", "0", "EINVAL", "invalid value"),
+    ("contexts/0/pause", "perhaps", "EINVAL", "invalid value"),
+    ("contexts/0/monitoring_attrs/intervals/sample_us", "1s", "EINVAL", "invalid value"),
     ("contexts/0/schemes/0/target_nid", "99999999999", "ERANGE", "too large"),
-    ("contexts/0/schemes/0/filters/nr_filters", "2147483647", "ENOMEM", "more than there can be"),
-    ("state", "started", "EINVAL", "not a value that it takes"),
+    ("contexts/0/schemes/0/filters/nr_filters", "2147483647", "ENOMEM", "number too large"),
+    ("state", "started", "EINVAL", "invalid value"),
 )
 
 
@@ -80,14 +80,14 @@ STARTS: tuple[tuple[dict[str, str], str], ...] = (
     ({"monitoring_attrs/intervals/sample_us": "200000"}, "sample_us is above aggr_us"),
     ({"monitoring_attrs/nr_regions/min": "2"}, "nr_regions/min is below 3 or above nr_regions/max"),
     ({"monitoring_attrs/intervals/intervals_goal/aggrs": "1"}, "sample_us is not between min_sample_us and max_sample_us"),
-    ({"targets/0/pid_target": "2147483646"}, "targets/<T>/pid_target: there is no such process"),
-    ({"operations": "paddr", "targets/nr_targets": "2"}, "targets/nr_targets: there is one physical memory only"),
+    ({"targets/0/pid_target": "2147483646"}, "targets/<T>/pid_target: no process has this PID"),
+    ({"operations": "paddr", "targets/nr_targets": "2"}, "targets/nr_targets: physical memory is one target"),
     ({"targets/0/regions/0/start": "4096", "targets/0/regions/0/end": "0"}, "targets/<T>/regions/<R>: not in ascending order"),
     (
         {"schemes/0/filters/0/type": "addr", "schemes/0/filters/0/addr_start": "2", "schemes/0/filters/0/addr_end": "1"},
         "filters/<F>: addr_end is below addr_start",
     ),
-    ({"schemes/0/filters/0/type": "memcg", "schemes/0/filters/0/memcg_path": "/none"}, "filters/<F>/memcg_path: no memory control group"),
+    ({"schemes/0/filters/0/type": "memcg", "schemes/0/filters/0/memcg_path": "/none"}, "filters/<F>/memcg_path: no memory cgroup"),
 )
 
 
