@@ -91,8 +91,10 @@
 //! [`include/linux/sysfs.h`](srctree/include/linux/sysfs.h)
 
 pub mod parameters;
+mod place;
 mod text;
 
+pub(super) use place::Place;
 use text::c_str;
 pub(super) use text::{
     bytes,
@@ -107,7 +109,6 @@ use crate::{
 };
 use core::{
     cell::UnsafeCell,
-    marker::PhantomData,
     ops::Deref,
     ptr::{
         self,
@@ -126,28 +127,6 @@ use kernel::{
     sync::Arc, //
 };
 
-/// A borrowed kobject in which directories can be created.
-///
-/// # Invariants
-///
-/// The pointer is to a kobject that has been added to sysfs, and a reference to that kobject is
-/// held for all of `'a`.
-#[derive(Clone, Copy)]
-pub(super) struct Place<'a>(NonNull<bindings::kobject>, PhantomData<&'a ()>);
-
-impl Place<'static> {
-    /// Returns `/sys/kernel/mm`.
-    ///
-    /// Fails with `ENOENT` if the module did not find `mm_kobj`, which the kernel does not export.
-    pub(super) fn mm() -> Result<Self> {
-        // INVARIANT: The kernel adds `mm_kobj` to sysfs when it boots, holds a reference to it, and
-        // never removes it.
-        crate::mm::symbols::mm_kobj()
-            .map(|kobj| Self(kobj, PhantomData))
-            .ok_or(ENOENT)
-    }
-}
-
 /// An owned kobject in sysfs. Dropping it removes the directory, which sleeps until all running
 /// show() and store() calls of its files have returned.
 ///
@@ -161,8 +140,7 @@ impl Entry {
     fn new(parent: Place<'_>, name: &CStr) -> Result<Self> {
         // SAFETY: `name` points to a NUL-terminated string. By the type invariants of `Place`,
         // `parent` points to a kobject in sysfs that is valid during the call.
-        let kobj =
-            unsafe { bindings::kobject_create_and_add(name.as_char_ptr(), parent.0.as_ptr()) };
+        let kobj = unsafe { bindings::kobject_create_and_add(name.as_char_ptr(), parent.as_ptr()) };
         // `kobject_create_and_add()` does not return a reason: either an allocation failed, or the
         // name exists already.
         // INVARIANT: The pointer was just returned, and its reference moves to the new value.
@@ -170,9 +148,9 @@ impl Entry {
     }
 
     fn place(&self) -> Place<'_> {
-        // INVARIANT: The kobject is in sysfs until `self` is dropped, and `self`, which the result
+        // SAFETY: The kobject is in sysfs until `self` is dropped, and `self`, which the result
         // borrows, owns a reference to it.
-        Place(self.0, PhantomData)
+        unsafe { Place::new(self.0) }
     }
 }
 
@@ -483,9 +461,10 @@ unsafe extern "C" fn store<T: Directory>(
     from_result(|| {
         // The user may have written further NUL bytes. The text ends at the first one.
         let text = CStr::from_bytes_until_nul(text).map_err(|_| EINVAL)?;
-        // INVARIANT: The directory of the file is in sysfs. Its removal waits for this call, so the
-        // `Entry` keeps its reference until the call returns.
-        let place = Place(NonNull::new(kobj).ok_or(EINVAL)?, PhantomData);
+        let kobj = NonNull::new(kobj).ok_or(EINVAL)?;
+        // SAFETY: The directory of the file is in sysfs. Its removal waits for this call, so the
+        // `Entry` keeps its reference until the call returns, and the place is not used after that.
+        let place = unsafe { Place::new(kobj) };
         let stored = (file.value)(data).store(&Input::new(text, place));
         stored.map_err(|err| {
             let err = file.error.unwrap_or(err);
@@ -500,7 +479,7 @@ unsafe extern "C" fn store<T: Directory>(
 fn refused(place: Place<'_>, file: &CStr, text: &CStr, err: Error) {
     // SAFETY: By the type invariants of `Place` the kobject is valid and has been added, so it and
     // all its ancestors have names.
-    let path = unsafe { bindings::kobject_get_path(place.0.as_ptr(), bindings::GFP_KERNEL) };
+    let path = unsafe { bindings::kobject_get_path(place.as_ptr(), bindings::GFP_KERNEL) };
     // SAFETY: A pointer that is not null is to a NUL-terminated string, which is freed below and is
     // not changed before.
     let known = NonNull::new(path).and_then(|path| unsafe { c_str(path) });

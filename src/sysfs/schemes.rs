@@ -17,12 +17,17 @@ use super::{
         Place, //
     },
     list::{
+        Change,
         Entry,
         List, //
     },
     quotas::Quotas,
     stats::Stats,
-    tried_regions::TriedRegions,
+    tried_regions::{
+        self,
+        Seen,
+        TriedRegions, //
+    },
     values::{
         Number,
         Range,
@@ -48,6 +53,33 @@ use kernel::{
 pub(super) type Schemes = List<Scheme>;
 
 impl Schemes {
+    /// Removes the regions that `tried_regions/` of each scheme shows.
+    pub(super) fn clear_tried_regions(&self, change: &Change<'_>) -> Result {
+        self.dirs
+            .iter()
+            .try_for_each(|scheme| tried_regions::clear(change, &scheme.tried_regions))
+    }
+
+    /// Shows the regions of a walk in `tried_regions/` of each scheme. `seen` must have been created
+    /// for as many schemes as there are directories.
+    ///
+    /// Fails with `ENOMEM` if a record could not be allocated; then the files are not changed.
+    /// Fails with `ENOMEM` or an error of sysfs if a directory could not be created; then all
+    /// schemes show no regions.
+    pub(super) fn show_tried_regions(&self, change: &Change<'_>, seen: &Seen) -> Result {
+        if !seen.is_complete() {
+            return Err(ENOMEM);
+        }
+        (0..usize::MAX)
+            .zip(self.dirs.iter())
+            .try_for_each(|(number, scheme)| seen.show(change, number, &scheme.tried_regions))
+            .inspect_err(|_| {
+                // A reader cannot distinguish a part of the regions from all of them. Clearing does
+                // not allocate, so it does not fail.
+                let _ = self.clear_tried_regions(change);
+            })
+    }
+
     /// Builds the parameters of all schemes from the files.
     ///
     /// Sleeps. Fails with `ENOMEM`, also if a value is not acceptable, and with `EOPNOTSUPP` if

@@ -11,10 +11,7 @@ use super::{
         Value, //
     },
     list::Structure,
-    tried_regions::{
-        self,
-        Seen, //
-    },
+    tried_regions::Seen,
     values::{
         Number,
         Words, //
@@ -161,7 +158,7 @@ impl State {
             Command::UpdateTriedRegions => self.update_tried(false),
             Command::ClearTriedRegions => {
                 let change = self.structure.change()?;
-                tried_regions::clear(&change, &self.contexts.only()?.schemes)
+                self.contexts.only()?.schemes.clear_tried_regions(&change)
             }
             Command::UpdateEffectiveQuotas => self.publish(publish_quotas),
             Command::UpdateTunedIntervals => self.publish(publish_intervals),
@@ -266,7 +263,7 @@ impl State {
         let context = self.contexts.only()?;
         let schemes = context.schemes.data();
         let generation = schemes.dirs.generation();
-        let seen = self.see_regions(|| Seen::new(schemes, bytes_only))?;
+        let seen = self.see_regions(|| Seen::new(schemes.dirs.len(), bytes_only))?;
 
         let change = self.structure.change()?;
         let is_same = Arc::ptr_eq(schemes, self.contexts.only()?.schemes.data())
@@ -275,7 +272,7 @@ impl State {
             // The results belong to directories that were removed.
             return Err(ecanceled());
         }
-        seen.show(&change, schemes)
+        schemes.show_tried_regions(&change, &seen)
     }
 
     /// Collects the regions that the schemes are applied to.

@@ -15,7 +15,6 @@ use super::{
         Change,
         Dirs, //
     },
-    schemes::Schemes,
     values::Number, //
 };
 use crate::engine::{
@@ -70,16 +69,11 @@ fn show<'a>(
     Ok(())
 }
 
-/// Removes the regions of all schemes and sets `total_bytes` to zero.
-pub(super) fn clear(change: &Change<'_>, schemes: &Schemes) -> Result {
-    schemes.dirs.iter().try_for_each(|scheme| {
-        show(
-            &scheme.tried_regions,
-            change,
-            &Total::default(),
-            core::iter::empty(),
-        )
-    })
+/// Removes the regions of a scheme and sets `total_bytes` to zero.
+///
+/// Fails only with the errors of [`Dirs::replace`], and not with `ENOMEM`.
+pub(super) fn clear(change: &Change<'_>, dir: &Dir<TriedRegions>) -> Result {
+    show(dir, change, &Total::default(), core::iter::empty())
 }
 
 /// `tried_regions/<R>/`
@@ -191,12 +185,11 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    /// Creates an empty recorder for all schemes that have a directory. `bytes_only`: record only
-    /// the total size of the regions. Fails with `ENOMEM`.
-    pub(super) fn new(schemes: &Schemes, bytes_only: bool) -> Result<Self> {
-        let nr = schemes.dirs.len();
-        let mut totals = KVec::with_capacity(nr, GFP_KERNEL)?;
-        for _ in 0..nr {
+    /// Creates an empty recorder for `nr_schemes` schemes. `bytes_only`: record only the total size
+    /// of the regions. Fails with `ENOMEM`.
+    pub(super) fn new(nr_schemes: usize, bytes_only: bool) -> Result<Self> {
+        let mut totals = KVec::with_capacity(nr_schemes, GFP_KERNEL)?;
+        for _ in 0..nr_schemes {
             totals.push_within_capacity(Total::default())?;
         }
         Ok(Self {
@@ -235,31 +228,29 @@ impl Seen {
         Ok(())
     }
 
-    /// Shows the recorded regions in the directories of `schemes`, which must be those that were
-    /// given to [`Self::new`].
-    ///
-    /// Fails with `ENOMEM` if a record could not be allocated; then the files are not changed.
-    /// Fails with `ENOMEM` or an error of sysfs if a directory could not be created; then all
-    /// schemes show no regions.
-    pub(super) fn show(&self, change: &Change<'_>, schemes: &Schemes) -> Result {
-        if self.incomplete {
-            return Err(ENOMEM);
-        }
-        self.show_all(change, schemes).inspect_err(|_| {
-            // A reader cannot distinguish a part of the regions from all of them. Clearing does not
-            // allocate, so it does not fail.
-            let _ = clear(change, schemes);
-        })
+    /// Returns whether all regions of the walk were recorded. If not, a record could not be
+    /// allocated.
+    pub(super) fn is_complete(&self) -> bool {
+        !self.incomplete
     }
 
-    fn show_all(&self, change: &Change<'_>, schemes: &Schemes) -> Result {
-        let totals = (0..self.totals.len()).zip(&self.totals);
-        for (scheme, (number, total)) in schemes.dirs.iter().zip(totals) {
-            let records = self.records.iter().flatten();
-            let own = records.filter(|record| record.scheme == number);
-            show(&scheme.tried_regions, change, total, own)?;
-        }
-        Ok(())
+    /// Shows the recorded regions of the scheme with this index in its directory.
+    ///
+    /// Fails with `ENOMEM` or an error of sysfs if a directory could not be created.
+    pub(super) fn show(
+        &self,
+        change: &Change<'_>,
+        scheme: usize,
+        dir: &Dir<TriedRegions>,
+    ) -> Result {
+        let total = self.totals.get(scheme).ok_or(EINVAL)?;
+        let records = self.records.iter().flatten();
+        show(
+            dir,
+            change,
+            total,
+            records.filter(|its| its.scheme == scheme),
+        )
     }
 }
 

@@ -4,7 +4,7 @@
 //!
 //! Input is parsed by the functions that C code of the kernel uses, so both accept the same text.
 
-use super::Place;
+use super::place::Place;
 use core::{
     fmt,
     ptr::NonNull, //
