@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Memory management: what DAMON needs of the kernel's, behind types that cannot be misused.
+//! Memory management: safe abstractions of the kernel functions that DAMON needs.
 //!
-//! A process is named by a [`Pid`]. While it has memory, [`Pid::mm`] gives its address space as the
-//! kernel crate's `MmWithUser`, whose existence proves that the page tables are there. A [`Cursor`]
-//! reads accessed bits in them, and `areas` lists what is mapped.
+//! A [`Pid`] identifies a process. [`Pid::mm`] returns its address space as the `MmWithUser` of the
+//! kernel crate, which guarantees that `mm_users` is not zero and that the page tables exist. A
+//! [`Cursor`] tests and clears accessed bits in these page tables, and `areas` iterates over the
+//! VMAs.
 //!
-//! Physical memory is a matter of [`Folio`]s, to each of which one holds a reference. [`Folios`] looks
-//! them up by the numbers of pages, and the [`ReverseMap`] finds the accessed bits of all that maps
-//! one.
+//! A [`Folio`] owns a reference to a folio of physical memory. [`Folios`] looks folios up by PFN,
+//! and the [`ReverseMap`] tests and clears the accessed bits of all mappings of a folio.
 //!
-//! Nearly all unsafe code of the module lives below this file.
+//! Nearly all unsafe code of the module is in this folder.
 
 mod advice;
 mod areas;
@@ -81,8 +81,9 @@ pub(crate) use rmap::{
 };
 pub use system_ram::system_ram;
 
-/// Lets other threads run if it is their turn. To be called without any lock.
+/// Calls `cond_resched()`. The caller must be in process context and must hold no lock.
 pub(crate) fn give_way() {
-    // SAFETY: This is a thread of its own, which may sleep.
+    // SAFETY: The callers run on a kdamond, in process context, and have released their locks and
+    // left their RCU read-side critical sections.
     unsafe { crate::bindings::damon_rs_helper_cond_resched() };
 }

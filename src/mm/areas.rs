@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What is mapped in an address space.
+//! Iteration over the VMAs of an address space.
 //!
 //! C header: [`include/linux/mm.h`](srctree/include/linux/mm.h)
 
@@ -20,27 +20,29 @@ use kernel::{
 
 use crate::bindings;
 
-/// Lists the mapped areas of an address space, ascending, under its lock for reading.
+/// Returns an iterator over the address ranges of the VMAs of an address space, in ascending order.
+/// The iterator holds the mmap lock for reading. Sleeps to acquire it.
 pub(crate) fn areas(mm: &MmWithUser) -> Areas<'_> {
     let lock = mm.mmap_read_lock();
     let mut iterator = MaybeUninit::uninit();
-    // SAFETY: `vma_iter_init` writes the whole iterator. The mm is valid.
+    // SAFETY: The mm is valid because `mm` is a reference to it. `vma_iter_init()` initializes the
+    // whole iterator.
     let iterator = unsafe {
         bindings::damon_rs_helper_vma_iter_init(iterator.as_mut_ptr(), mm.as_raw(), 0);
         iterator.assume_init()
     };
-    // INVARIANT: The iterator was made for the mm of the lock.
+    // INVARIANT: The iterator was initialized for the mm that `lock` locks.
     Areas {
         iterator,
         _lock: lock,
     }
 }
 
-/// An iterator over the mapped areas of an address space.
+/// An iterator over the address ranges of the VMAs of an address space.
 ///
 /// # Invariants
 ///
-/// `iterator` is at a place in the VMA tree of the mm whose lock `_lock` is.
+/// `iterator` iterates over the VMA tree of the mm whose mmap lock `_lock` holds for reading.
 pub(crate) struct Areas<'mm> {
     iterator: c::vma_iterator,
     _lock: MmapReadGuard<'mm>,
@@ -50,13 +52,14 @@ impl Iterator for Areas<'_> {
     type Item = Range<usize>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        // SAFETY: By the type invariants, the tree that the iterator walks is locked against
-        // changes.
+        // SAFETY: By the type invariants `iterator` was initialized, and the mmap lock of its mm is
+        // held.
         let vma = unsafe { bindings::damon_rs_helper_vma_next(&mut self.iterator) };
         if vma.is_null() {
             return None;
         }
-        // SAFETY: An area of the tree is valid as long as the lock is held.
+        // SAFETY: `vma` is not null, so it is a VMA of the tree. It is valid, and the mmap lock
+        // held, as long as this function uses the result.
         let vma = unsafe { VmaRef::from_raw(vma) };
         Some(vma.start()..vma.end())
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What filters of probes and schemes ask about a folio.
+//! Attributes of folios, for the filters of probes and schemes.
 //!
 //! C headers: [`include/linux/page-flags.h`](srctree/include/linux/page-flags.h),
 //! [`include/linux/memcontrol.h`](srctree/include/linux/memcontrol.h)
@@ -18,83 +18,84 @@ use kernel::sync::rcu;
 use super::folio::FolioFlags;
 use crate::bindings;
 
-/// A folio whose attributes can be asked for.
+/// The attributes of a folio.
 ///
 /// # Invariants
 ///
-/// The folio is valid and keeps its head for as long as `'a`.
+/// The folio is valid and is neither freed nor split for `'a`.
 pub(crate) struct FolioAttributes<'a> {
     folio: *mut c::folio,
     _folio: PhantomData<&'a c::folio>,
 }
 
 impl FolioAttributes<'_> {
-    /// The attributes of a folio.
+    /// Creates the attributes of a folio.
     ///
     /// # Safety
     ///
-    /// The folio must be valid, and neither freed nor split, as long as the result lives.
+    /// The folio must be valid, and must be neither freed nor split as long as the result exists.
     pub(super) unsafe fn new(folio: *mut c::folio) -> Self {
-        // INVARIANT: The caller promises it.
+        // INVARIANT: By the safety requirements the folio is valid, and neither freed nor split as
+        // long as the result exists.
         Self {
             folio,
             _folio: PhantomData,
         }
     }
 
-    /// Whether it is anonymous memory. That of KSM is.
+    /// Returns whether the folio is anonymous. KSM folios are anonymous.
     pub(crate) fn is_anon(&self) -> bool {
         // SAFETY: The folio is valid by the type invariants.
         unsafe { bindings::damon_rs_helper_folio_test_anon(self.folio) }
     }
 
-    /// Whether it is on an active list of reclaim's, or was before somebody isolated it.
+    /// Returns whether the folio is active (`PG_active`). An isolated folio keeps this flag.
     pub(crate) fn is_active(&self) -> bool {
         // SAFETY: The folio is valid by the type invariants.
         unsafe { FolioFlags::of(self.folio) }.active()
     }
 
-    /// Whether it is in any page table, and belongs to a file or to a process.
+    /// Returns whether the folio is mapped into a page table and belongs to a file or an
+    /// `anon_vma`. The result may be outdated at once.
     pub(crate) fn is_mapped(&self) -> bool {
-        // SAFETY: The folio is valid by the type invariants. The answer may be out of date as soon
-        // as it is given.
+        // SAFETY: The folio is valid by the type invariants.
         unsafe { bindings::damon_rs_helper_folio_is_mapped(self.folio) }
     }
 
-    /// How many bytes it has.
+    /// Returns the size of the folio in bytes.
     pub(crate) fn size(&self) -> usize {
         // SAFETY: The folio is valid by the type invariants.
         unsafe { size(self.folio) }
     }
 
-    /// The number of the memory control group that it is charged to.
+    /// Returns the ID of the memcg that the folio is charged to, `None` if there is none.
     #[cfg(CONFIG_MEMCG)]
     pub(crate) fn memcg(&self) -> Option<u64> {
         let _rcu = rcu::read_lock();
-        // SAFETY: The folio is valid by the type invariants, and its group is not freed while we
-        // are inside of an RCU read-side critical section.
+        // SAFETY: The folio is valid by the type invariants. Memcgs are freed by RCU, and `_rcu` is
+        // held.
         let id = unsafe { bindings::damon_rs_helper_folio_memcg_id(self.folio) };
-        // No group has this number.
+        // 0 stands for no memcg.
         (id != 0).then_some(id)
     }
 
-    /// There are no groups.
+    /// Without `CONFIG_MEMCG` no folio is charged.
     #[cfg(not(CONFIG_MEMCG))]
     pub(crate) fn memcg(&self) -> Option<u64> {
         None
     }
 }
 
-/// How many bytes a folio has.
+/// Returns the size of a folio in bytes.
 ///
 /// # Safety
 ///
-/// The folio must be valid, and neither freed nor split meanwhile.
+/// The folio must be valid, and must be neither freed nor split during the call.
 pub(super) unsafe fn size(folio: *mut c::folio) -> usize {
-    // SAFETY: The caller promises that the folio is valid.
+    // SAFETY: By the safety requirements of this function the folio is valid.
     if !unsafe { FolioFlags::of(folio) }.large() {
         return PAGE_SIZE;
     }
-    // SAFETY: As above.
+    // SAFETY: By the safety requirements of this function the folio is valid and is not split.
     unsafe { bindings::damon_rs_helper_folio_nr_pages(folio) }.saturating_mul(PAGE_SIZE)
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Looking folios up by the numbers of their pages.
+//! Look-up of folios by PFN.
 
 use kernel::sync::rcu;
 
@@ -9,17 +9,18 @@ use super::{
     sections::Sections, //
 };
 
-/// Finds folios of user memory, best in ascending order of their pages.
+/// Looks up folios of user memory by PFN. Look-ups in ascending order are the fastest.
 ///
-/// From a look-up that finds nothing until [`relax`](Self::relax) the caller must not sleep: what
-/// comes next is looked up in the same RCU read-side critical section.
+/// A look-up that finds nothing leaves an RCU read-side critical section open for the next one.
+/// From then on the caller must not sleep until it has called [`relax`](Self::relax) or a look-up
+/// has found a folio.
 pub(crate) struct Folios {
     sections: Sections,
     rcu: Option<rcu::Guard>,
 }
 
 impl Folios {
-    /// Nothing was looked up yet.
+    /// Starts without a section in the cache.
     pub(crate) fn new() -> Self {
         Self {
             sections: Sections::new(),
@@ -27,29 +28,35 @@ impl Folios {
         }
     }
 
-    /// The folio of a page of physical memory. `None` if the page is not user memory: free, the
-    /// kernel's, a device's, offline or not memory at all; and while somebody has it isolated.
+    /// Returns the folio that contains a page of physical memory. `None` if the page is not user
+    /// memory, that is, if it is free, the kernel's, a device's or offline, if the PFN is not that
+    /// of a page, and while the folio is isolated.
     #[inline(always)]
     pub(crate) fn at(&mut self, pfn: usize) -> Option<Folio> {
         let rcu = self.rcu.get_or_insert_with(rcu::read_lock);
         let page = self.sections.page(pfn, rcu)?;
-        // SAFETY: The page is there as long as the guard.
+        // SAFETY: `Sections::page()` has found the page online in the RCU read-side critical
+        // section that `self.rcu` holds. The `struct page` exists until that section ends, because
+        // the module has a registered `Watch` as long as a kdamond runs. No type enforces the
+        // latter.
         let candidate = unsafe { Folio::candidate(page) }?;
-        // SAFETY: As above.
+        // SAFETY: The `struct page` exists as long as `self.rcu` is held, and `Folio::candidate()`
+        // has returned `candidate` for it in the same RCU read-side critical section.
         let folio = unsafe { Folio::take(page, candidate) }?;
-        // Memory with references does not go offline, and looking for what maps a folio may sleep.
+        // The reference keeps the memory online, so the RCU read-side critical section can end. The
+        // caller may sleep in an rmap walk.
         self.rcu = None;
         Some(folio)
     }
 
-    /// The number of the first page behind the section of memory around a page, if the whole
-    /// section is offline or no memory at all.
+    /// Returns the PFN after the section that contains `pfn`, if the whole section is offline or
+    /// has no memory.
     pub(crate) fn offline_until(&mut self, pfn: usize) -> Option<usize> {
         let rcu = self.rcu.get_or_insert_with(rcu::read_lock);
         self.sections.offline_until(pfn, rcu)
     }
 
-    /// Lets the caller sleep.
+    /// Ends the RCU read-side critical section, so that the caller may sleep.
     #[inline]
     pub(crate) fn relax(&mut self) {
         self.rcu = None;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Memory that goes offline while its pages are looked at.
+//! A memory hotplug notifier that makes offlining wait for readers of `struct page`.
 //!
 //! C header: [`include/linux/memory.h`](srctree/include/linux/memory.h)
 
@@ -23,12 +23,15 @@ use kernel::{
 #[cfg(CONFIG_MEMORY_HOTPLUG)]
 use crate::bindings;
 
-/// While this exists, nothing becomes of the pages of memory that has gone offline before all RCU
-/// read-side critical sections are over that may have seen it online.
+/// A registered memory hotplug notifier.
+///
+/// While it is registered, memory that has gone offline is neither removed from its zone nor freed
+/// before all RCU read-side critical sections have ended that may have seen it online. See
+/// `sections.rs`.
 ///
 /// # Invariants
 ///
-/// The notifier is registered.
+/// `notifier` is registered, once.
 pub struct Watch {
     #[cfg(CONFIG_MEMORY_HOTPLUG)]
     notifier: KBox<Opaque<c::notifier_block>>,
@@ -36,16 +39,17 @@ pub struct Watch {
 
 #[cfg(CONFIG_MEMORY_HOTPLUG)]
 impl Watch {
-    /// Begins. Sleeps while memory goes offline or comes online.
+    /// Registers the notifier. Fails with `ENOMEM`. Sleeps while memory goes online or offline.
     pub fn new() -> Result<Self> {
         let notifier = c::notifier_block {
             notifier_call: Some(memory_changes),
             ..c::notifier_block::default()
         };
         let notifier = KBox::new(Opaque::new(notifier), GFP_KERNEL)?;
-        // SAFETY: The notifier is filled in, and stays in its box until it is unregistered.
+        // SAFETY: `notifier` has a callback, its other fields are zero, and it is in a box that is
+        // freed only after `drop` has unregistered it.
         to_result(unsafe { bindings::register_memory_notifier(notifier.get()) })?;
-        // INVARIANT: It was just registered.
+        // INVARIANT: `register_memory_notifier()` has succeeded.
         Ok(Self { notifier })
     }
 }
@@ -53,24 +57,25 @@ impl Watch {
 #[cfg(CONFIG_MEMORY_HOTPLUG)]
 impl Drop for Watch {
     fn drop(&mut self) {
-        // Waits until nobody calls it.
-        // SAFETY: By the type invariants it is registered, once.
+        // SAFETY: By the type invariants the notifier is registered once. The call waits until no
+        // callback runs, so the box may be freed after it.
         unsafe { bindings::unregister_memory_notifier(self.notifier.get()) };
     }
 }
 
 #[cfg(CONFIG_MEMORY_HOTPLUG)]
-// SAFETY: Whoever registers the notifier, any thread may unregister it.
+// SAFETY: Any thread may unregister a notifier.
 unsafe impl Send for Watch {}
 #[cfg(CONFIG_MEMORY_HOTPLUG)]
-// SAFETY: There is nothing that could be done with a reference.
+// SAFETY: `Watch` has no method that takes a shared reference.
 unsafe impl Sync for Watch {}
 
-/// Called by the kernel, which holds locks of memory hotplug, but none that a reader could wait for.
+/// The callback of the notifier. Runs in process context with the locks of memory hotplug held, all
+/// of which are sleeping locks. An RCU read-side critical section cannot wait for one of them.
 ///
 /// # Safety
 ///
-/// None is needed: nothing is done with the arguments.
+/// Always safe to call in process context: the pointers are not dereferenced.
 #[cfg(CONFIG_MEMORY_HOTPLUG)]
 unsafe extern "C" fn memory_changes(
     _: *mut c::notifier_block,
@@ -79,19 +84,19 @@ unsafe extern "C" fn memory_changes(
 ) -> c_int {
     const OFFLINE: c_ulong = bindings::memory_block_state_MEM_OFFLINE as c_ulong;
     const OK: c_int = c::NOTIFY_OK as c_int;
-    // Its sections are marked. Who looks at them from now on sees that, and RCU tells when the
-    // others are done.
+    // The sections are marked offline already, so that new readers see it. The grace period covers
+    // the readers that have seen them online.
     if action == OFFLINE {
-        // SAFETY: Notifiers of memory may sleep.
+        // SAFETY: Memory notifiers are a blocking notifier chain: the callback may sleep.
         unsafe { c::synchronize_rcu() };
     }
     OK
 }
 
-/// Memory stays where it is.
+/// Without memory hotplug no memory goes offline.
 #[cfg(not(CONFIG_MEMORY_HOTPLUG))]
 impl Watch {
-    /// Does not fail.
+    /// Never fails.
     pub fn new() -> Result<Self> {
         Ok(Self {})
     }

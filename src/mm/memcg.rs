@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Memory control groups, as users name them.
+//! Look-up of memory control groups (memcgs) by path.
 //!
-//! A group is known by the number of its cgroup, which no other one ever gets. So a number can be
-//! kept without keeping the group: when that is removed, nothing belongs to it any more.
+//! A memcg ID is the ID of its cgroup and is never reused. A filter or goal can therefore keep the
+//! ID without a reference to the memcg: once the memcg has been removed, no folio is charged to it.
 //!
 //! C header: [`include/linux/memcontrol.h`](srctree/include/linux/memcontrol.h)
 
 use kernel::prelude::*;
 
-/// The number of the group with this path, which is relative to the mount point of its hierarchy
-/// and may end with a newline. A group that is being removed has no path any more.
+/// Returns the ID of the memcg at `path`, which is relative to the mount point of its hierarchy and
+/// may end with a newline. Memcgs that are being removed are skipped.
 ///
-/// Fails with `EINVAL` if there is none, with `ENODEV` if this kernel's groups cannot be looked at,
-/// and with `ENOMEM`. Sleeps.
+/// Fails with `EINVAL` if there is no such memcg, with `ENODEV` if the kernel functions to iterate
+/// over memcgs were not found, and with `ENOMEM`. Sleeps.
 #[cfg(CONFIG_MEMCG)]
 pub(crate) fn memcg_id(path: &[u8]) -> Result<u64> {
     let mut found = PathBuffer::new()?;
@@ -26,13 +26,13 @@ pub(crate) fn memcg_id(path: &[u8]) -> Result<u64> {
     Err(EINVAL)
 }
 
-/// There are no groups.
+/// Without `CONFIG_MEMCG` no path is valid.
 #[cfg(not(CONFIG_MEMCG))]
 pub(crate) fn memcg_id(_: &[u8]) -> Result<u64> {
     Err(EINVAL)
 }
 
-/// Whether two paths are the same, but for a newline at their ends.
+/// Returns whether two paths are equal, apart from one newline at the end of each.
 #[cfg(any(CONFIG_MEMCG, CONFIG_KUNIT = "y"))]
 fn is_same(one: &[u8], other: &[u8]) -> bool {
     fn trim(path: &[u8]) -> &[u8] {
@@ -62,7 +62,7 @@ mod groups {
         prelude::*, //
     };
 
-    /// Room for the longest path.
+    /// A buffer of `PATH_MAX` bytes.
     pub(super) struct PathBuffer(KVec<u8>);
 
     impl PathBuffer {
@@ -76,60 +76,66 @@ mod groups {
         }
     }
 
-    /// All memory control groups, one after the other.
+    /// An iteration over all memcgs.
     ///
     /// # Invariants
     ///
-    /// `current` is null or a group that this value owns the iterator's reference to.
+    /// `current` is null, or a memcg that `mem_cgroup_iter()` has returned and whose reference this
+    /// value owns.
     pub(super) struct Groups {
         calls: &'static Memcgs,
         current: *mut c::mem_cgroup,
     }
 
     impl Groups {
-        /// Before the first group.
+        /// Starts before the first memcg. Fails with `ENODEV` if the kernel functions for it were
+        /// not found.
         pub(super) fn new() -> Result<Self> {
-            // INVARIANT: No group yet.
+            // INVARIANT: `current` is null.
             Ok(Self {
                 calls: symbols::memcgs().ok_or(ENODEV)?,
                 current: core::ptr::null_mut(),
             })
         }
 
-        /// Goes on to the next group. `false` behind the last.
+        /// Advances to the next memcg. Returns `false` after the last.
         pub(super) fn advance(&mut self) -> bool {
             let (root, cookie) = (core::ptr::null_mut(), core::ptr::null_mut());
-            // SAFETY: May be called in any context that may sleep. By the type invariants the
-            // reference to the current group is ours to give.
+            // SAFETY: A null root stands for the root memcg. By the type invariants `self.current`
+            // is null or a memcg with the iterator's reference, which this call drops. The caller
+            // is in process context and holds no lock.
             let next = unsafe { self.calls.mem_cgroup_iter(root, self.current, cookie) };
-            // INVARIANT: The next one's is handed to us.
+            // INVARIANT: The call has returned null, or a memcg with a reference that this value
+            // now owns.
             self.current = next;
             !next.is_null()
         }
 
-        /// Whether the current group is not being removed.
+        /// Returns whether the current memcg is online, that is, not being removed.
         pub(super) fn is_online(&self) -> bool {
             if self.current.is_null() {
                 return false;
             }
-            // SAFETY: By the type invariants the group is valid.
+            // SAFETY: `self.current` is not null, so by the type invariants it is a valid memcg.
             unsafe { bindings::damon_rs_helper_mem_cgroup_online(self.current) }
         }
 
-        /// The number of the current group, 0 without one.
+        /// Returns the ID of the current memcg, 0 if there is none.
         pub(super) fn id(&self) -> u64 {
-            // SAFETY: By the type invariants the group is valid if there is one. There may be none.
+            // SAFETY: By the type invariants `self.current` is a valid memcg or null, and
+            // `mem_cgroup_id()` accepts null.
             unsafe { bindings::damon_rs_helper_mem_cgroup_id(self.current) }
         }
 
-        /// The path of the current group, empty without one.
+        /// Returns the path of the current memcg. Empty if there is none, or if the path cannot be
+        /// obtained.
         pub(super) fn path<'a>(&self, buffer: &'a mut PathBuffer) -> &'a [u8] {
             if self.current.is_null() {
                 return &[];
             }
             let buffer = buffer.0.as_mut_slice();
-            // SAFETY: By the type invariants the group is valid. No more is written than there is
-            // room for.
+            // SAFETY: `self.current` is not null, so by the type invariants it is a valid memcg.
+            // The function writes at most `buffer.len()` bytes to the buffer.
             let len = unsafe {
                 bindings::damon_rs_helper_mem_cgroup_path(
                     self.current,
@@ -137,7 +143,7 @@ mod groups {
                     buffer.len(),
                 )
             };
-            // A path that does not fit is an error, as is one of a group that is gone.
+            // A negative value is an error. A path that does not fit is truncated.
             let len = usize::try_from(len).unwrap_or(0);
             buffer.get(..len).unwrap_or(&[])
         }
@@ -147,8 +153,9 @@ mod groups {
         fn drop(&mut self) {
             if !self.current.is_null() {
                 let null = core::ptr::null_mut();
-                // SAFETY: By the type invariants we own the iterator's reference, and this value is
-                // gone afterwards.
+                // SAFETY: A null root stands for the root memcg. By the type invariants this value
+                // owns the iterator's reference to `self.current`, and it does not use it after
+                // this call.
                 unsafe { self.calls.mem_cgroup_iter_break(null, self.current) };
             }
         }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Secondary MMUs: page tables of virtual machines and devices that map the memory of a process.
+//! Secondary MMUs: page tables of virtual machines and devices that map memory of a process.
 //!
-//! Each has accessed bits of its own, which its driver lets others read and clear through a
-//! notifier.
+//! A secondary MMU may have accessed bits of its own. Its driver registers an MMU notifier with
+//! callbacks that test and clear them.
 //!
 //! C header: [`include/linux/mmu_notifier.h`](srctree/include/linux/mmu_notifier.h)
 
@@ -12,12 +12,13 @@ use kernel::bindings as c;
 #[cfg(CONFIG_MMU_NOTIFIER)]
 use super::symbols;
 
-/// The secondary MMUs of an address space.
+/// The MMU notifiers of an address space.
 ///
 /// # Invariants
 ///
-/// `Some` only for an address space that has notifiers, and that exists as long as this value. It
-/// has them for the rest of its life.
+/// If this is `Some`, the `mm_struct` is valid as long as this value exists, and its
+/// `notifier_subscriptions` is not null. The kernel sets that field once and keeps it until the
+/// `mm_struct` is freed.
 pub(super) struct Notifiers(
     #[cfg(CONFIG_MMU_NOTIFIER)] Option<(&'static symbols::SecondaryMmus, *mut c::mm_struct)>,
 );
@@ -28,23 +29,27 @@ impl Notifiers {
         Self(None)
     }
 
-    /// Those of an address space.
+    /// Returns the MMU notifiers of an address space.
+    ///
+    /// The result is complete while the caller holds the mmap lock, a VMA lock, or an rmap lock
+    /// that a VMA of the address space is in: the first notifier of an address space is registered
+    /// under `mm_take_all_locks()`, which acquires all of these locks for writing.
     ///
     /// # Safety
     ///
-    /// The address space must exist as long as the result lives. The result is complete as long as
-    /// the caller holds any lock that whoever maps memory needs: the first notifier is added with
-    /// all areas and all locks of the reverse mapping held for writing.
+    /// `mm` must point to an `mm_struct` that stays valid as long as the result exists.
     #[inline]
     pub(super) unsafe fn of(mm: *mut c::mm_struct) -> Self {
-        // As `mm_has_notifiers()` has it, which would have to be called for each mapping of a folio.
-        // SAFETY: The caller promises that the mm is valid. A word is read at once.
+        // This is `mm_has_notifiers()`, inlined because it runs once for each mapping of a folio.
+        // SAFETY: `mm` is valid by the safety requirements of this function. The field may be set
+        // concurrently, but never torn: it is read with one aligned load.
         let notifiers =
             unsafe { (&raw const (*mm).__bindgen_anon_1.notifier_subscriptions).read_volatile() };
         if notifiers.is_null() {
             return Self(None);
         }
-        // INVARIANT: It was just seen to have some.
+        // INVARIANT: `notifier_subscriptions` is not null, and `mm` stays valid as long as the
+        // result by the safety requirements.
         Self(symbols::secondary_mmus().map(|calls| (calls, mm)))
     }
 
@@ -53,24 +58,28 @@ impl Notifiers {
         self.0.is_none()
     }
 
-    /// Whether one has seen an access to an address. May be called under locks of the page table.
+    /// Returns whether a secondary MMU has accessed an address. Does not sleep; may be called with
+    /// page table locks held.
     #[inline]
     pub(super) fn test_young(&self, addr: usize) -> bool {
         match self.0 {
             None => false,
-            // SAFETY: The mm is valid and has notifiers by the type invariants. They are made to be
-            // called under locks of the page table.
+            // SAFETY: By the type invariants the mm is valid and has notifier subscriptions. The
+            // function only enters an SRCU read-side critical section, and `test_young` callbacks
+            // must not sleep, so it may be called with page table locks held.
             Some((calls, mm)) => unsafe { calls.__mmu_notifier_test_young(mm, addr) },
         }
     }
 
-    /// Lets them forget accesses to a range, and tells whether there were any. May be called under
-    /// locks of the page table.
+    /// Clears the accessed bits of the secondary MMUs for `size` bytes from `start` on. Returns
+    /// whether any was set. Does not sleep; may be called with page table locks held.
     #[inline]
     pub(super) fn clear_young(&self, start: usize, size: usize) -> bool {
         match self.0 {
             None => false,
-            // SAFETY: As in `test_young`.
+            // SAFETY: By the type invariants the mm is valid and has notifier subscriptions. The
+            // function only enters an SRCU read-side critical section, and `clear_young` callbacks
+            // must not sleep, so it may be called with page table locks held.
             Some((calls, mm)) => unsafe {
                 calls.__mmu_notifier_clear_young(mm, start, start.saturating_add(size))
             },
@@ -86,7 +95,7 @@ impl Notifiers {
 
     /// # Safety
     ///
-    /// None is needed.
+    /// Always safe to call: `_mm` is not dereferenced.
     #[inline]
     pub(super) unsafe fn of(_mm: *mut c::mm_struct) -> Self {
         Self()

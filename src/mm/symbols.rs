@@ -1,20 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Functions and variables of the kernel that it does not export to modules.
+//! Functions and variables of the kernel that are not exported to modules.
 //!
-//! They are found once, when the module is loaded, and kept by feature: a feature whose symbols are
-//! not all there is `None`, which one line of the log says. Nothing else of the module fails for
-//! it.
+//! [`resolve`] looks them up once, when the module is loaded. They are grouped by feature: if a
+//! symbol of a feature is missing, the feature is `None`, and a warning in the log names the
+//! symbol. Other features are not affected.
 //!
-//! The type of each symbol is what the kernel's own header declares: [`features`] has the compiler
-//! compare the two.
+//! [`features`] has the compiler check the type of each symbol against the declaration in the
+//! kernel's header.
 //!
-//! A function is not called by its address, but by a static call (`calls.h`): what the kernel itself
-//! never calls by address has no mark that this is allowed, which is fatal where the processor looks
-//! for one (IBT).
+//! Functions are called by static calls (`calls.h`), not through pointers: the kernel removes the
+//! ENDBR instruction from functions whose address it never takes, so an indirect call of them is
+//! fatal on CPUs that enforce IBT.
 //!
-//! `kallsyms_lookup_name()` finds them. It is not exported either, but the address of any function
-//! is known to who registers a kprobe on it.
+//! `kallsyms_lookup_name()` finds the symbols. It is not exported either; registering a kprobe on
+//! it yields its address. It also finds symbols of modules, and finds one of several symbols with
+//! the same name. So a name that vmlinux does not have may resolve to a symbol of another module.
+//! This is not detected.
 //!
 //! C headers: [`include/linux/kallsyms.h`](srctree/include/linux/kallsyms.h),
 //! [`include/linux/kprobes.h`](srctree/include/linux/kprobes.h)
@@ -48,26 +50,26 @@ use kallsyms::Kallsyms;
 ///
 /// # Invariants
 ///
-/// The pointer is to a variable of type `T` that lives as long as the kernel runs.
+/// The pointer is to a variable of type `T` that exists as long as the kernel runs.
 pub(crate) struct Variable<T>(NonNull<T>);
 
-// SAFETY: This is no more than an address; who uses it must obey the rules of the variable.
+// SAFETY: `Variable` only holds an address. Accesses through it are unsafe code of its own.
 unsafe impl<T> Send for Variable<T> {}
-// SAFETY: As above.
+// SAFETY: `Variable` only holds an address. Accesses through it are unsafe code of its own.
 unsafe impl<T> Sync for Variable<T> {}
 
 impl<T> Variable<T> {
-    /// The variable's address.
+    /// Returns the address of the variable.
     pub(crate) fn as_ptr(&self) -> *mut T {
         self.0.as_ptr()
     }
 }
 
-/// Declares features by the symbols that they need.
+/// Declares features and the symbols that they need.
 ///
-/// A member is a function with its C prototype in Rust's terms, or a variable with its type. That
-/// it is the type of the header's declaration is checked at compile time: the call in `calls.c`, or
-/// the binding of the variable, must fit it.
+/// A member is a function with its C prototype in Rust types, or a variable with its type. The
+/// compiler checks that this is the type of the declaration in the header: of a function by the
+/// call in `calls.c`, of a variable by its binding.
 macro_rules! features {
     ($(
         $(#[doc = $doc:literal])*
@@ -82,7 +84,7 @@ macro_rules! features {
             ///
             /// # Invariants
             ///
-            /// The functions were found: calls of them are led to them.
+            /// Each function was found, and its static call calls it.
             $(#[cfg($cfg)])?
             pub(crate) struct $feature {
                 $(pub(crate) $static: Variable<$static_type>,)*
@@ -99,17 +101,17 @@ macro_rules! features {
             $(#[cfg($cfg)])?
             impl $feature {
                 $(
-                    /// The function of this name.
+                    /// Calls the C function of this name.
                     ///
                     /// # Safety
                     ///
-                    /// What it wants.
+                    /// The caller must meet the preconditions of the C function of this name.
                     #[inline(always)]
-                    // As many as it has.
+                    // Mirrors the C prototype.
                     #[allow(clippy::too_many_arguments)]
                     pub(crate) unsafe fn $fn(&self, $($arg: $arg_type),*) $(-> $ret)? {
-                        // SAFETY: The caller promises what the function wants, and by the type
-                        // invariants the call leads there.
+                        // SAFETY: By the type invariants the static call calls the C function of
+                        // this name, whose preconditions the caller meets.
                         paste!(unsafe { bindings::[<damon_rs_call_ $fn>]($($arg),*) })
                     }
                 )*
@@ -118,19 +120,21 @@ macro_rules! features {
                     $(
                         let name = c_str!(stringify!($fn));
                         let address = kallsyms.find(name).ok_or(name)?.addr().get();
-                        // SAFETY: This is the entry of the function of that name, and nobody calls it
-                        // meanwhile.
+                        // SAFETY: `address` is that of a symbol with the name of the function, and
+                        // the static call has its prototype. That the symbol is the function of
+                        // vmlinux is assumed, see the module documentation.
                         paste!(unsafe { bindings::[<damon_rs_found_ $fn>](address) });
                     )*
-                    // INVARIANT: All were just found.
+                    // INVARIANT: The static calls of all functions were set above.
                     Ok(Self {
                         _found: (),
                         $(
                             $static: {
                                 let name = c_str!(stringify!($static));
-                                // INVARIANT: This is the address of the variable that the header
-                                // declares, of this type: the constant above would not compile
-                                // otherwise.
+                                // INVARIANT: This is the address of a symbol with the name of the
+                                // variable. The constant above checks the type of its declaration.
+                                // That the symbol is the variable of vmlinux is assumed, see the
+                                // module documentation.
                                 Variable(kallsyms.find(name).ok_or(name)?.cast())
                             },
                         )*
@@ -139,7 +143,7 @@ macro_rules! features {
             }
         )*
 
-        /// What was found.
+        /// The features that were found.
         struct Symbols {
             $(
                 $(#[cfg($cfg)])?
@@ -168,19 +172,20 @@ macro_rules! features {
     };
 }
 
-/// What the kernel's headers declare: the bindings of the kernel crate, and ours.
+/// The declarations of the kernel's headers: the bindings of the kernel crate and those of this
+/// module.
 mod declared {
     pub(super) use crate::bindings::*;
     pub(super) use kernel::bindings::*;
 }
 
 features! {
-    /// The place of the module's directory in sysfs, `/sys/kernel/mm`.
+    /// The kobject of `/sys/kernel/mm`, the parent of the module's directory.
     MmDirectory(mm_directory, "the directory in /sys/kernel/mm") {
         static mm_kobj: *mut c::kobject;
     }
 
-    /// Memory control groups, to find one by its path.
+    /// Iteration over memcgs, to find one by its path.
     #[cfg(CONFIG_MEMCG)]
     Memcgs(memcgs, "finding memory control groups") {
         fn mem_cgroup_iter(
@@ -191,7 +196,7 @@ features! {
         fn mem_cgroup_iter_break(root: *mut c::mem_cgroup, prev: *mut c::mem_cgroup);
     }
 
-    /// How much memory groups use, and where.
+    /// Memory usage of a memcg on each node.
     #[cfg(CONFIG_MEMCG)]
     MemcgUsage(memcg_usage, "goals on the memory that control groups use") {
         fn mem_cgroup_get_from_id(id: u64) -> *mut c::mem_cgroup;
@@ -199,21 +204,20 @@ features! {
         fn lruvec_page_state(lruvec: *mut c::lruvec, idx: c::node_stat_item) -> c_ulong;
     }
 
-    /// Time that tasks have waited for memory.
+    /// Pressure stall information (PSI) of the whole system.
     #[cfg(CONFIG_PSI)]
     Pressure(pressure, "goals on memory pressure") {
         static psi_system: c::psi_group;
     }
 
-    /// Accesses that do not go through the process's own page table, above all those of virtual
-    /// machines.
+    /// Accessed bits of secondary MMUs, above all those of virtual machines.
     #[cfg(CONFIG_MMU_NOTIFIER)]
     SecondaryMmus(secondary_mmus, "seeing accesses by virtual machines") {
         fn __mmu_notifier_clear_young(mm: *mut c::mm_struct, start: c_ulong, end: c_ulong) -> bool;
         fn __mmu_notifier_test_young(mm: *mut c::mm_struct, address: c_ulong) -> bool;
     }
 
-    /// From memory to what maps it.
+    /// Reverse mapping (rmap): the page table entries that map a folio.
     ReverseMapping(reverse_mapping, "monitoring of physical addresses (paddr)") {
         fn rmap_walk(folio: *mut c::folio, control: *mut bindings::rmap_walk_control);
         fn rmap_walk_locked(folio: *mut c::folio, control: *mut bindings::rmap_walk_control);
@@ -224,7 +228,7 @@ features! {
         ) -> *mut c::anon_vma;
     }
 
-    /// Which addresses are memory.
+    /// The address ranges of System RAM.
     SystemRam(system_ram, "finding out where memory is") {
         fn walk_system_ram_res(
             start: u64,
@@ -234,7 +238,7 @@ features! {
         ) -> c_int;
     }
 
-    /// `madvise()` for any process.
+    /// `madvise()` on any address space.
     #[cfg(CONFIG_ADVISE_SYSCALLS)]
     Advice(advice, "actions of schemes on virtual addresses (willneed, cold, pageout, hugepage, nohugepage, collapse)") {
         fn do_madvise(
@@ -245,24 +249,24 @@ features! {
         ) -> c_int;
     }
 
-    /// Taking folios off reclaim's lists.
+    /// Isolation of folios from their LRU lists.
     Isolation(isolation, "actions of schemes that reclaim or move physical memory") {
         fn folio_isolate_lru(folio: *mut c::folio) -> bool;
         fn folio_putback_lru(folio: *mut c::folio);
     }
 
-    /// Reclaiming folios that were taken off the lists.
+    /// Reclaim of isolated folios.
     Reclaim(reclaim, "the action pageout on physical addresses") {
         fn reclaim_pages(folio_list: *mut c::list_head) -> c_ulong;
     }
 
-    /// Reordering reclaim's lists.
+    /// Activation and deactivation of folios on the LRU lists.
     LruOrder(lru_order, "the actions lru_prio and lru_deprio") {
         fn folio_activate(folio: *mut c::folio);
         fn folio_deactivate(folio: *mut c::folio);
     }
 
-    /// Moving folios that were taken off the lists.
+    /// Migration of isolated folios.
     #[cfg(CONFIG_MIGRATION)]
     Migration(migration, "the actions migrate_hot and migrate_cold") {
         fn migrate_pages(
@@ -276,7 +280,7 @@ features! {
         ) -> c_int;
     }
 
-    /// The page tables of hugetlbfs.
+    /// Page tables of hugetlbfs.
     #[cfg(CONFIG_HUGETLB_PAGE)]
     HugeTlb(hugetlb, "seeing accesses to hugetlb memory by virtual address") {
         fn hugetlb_vma_lock_read(vma: *mut c::vm_area_struct);
@@ -285,19 +289,20 @@ features! {
     }
 }
 
-/// The kobject of `/sys/kernel/mm`, which the kernel makes when it boots and never removes.
+/// Returns the kobject of `/sys/kernel/mm`, which exists as long as the kernel runs. `None` if
+/// `mm_kobj` was not found.
 pub(crate) fn mm_kobj() -> Option<NonNull<c::kobject>> {
-    // SAFETY: The variable is written once, when the kernel boots.
+    // SAFETY: The kernel writes the variable once, during boot and before it loads modules, so this
+    // read does not race.
     NonNull::new(unsafe { mm_directory()?.mm_kobj.as_ptr().read() })
 }
 
 static SYMBOLS: SetOnce<Symbols> = SetOnce::new();
 
-/// Looks all symbols up. To be called when the module is loaded, before anything asks for a
-/// feature.
+/// Looks up all symbols. Must be called once, when the module is loaded, before any feature is
+/// used. Sleeps.
 ///
-/// Fails only for lack of memory: what the kernel does not have is missed later, by the features
-/// that want it.
+/// Fails with `ENOMEM` only. A symbol that is missing disables the features that need it.
 pub(crate) fn resolve() -> Result {
     let kallsyms = match Kallsyms::locate() {
         Ok(kallsyms) => Some(kallsyms),
@@ -311,7 +316,7 @@ pub(crate) fn resolve() -> Result {
     Ok(())
 }
 
-/// Takes note of a feature that is not to be had.
+/// Logs a warning if a feature is not available.
 fn found<T>(what: impl fmt::Display, outcome: Option<Result<T, &'static CStr>>) -> Option<T> {
     match outcome {
         None => {

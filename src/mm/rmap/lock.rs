@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The lock of what a folio belongs to: of a file's mappings, or of an anonymous mapping, in which
-//! are the areas of a process and of those that have forked from it.
+//! The rmap lock of a folio: `i_mmap_rwsem` of its file, or the rwsem of the root of its
+//! `anon_vma`.
 //!
 //! C headers: [`include/linux/rmap.h`](srctree/include/linux/rmap.h),
 //! [`include/linux/fs.h`](srctree/include/linux/fs.h)
@@ -20,50 +20,57 @@ use super::super::{
 };
 use crate::bindings;
 
-/// The lock of a mapping for reading, and what was learned under it.
+/// An rmap lock that is held for reading, with state that was found under it.
 ///
-/// While it is held, no area is added to the mapping or taken out of it. An area is taken out before
-/// its page tables are, before its address space goes and before it lets go of its file. So an area
-/// that was seen in the mapping stays, with all of that, and keeps the mapping too.
+/// In this file, the mapping is the `address_space` or `anon_vma` that the folio belongs to. While
+/// the lock is held, no VMA is linked into the interval tree of the mapping or unlinked from it. A
+/// VMA is unlinked before its page tables are freed (`free_pgtables()`), before its `mm_struct` is
+/// freed and before it drops its file. So a VMA that was found in the tree stays linked until the
+/// lock is released. Its page tables and its `mm_struct` exist as long, and so does the mapping.
 ///
-/// The exception is the stack of a new program: `relocate_vma_down()` frees tables, and only then
-/// makes the area smaller. Under the lock it has made it larger before, so that addresses are counted
-/// from a beginning that is below of all that goes.
+/// The exception is the temporary stack of `execve()`: `relocate_vma_down()` frees page tables of a
+/// VMA that is still linked, and shrinks the VMA afterwards. Before that, it has extended the VMA
+/// downwards with the lock held for writing and has left `vm_pgoff` as it is. From then on rmap
+/// walks compute addresses from the new, lower start. They are below `new_end`, and
+/// `free_pgd_range()` frees no table that serves an address below `new_end`.
 ///
 /// # Invariants
 ///
-/// - `semaphore` is that of `mapping`, and this value owns it for reading.
-/// - The mapping is kept, by an area that was seen in it, or by the lock of the folio that it was
-///   taken for.
-/// - `directory` is nothing, or was found for an area of the mapping since the lock was taken.
+/// - `semaphore` is the rwsem of `mapping`, and this value owns it for reading.
+/// - The mapping exists: a VMA was found in its interval tree under the lock, or the folio that the
+///   lock was acquired for is still locked.
+/// - `directory` is empty, or was found for a VMA of the mapping since the lock was acquired.
 pub(super) struct MappingLock {
-    /// As folios have it, with its flags.
+    /// `folio->mapping`, a pointer with flags in its lowest bits.
     mapping: usize,
     semaphore: NonNull<c::rw_semaphore>,
     directory: KnownDirectory,
-    /// Locks are released by the thread that took them.
+    /// A rwsem must be released by the thread that has acquired it.
     _thread: NotThreadSafe,
 }
 
 impl MappingLock {
-    /// Whether a folio belongs to this mapping.
+    /// Returns whether a folio belongs to the mapping of this lock.
     ///
-    /// As the mapping is kept, a folio that says so means this one, not another that was at the same
-    /// place. That does not change as long as the folio is locked.
+    /// The mapping exists, so no other mapping is at its address, and an equal pointer identifies
+    /// it. It does not change while the folio is locked. Only the pointer of an anonymous folio
+    /// that is not mapped any more may be stale. A walk then finds no mapping of the folio.
     #[inline]
     pub(super) fn covers(&self, folio: &LockedFolio<'_>) -> bool {
         folio.mapping() == self.mapping
     }
 
-    /// The lock for a folio that is not hugetlb's. `None` if it does not belong to anything, or not
-    /// any more; and for those that KSM has merged, which belong to several.
+    /// Acquires the rmap lock of a folio that is not a hugetlb folio. Returns `None` for a folio
+    /// without a mapping, for an anonymous folio that is not mapped any more, and for a KSM folio,
+    /// which has several `anon_vma`s.
     ///
-    /// Sleeps until who changes the mapping is done.
+    /// Sleeps while another thread holds the lock for writing.
     ///
     /// # Safety
     ///
-    /// The caller must hold no lock of another mapping. When the folio is unlocked, the result must
-    /// have been dropped, or an area been seen in the mapping.
+    /// - The caller must hold no other rmap lock.
+    /// - Before the caller unlocks the folio, it must have dropped the result or have found a VMA
+    ///   in the interval tree of the mapping under the lock.
     #[inline(never)]
     pub(super) unsafe fn take(
         folio: &LockedFolio<'_>,
@@ -71,8 +78,10 @@ impl MappingLock {
     ) -> Option<Self> {
         let mapping = folio.mapping();
         let semaphore = match mapping & FLAGS {
-            // SAFETY: The folio is referenced and locked. We are in a thread that may sleep. Without
-            // a control structure the lock is waited for. What is locked is there.
+            // SAFETY: The folio is referenced and locked, and the thread may sleep. A null `rwc`
+            // makes the function wait for the lock. It returns null or an `anon_vma` whose root is
+            // locked. That `anon_vma` exists as long as the lock is held: `unlink_anon_vmas()`
+            // needs the lock for writing to take VMAs out of it and frees it only when it is empty.
             ANON => unsafe {
                 let locked =
                     calls.folio_lock_anon_vma_read(folio.folio().as_ptr(), core::ptr::null_mut());
@@ -81,8 +90,10 @@ impl MappingLock {
             0 => {
                 let file: NonNull<c::address_space> =
                     NonNull::new(core::ptr::with_exposed_provenance_mut(mapping))?;
-                // SAFETY: A folio that is locked keeps the file that it belongs to. We are in a thread
-                // that may sleep.
+                // SAFETY: No flag is set, so this is a pointer to an `address_space`. It exists as
+                // long as the folio is locked: `truncate_inode_pages_final()` needs the lock of the
+                // folio to remove it, and removes all folios before the inode is freed. The thread
+                // may sleep.
                 unsafe {
                     let semaphore = &raw mut (*file.as_ptr()).i_mmap_rwsem;
                     c::down_read(semaphore);
@@ -91,8 +102,9 @@ impl MappingLock {
             }
             _ => return None,
         };
-        // INVARIANT: The semaphore was just taken, and the folio's lock keeps the mapping; after that
-        // it is what the caller promises. Nothing is known of directories.
+        // INVARIANT: The rwsem was acquired above, and the lock of the folio keeps the mapping. By
+        // the safety requirements a VMA is found in the interval tree before the folio is unlocked,
+        // or this value is dropped. `directory` is empty.
         Some(Self {
             mapping,
             semaphore: NonNull::new(semaphore)?,
@@ -101,16 +113,17 @@ impl MappingLock {
         })
     }
 
-    /// What is to be used for areas of this mapping only, under this lock.
+    /// Returns the cached PMD table, which is only for VMAs of this mapping.
     #[inline]
     pub(super) fn directory(&mut self) -> &mut KnownDirectory {
         &mut self.directory
     }
 
-    /// Whether another thread waits to change the mapping.
+    /// Returns whether another thread waits for the lock.
     #[inline]
     pub(super) fn is_contended(&self) -> bool {
-        // SAFETY: By the type invariants the mapping is kept, and with it the semaphore.
+        // SAFETY: By the type invariants the mapping exists, and the rwsem is part of it or of its
+        // root.
         unsafe { bindings::damon_rs_helper_rwsem_is_contended(self.semaphore.as_ptr()) }
     }
 }
@@ -118,14 +131,15 @@ impl MappingLock {
 impl Drop for MappingLock {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: By the type invariants we own the lock, and this value is gone afterwards.
+        // SAFETY: By the type invariants this value owns the rwsem for reading, and it does not use
+        // it after this call.
         unsafe { c::up_read(self.semaphore.as_ptr()) };
     }
 }
 
-/// What the lowest bits of a folio's mapping say.
-// CAST: These are small.
+/// The flags in the lowest bits of `folio->mapping`.
+// CAST: A small constant.
 const FLAGS: usize = c::FOLIO_MAPPING_FLAGS as usize;
-/// That it is an `anon_vma`, if it is the only one of them.
-// CAST: As above.
+/// The flag of a pointer to an `anon_vma`. Together with another flag it means KSM.
+// CAST: A small constant.
 const ANON: usize = c::FOLIO_MAPPING_ANON as usize;

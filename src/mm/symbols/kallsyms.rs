@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The kernel's symbol table.
+//! Look-up of kernel symbols by name.
 
 use core::{
     ffi::c_void,
@@ -15,54 +15,60 @@ use kernel::{
 
 use crate::bindings;
 
-/// Access to the kernel's symbol table.
+/// Access to `kallsyms_lookup_name()`.
 ///
 /// # Invariants
 ///
-/// `kallsyms_lookup_name()` was found: calls of it are led there.
+/// The static call `damon_rs_call_kallsyms_lookup_name()` calls `kallsyms_lookup_name()`.
 pub(super) struct Kallsyms(());
 
 impl Kallsyms {
-    /// Finds `kallsyms_lookup_name()`.
+    /// Finds `kallsyms_lookup_name()`. Fails with `ENOMEM`, or with another error if it was not
+    /// found. Sleeps.
     pub(super) fn locate() -> Result<Self> {
         let inside = probe(c"kallsyms_lookup_name")?;
         let entry = inside.checked_sub(offset(inside)?).ok_or(ENOENT)?;
-        // SAFETY: `entry` is where the symbol table has the beginning of the function. Nobody calls
-        // it meanwhile.
+        // SAFETY: `entry` is the address of `kallsyms_lookup_name()`: the kernel has resolved that
+        // name for the kprobe, and `offset()` has returned the distance from its entry. The static
+        // call has the prototype of `linux/kallsyms.h`.
         unsafe { bindings::damon_rs_found_kallsyms_lookup_name(entry) };
-        // INVARIANT: It was just found.
+        // INVARIANT: The static call was just set to the address of the function.
         Ok(Self(()))
     }
 
-    /// The address of a symbol of the kernel or of a module.
+    /// Returns the address of a symbol of vmlinux, or of a module if vmlinux has none of this name.
+    /// If several symbols have this name, one of them is returned.
     pub(super) fn find(&self, name: &CStr) -> Option<NonNull<c_void>> {
-        // SAFETY: By the type invariants this calls `kallsyms_lookup_name()`, with a C string as it
-        // wants.
+        // SAFETY: By the type invariants the static call calls `kallsyms_lookup_name()`. `name` is
+        // a C string that is valid during the call.
         let address = unsafe { bindings::damon_rs_call_kallsyms_lookup_name(name.as_char_ptr()) };
         NonNull::new(core::ptr::with_exposed_provenance_mut(address))
     }
 }
 
-/// The address at which the kernel would put a kprobe on a function: behind what marks its entry as
-/// the target of an indirect call, where the kernel has such marks (ENDBR). The mark is no place to
-/// jump behind.
+/// Returns the address at which the kernel places a kprobe on a function: its entry, or the
+/// instruction after the ENDBR at its entry if it has one. A static call has to target the entry
+/// itself.
+///
+/// Fails if the kernel has no such function, and with `ENOMEM`. Sleeps.
 #[cfg(CONFIG_KPROBES)]
 fn probe(symbol: &CStr) -> Result<usize> {
     use core::mem::MaybeUninit;
 
     use kernel::error::to_result;
 
-    // SAFETY: All zeroes is how C code leaves those fields of a `struct kprobe` that it does not
-    // care for.
+    // SAFETY: Zero is a valid value for each field of `struct kprobe`: an integer, a raw pointer,
+    // an optional function pointer or a structure of these.
     let probe = unsafe { MaybeUninit::<bindings::kprobe>::zeroed().assume_init() };
     let mut probe = KBox::new(probe, GFP_KERNEL)?;
     probe.symbol_name = symbol.as_char_ptr();
-    // Never armed: the function's code is not touched.
+    // The kprobe is never armed, so the code of the function is not modified.
     probe.flags = bindings::KPROBE_FLAG_DISABLED;
-    // SAFETY: The kprobe is filled in, and stays in its box until it is unregistered.
+    // SAFETY: The kprobe names a symbol by a C string, its other fields are zero as in C code, and
+    // it stays at the same address until it is unregistered.
     to_result(unsafe { bindings::register_kprobe(&mut *probe) })?;
     let address = probe.addr.addr();
-    // SAFETY: It is registered.
+    // SAFETY: The kprobe was registered above, once.
     unsafe { bindings::unregister_kprobe(&mut *probe) };
     Ok(address)
 }
@@ -72,19 +78,24 @@ fn probe(_symbol: &CStr) -> Result<usize> {
     Err(ENOTSUPP)
 }
 
-/// How far an address is behind the beginning of the function that it is in.
+/// Returns the offset of an address in the function that contains it. Fails with `ENOENT` if there
+/// is none, and with `ENOMEM`.
 fn offset(address: usize) -> Result<usize> {
-    // More than KSYM_SYMBOL_LEN: twice the longest name, and room for numbers.
+    // More than KSYM_SYMBOL_LEN, which is twice the length of the longest name plus room for
+    // numbers.
     let mut text = KVec::with_capacity(2048, GFP_KERNEL)?;
     while text.push_within_capacity(0u8).is_ok() {}
-    // SAFETY: The buffer has room for KSYM_SYMBOL_LEN bytes. Any address may be asked for.
+    // SAFETY: The function accepts any address and writes at most KSYM_SYMBOL_LEN bytes, which the
+    // buffer has room for.
     unsafe { c::sprint_symbol(text.as_mut_ptr().cast(), address) };
     parse_offset(&text).ok_or(ENOENT)
 }
 
-/// The offset in what the kernel prints for an address: `name+0x4/0x90`, whatever follows.
+/// Parses the offset in the output of `sprint_symbol()`, for example `name+0x4/0x90`. Any text may
+/// follow.
 fn parse_offset(text: &[u8]) -> Option<usize> {
-    // By hand: as far as the compiler can tell, what the core library has for it may panic.
+    // The number is parsed by hand because the compiler cannot prove that the parser of the core
+    // library does not panic.
     let mut text = text.iter();
     text.find(|byte| **byte == b'+')?;
     let mut offset = 0_usize;
@@ -107,7 +118,7 @@ mod tests {
         assert_eq!(parse_offset(b"kallsyms_lookup_name+0x4/0x90"), Some(4));
         assert_eq!(parse_offset(b"kallsyms_lookup_name+0x0/0x90"), Some(0));
         assert_eq!(parse_offset(b"f+0x1f0/0x200 [module]"), Some(0x1f0));
-        // What is printed for an address that is in no function.
+        // The output for an address that is in no function.
         assert_eq!(parse_offset(b"0xffffffff81000000"), None);
         assert_eq!(parse_offset(b"f+0x1"), None);
         assert_eq!(parse_offset(b"f+0x1ffffffffffffffff/0x1"), None);
