@@ -1,22 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Accessed bits in the page table of a process, for many addresses in ascending order.
+//! Accessed bits in the page tables of a process, for many addresses in ascending order.
 //!
-//! Looking at one address costs a search for its area and a lock of it, a walk down five levels of
-//! tables and a lock of the last one. A [`Cursor`] pays for each of them only when it leaves what
-//! it has: it keeps the area, remembers the directory (the table of PMD entries, 1 GiB) and stays
-//! in the leaf table (2 MiB), locked, until it is asked for an address elsewhere. Two samples in
-//! one table cost little more than the load of their entries.
+//! A single look-up has to find and lock the VMA, walk five levels of page tables and lock the last
+//! one. A [`Cursor`] keeps the locked VMA, the PMD table (1 GiB of addresses) and the locked page
+//! table at PTE level (2 MiB) until it moves to an address outside of them. A second sample in the
+//! same page table costs little more than the load of its PTE.
 //!
 //! ```text
 //!   addresses   ──x─────x──x───────────────x──────xx──x────────────────
-//!   span         ├ leaf table ┤├ hole ─ ─ ─ ─┤├ THP ┤├ leaf table ┤
+//! span         ├ PTE table ─┤├ hole ─ ─ ─ ─┤├ THP ┤├ PTE table ─┤
 //! ```
 //!
-//! What is seen of an entry follows the rules of the C DAMON: it must be present and map a folio
-//! that belongs to the process, so that the zero pages, device memory without folios and anything
-//! swapped out count as not accessed. Areas of `VM_PFNMAP` are not looked into, and neither are
-//! mappings as big as a PUD outside of hugetlbfs.
+//! As in the C DAMON, an entry has to be present and to map a folio. Zero pages, device memory
+//! without folios and swapped-out memory count as not accessed. VMAs with `VM_PFNMAP` are not
+//! walked. Outside of hugetlbfs, PUD entries that map memory are skipped.
 //!
 //! C headers: [`include/linux/pgtable.h`](srctree/include/linux/pgtable.h),
 //! [`include/linux/mmap_lock.h`](srctree/include/linux/mmap_lock.h)
@@ -62,38 +60,45 @@ pub(super) use mapped::{
 };
 pub(super) use word::EntryWord;
 
-/// A place in the page table of an address space, which it keeps locked.
+/// A cursor over the page tables of an address space. It holds the locks of its current position.
 ///
 /// Between a call of [`at`](Self::at) and the next of [`relax`](Self::relax) the caller must not
 /// sleep.
 ///
-/// # Why what it reads is there
+/// # Lifetime of page tables
 ///
-/// Tables are taken out of a page table in three ways. Those of a range that is unmapped, together
-/// with the tables above them, once no area in the VMA tree needs them; an area is taken out of the
-/// tree, and moved, only when nobody else has a lock of it. Those of an address space that ends,
-/// once it has no users. And single leaf tables at any time, to collapse what they map or because
-/// they are empty: under the lock of the leaf table, and freed by RCU.
+/// The kernel removes page tables in three ways:
 ///
-/// The cursor walks only inside of an area that it has locked, of an address space that has users.
-/// (A reverse mapping's lock does the same: an area is taken out of it before its tables are, and
-/// whole tables are moved under that lock.)
-/// This leaves the third way: for that, tables are looked for under RCU, and [`LeafTable`] looks
-/// again after locking. A table that is locked stays in place without RCU.
+/// - `munmap()` and the like free tables on all levels that serve no VMA any more
+///   (`free_pgtables()`). The VMA is write-locked and taken out of the VMA tree before that.
+///   `mremap()` moves tables of a VMA that it has write-locked.
+/// - `exit_mmap()` frees all tables when `mm_users` has become zero.
+/// - A page table at PTE level may be removed at any time because it is empty (`zap_pte_range()`)
+///   or because its range is collapsed into a huge page. Its lock is held for that, and it is freed
+///   after an RCU grace period. `collapse_huge_page()` is different, see [`LeafTable::lock`].
+///
+/// The cursor accesses page tables only inside of a VMA that it holds locked for reading, and the
+/// address space has users. This excludes the first two ways. Against the third, [`LeafTable`]
+/// looks for the table under RCU and checks the PMD entry again after it has locked the table. A
+/// locked table stays in place, so RCU is not needed any more.
+///
+/// An rmap lock excludes the first two ways as well: a VMA is unlinked from the reverse mapping
+/// before its tables are freed, and tables are moved with the rmap lock held for writing.
 ///
 /// # Invariants
 ///
-/// - `directory` and `notifiers` were found while `area` was locked, and belong to it: all addresses
-///   that the directory is for are in the area. Empty spans stand for nothing known.
-/// - `table` was locked for every address of `span`, all of which are in `area`. Where it is `None`,
+/// - `directory` and `notifiers` were found while `area` was locked, and belong to it. All
+///   addresses in the span of `directory` are in `area`. An empty span means that no PMD table is
+///   known.
+/// - `table` was locked for every address in `span`, all of which are in `area`. If it is `None`,
 ///   nothing is mapped at these addresses.
 pub(crate) struct Cursor<'mm> {
     mm: &'mm MmWithUser,
-    /// Where `table` is all that needs to be known.
+    /// The addresses for which `table` is the result of the look-up.
     span: Span,
-    /// Declared before the area because it is dropped in this order.
+    /// Declared before `area`, so that it is dropped first.
     table: Option<LeafTable>,
-    /// Taken to look for a table, and kept for the next ones.
+    /// The RCU read lock, acquired to look for a table and kept for the next ones.
     rcu: Option<rcu::Guard>,
     directory: Directory,
     frames: Frames,
@@ -102,9 +107,9 @@ pub(crate) struct Cursor<'mm> {
 }
 
 impl<'mm> Cursor<'mm> {
-    /// A cursor that is nowhere yet.
+    /// Creates a cursor without a position.
     pub(crate) fn new(mm: &'mm MmWithUser) -> Self {
-        // INVARIANT: Nothing is known.
+        // INVARIANT: The spans are empty, and nothing is locked.
         Self {
             mm,
             span: Span::EMPTY,
@@ -117,26 +122,28 @@ impl<'mm> Cursor<'mm> {
         }
     }
 
-    /// What is mapped at an address, `None` if that is nothing that could be accessed.
+    /// Returns the entry that maps an address, `None` if no folio is mapped there.
     ///
-    /// Sleeps, if it has to leave the area, until a thread that changes the next one is done. Where
-    /// an address has no entry, the cursor may not notice that it gets one until
-    /// [`relax`](Self::relax).
+    /// Sleeps only to move to another VMA, while another thread has that VMA write-locked; the
+    /// current one is unlocked before. If no page table is found for an address, the cursor may not
+    /// notice a new one before [`relax`](Self::relax).
     #[inline]
     pub(crate) fn at(&mut self, addr: usize) -> Option<Entry<'_>> {
         if !self.span.contains(addr) {
             self.seek(addr);
         }
         let leaf = self.table.as_ref()?.leaf(addr);
-        // SAFETY: `addr` is in `span`, so this is its entry in a table that is locked as long as
-        // `table` stays as it is, and that is as long as the cursor is borrowed.
+        // SAFETY: `addr` is in `span`, so by the type invariants `leaf` is its entry in a table
+        // that is locked. The result borrows the cursor, so the table stays locked as long.
+        // `notifiers` belongs to the same address space.
         unsafe { Entry::new(leaf, &self.frames, &self.notifiers) }
     }
 
-    /// The first address from `addr` on where [`at`](Self::at) may find something, and where the
-    /// area begins that it is in. `None` if there is nothing before `end`.
+    /// Returns the first address from `addr` on at which a page table exists, and the origin of its
+    /// VMA. `None` if there is none below `end`.
     ///
-    /// As quick as tables and areas are skipped, and sleeps as `at` does.
+    /// Skips whole tables and VMAs. May sleep as [`at`](Self::at), and calls
+    /// [`relax`](Self::relax).
     pub(crate) fn skip(&mut self, mut addr: usize, end: usize) -> Option<(usize, Origin)> {
         while addr < end {
             if !self.span.contains(addr) {
@@ -146,14 +153,14 @@ impl<'mm> Cursor<'mm> {
                 return Some((addr, area.origin()));
             }
             let next = self.span.end()?;
-            // Also where it is not known for how long there is nothing.
+            // Go on by one page at least, also if the span does not cover the rest of the page.
             addr = next.max(page_end(addr)?);
             self.relax();
         }
         None
     }
 
-    /// Goes to another table.
+    /// Moves to the page table of another address.
     #[inline(never)]
     fn seek(&mut self, addr: usize) {
         self.table = None;
@@ -163,26 +170,28 @@ impl<'mm> Cursor<'mm> {
                 return;
             }
         }
-        // INVARIANT: These addresses have the same PMD entry.
+        // INVARIANT: All addresses of the span have the same PMD entry and are in `area`, because
+        // those of the span of `directory` are.
         self.span = Span::block(addr, c::PMD_SHIFT).intersection(self.directory.span());
         let rcu = self.rcu.get_or_insert_with(rcu::read_lock);
         let mm = self.mm.as_raw();
-        // SAFETY: The address is in the directory, thus by the type invariants in an area that is
-        // locked. The table is left before the area is.
+        // SAFETY: The address is in the span of `directory`, so by the type invariants it is in
+        // `area`, which is locked. `table` is dropped before `area`.
         self.table = unsafe { LeafTable::lock(mm, &self.directory, &self.frames, addr, rcu) };
     }
 
-    /// Goes to another directory, and to another area if need be. `false` if there is none for the
-    /// address: then all is known of the addresses around it.
+    /// Moves to the PMD table of another address, and to another VMA if necessary. Returns `false`
+    /// if there is none. `span` and `table` are set then: nothing is mapped, or the VMA is one of
+    /// hugetlbfs.
     #[inline(never)]
     fn seek_directory(&mut self, addr: usize) -> bool {
         if !matches!(&self.area, Some(area) if area.span().contains(addr)) {
-            // Whoever changes the next area may be waiting for this one.
+            // A thread that has the next VMA write-locked may wait for the current one.
             self.leave_area();
             match Area::lock(self.mm, addr) {
                 Ok(area) => {
-                    // SAFETY: The mm has users. The area is locked, and the notifiers are forgotten
-                    // when another one is.
+                    // SAFETY: `self.mm` has users, so it stays valid. `area` stays locked until
+                    // `leave_area()`, and the notifiers are replaced when another VMA is locked.
                     self.notifiers = unsafe { Notifiers::of(self.mm.as_raw()) };
                     self.area = Some(area);
                 }
@@ -196,20 +205,22 @@ impl<'mm> Cursor<'mm> {
             return false;
         };
         let none = match area.kind() {
-            // SAFETY: The address is in the area, and the directory is forgotten when the area is
-            // left.
+            // SAFETY: `addr` is in `area`, which is locked. `leave_area()` resets `directory`
+            // before it unlocks `area`.
             AreaKind::Usual => match unsafe { Directory::find(self.mm.as_raw(), addr) } {
                 Ok(directory) => {
-                    // INVARIANT: The area is locked.
+                    // INVARIANT: `area` is locked, and the span is limited to its addresses.
                     self.directory = directory.within(area.span());
                     return true;
                 }
                 Err(none) => none,
             },
             AreaKind::HugeTlb { shift } => {
-                // SAFETY: The area is one of this mm, and the table is left before the area is.
+                // SAFETY: `area` is a locked VMA of this mm, and of hugetlbfs with pages of this
+                // size. `table` is dropped before `area`.
                 let (table, span) = unsafe { LeafTable::lock_hugetlb(self.mm, area, addr, shift) };
-                // INVARIANT: That is the table, or there is none, for all these addresses.
+                // INVARIANT: The table was locked for all addresses of `span`, or there is none for
+                // them.
                 self.table = table;
                 span
             }
@@ -219,13 +230,13 @@ impl<'mm> Cursor<'mm> {
         false
     }
 
-    /// Unlocks the current table.
+    /// Unlocks the current page table.
     fn leave_table(&mut self) {
         self.span = Span::EMPTY;
         self.table = None;
     }
 
-    /// Unlocks the current area.
+    /// Unlocks the current VMA.
     fn leave_area(&mut self) {
         self.leave_table();
         self.rcu = None;
@@ -233,15 +244,16 @@ impl<'mm> Cursor<'mm> {
         self.area = None;
     }
 
-    /// Unlocks everything, so that the caller may sleep.
+    /// Releases all locks, so that the caller may sleep.
     pub(crate) fn leave(&mut self) {
         self.leave_area();
     }
 
-    /// Gives way to whoever waits for what the cursor holds. To be called every few dozen
-    /// addresses.
+    /// Releases the locks that another thread may wait for, and calls `cond_resched()` if a
+    /// reschedule is due. The caller must call this every few dozen addresses, without a lock of
+    /// its own.
     pub(crate) fn relax(&mut self) {
-        // SAFETY: This looks at the current thread.
+        // SAFETY: This reads a flag of the current thread.
         let preempt = || unsafe { bindings::damon_rs_helper_need_resched() };
         if self
             .area
@@ -249,7 +261,8 @@ impl<'mm> Cursor<'mm> {
             .is_none_or(|area| preempt() || area.is_contended())
         {
             self.leave_area();
-            // SAFETY: No lock is held any longer.
+            // SAFETY: `leave_area()` has released the locks of the cursor and has left the RCU
+            // read-side critical section. The caller holds no lock.
             unsafe { bindings::damon_rs_helper_cond_resched() };
             return;
         }
@@ -257,12 +270,13 @@ impl<'mm> Cursor<'mm> {
             Some(table) if !table.is_brief() && !table.is_contended() => {}
             _ => self.leave_table(),
         }
-        // What waits for RCU does not tell.
+        // Waiters for a grace period cannot be detected, so always leave the RCU read-side critical
+        // section.
         self.rcu = None;
     }
 }
 
-/// The first address of the page behind the one that an address is in, `None` if there is none.
+/// Returns the address after the page that contains `addr`, `None` if that is the last page.
 fn page_end(addr: usize) -> Option<usize> {
     (addr | (PAGE_SIZE - 1)).checked_add(1)
 }

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Areas of an address space, locked one at a time.
+//! VMAs, locked one at a time.
 //!
-//! The kernel has a lock for each area (`CONFIG_PER_VMA_LOCK`). Who holds it for reading keeps the
-//! area as it is, and is not in the way of anybody who changes the rest of the address space.
-//! Kernels without it have one lock for all areas.
+//! With `CONFIG_PER_VMA_LOCK` each VMA has a lock of its own. Holding it for reading keeps the VMA
+//! unchanged, and does not block changes of other VMAs. Without it, the mmap lock is used.
 //!
 //! C headers: [`include/linux/mmap_lock.h`](srctree/include/linux/mmap_lock.h)
 
@@ -28,73 +27,76 @@ use kernel::{
 use super::Span;
 use crate::bindings;
 
-/// What the page table of an area is like.
+/// The kind of a VMA, which decides how its page tables are walked.
 #[derive(Clone, Copy)]
 pub(super) enum AreaKind {
-    /// The usual kind, with folios behind.
+    /// The page tables map folios, in pages of the base size or transparent huge pages.
     Usual,
-    /// Of hugetlbfs, whose pages have all `1 << shift` bytes.
+    /// A VMA of hugetlbfs, with pages of `1 << shift` bytes.
     HugeTlb { shift: u32 },
-    /// Something else than user memory.
+    /// `VM_PFNMAP`. The page tables are not walked.
     Foreign,
 }
 
-/// Where an area begins: in the address space, and in what it maps.
+/// The start of a VMA.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Origin {
-    /// The first address.
+    /// The start address.
     pub(crate) start: usize,
-    /// The number of the page of a file, or of anonymous memory as it was mapped first, that is at
-    /// this address.
+    /// The page offset of the start address (`vm_pgoff`): in the file, or for anonymous memory in
+    /// the address space where it was mapped first.
     pub(crate) page: usize,
 }
 
-/// A locked area.
+/// A VMA that is locked for reading.
 ///
-/// Nobody may wait for the lock of an address space, thus for another area, while holding this.
+/// While this exists, the thread must not wait for the mmap lock, and so not lock another VMA: a
+/// thread that holds the mmap lock for writing may wait for this VMA lock.
 ///
 /// # Invariants
 ///
-/// The area is in the VMA tree of an address space that has users. This value owns what keeps it
-/// there unchanged: a lock of the area for reading, or, without such locks, the lock of the whole
-/// address space for reading.
+/// `vma` is in the VMA tree of an address space that has users. This value owns a lock for reading
+/// that keeps it there unchanged: the VMA lock, or the mmap lock without `CONFIG_PER_VMA_LOCK`.
 pub(super) struct Area<'mm> {
     vma: NonNull<c::vm_area_struct>,
     span: Span,
     kind: AreaKind,
     origin: Origin,
     _mm: PhantomData<&'mm MmWithUser>,
-    /// Locks are released by the thread that took them.
+    /// The lock must be released by the thread that has acquired it.
     _thread: NotThreadSafe,
 }
 
 impl<'mm> Area<'mm> {
-    /// Locks the area that an address is in. If it is in none, says which addresses around it are
-    /// in none either.
+    /// Locks the VMA that contains an address. If there is none, fails with a range of addresses
+    /// around it that are in no VMA.
     ///
-    /// Sleeps until a thread that is about to change the area is done with it.
+    /// Sleeps while another thread has the VMA write-locked. The caller must hold no other VMA lock
+    /// and must not hold the mmap lock.
     pub(super) fn lock(mm: &'mm MmWithUser, addr: usize) -> Result<Self, Span> {
         let vma = lock(mm, addr)?;
-        // SAFETY: The area is locked.
+        // SAFETY: `lock()` has locked the VMA for reading, and it stays locked as long as this
+        // function uses the result.
         let area = unsafe { VmaRef::from_raw(vma.as_ptr()) };
         let kind = if area.flags() & flags::PFNMAP != 0 {
             AreaKind::Foreign
         } else if area.flags() & flags::HUGETLB != 0 {
             AreaKind::HugeTlb {
-                // SAFETY: This is an area of hugetlbfs, and locked.
+                // SAFETY: The VMA is locked and has `VM_HUGETLB`, so it has an hstate.
                 shift: unsafe { bindings::damon_rs_helper_vma_huge_page_shift(vma.as_ptr()) },
             }
         } else {
             AreaKind::Usual
         };
-        // INVARIANT: The area was found in the tree and locked, both by `lock`, and `mm` has users.
+        // INVARIANT: `lock()` has found the VMA in the VMA tree and locked it for reading. `mm` has
+        // users.
         Ok(Self {
             vma,
             span: Span::up_to(area.start(), area.end()),
             kind,
             origin: Origin {
                 start: area.start(),
-                // SAFETY: The area is locked, so this does not change.
+                // SAFETY: The VMA is locked for reading, so the field does not change.
                 page: unsafe { (*vma.as_ptr()).vm_pgoff },
             },
             _mm: PhantomData,
@@ -102,22 +104,22 @@ impl<'mm> Area<'mm> {
         })
     }
 
-    /// Its addresses.
+    /// Returns the range of addresses of the VMA.
     pub(super) fn span(&self) -> Span {
         self.span
     }
 
-    /// Where it begins.
+    /// Returns the start of the VMA.
     pub(super) fn origin(&self) -> Origin {
         self.origin
     }
 
-    /// What its page table is like.
+    /// Returns the kind of the VMA.
     pub(super) fn kind(&self) -> AreaKind {
         self.kind
     }
 
-    /// The area itself.
+    /// Returns a pointer to the VMA.
     pub(super) fn as_ptr(&self) -> NonNull<c::vm_area_struct> {
         self.vma
     }
@@ -125,25 +127,27 @@ impl<'mm> Area<'mm> {
 
 #[cfg(CONFIG_PER_VMA_LOCK)]
 fn lock(mm: &MmWithUser, addr: usize) -> Result<NonNull<c::vm_area_struct>, Span> {
-    // SAFETY: The mm has users. Any address may be asked for.
+    // SAFETY: `mm` has users. The function accepts any address.
     let vma = unsafe { c::lock_vma_under_rcu(mm.as_raw(), addr) };
     if let Some(vma) = NonNull::new(vma) {
         return Ok(vma);
     }
-    // Either there is none, or somebody is changing it.
+    // Either no VMA contains the address, or its VMA is write-locked.
     if let Some(hole) = hole(mm, addr) {
         return Err(hole);
     }
     let _lock = mm.mmap_read_lock();
-    // SAFETY: The lock is held. Any address may be asked for.
+    // SAFETY: The mmap lock is held for reading. The function accepts any address.
     let vma = unsafe { c::vma_lookup(mm.as_raw(), addr) };
     NonNull::new(vma)
-        // SAFETY: The area is in the tree, which is locked. This fails if it has too many readers.
+        // SAFETY: The VMA is in the VMA tree, and the mmap lock is held for reading. The helper
+        // returns `false` if the VMA has too many readers.
         .filter(|vma| unsafe { bindings::damon_rs_helper_vma_start_read_locked(vma.as_ptr()) })
         .ok_or(Span::new(addr, addr))
 }
 
-/// The addresses around one that are in no area, as things are now. `None` if it is in an area.
+/// Returns the range of addresses around `addr` that is in no VMA at the moment. `None` if `addr`
+/// is in a VMA.
 #[cfg(CONFIG_PER_VMA_LOCK)]
 fn hole(mm: &MmWithUser, addr: usize) -> Option<Span> {
     use core::mem::MaybeUninit;
@@ -152,12 +156,13 @@ fn hole(mm: &MmWithUser, addr: usize) -> Option<Span> {
 
     let _rcu = rcu::read_lock();
     let mut iterator = MaybeUninit::uninit();
-    // SAFETY: `vma_iter_init` writes the whole iterator. The mm is valid.
+    // SAFETY: `mm` is valid. `vma_iter_init()` initializes the whole iterator.
     let mut iterator: c::vma_iterator = unsafe {
         bindings::damon_rs_helper_vma_iter_init(iterator.as_mut_ptr(), mm.as_raw(), addr);
         iterator.assume_init()
     };
-    // SAFETY: The tree may be read under RCU. What it has at the address is not dereferenced.
+    // SAFETY: The VMA tree may be walked under RCU, and `_rcu` is held. The VMA that is found is
+    // not dereferenced.
     if !unsafe { c::mas_walk(&mut iterator.mas) }.is_null() {
         return None;
     }
@@ -166,9 +171,9 @@ fn hole(mm: &MmWithUser, addr: usize) -> Option<Span> {
 
 #[cfg(CONFIG_PER_VMA_LOCK)]
 impl Area<'_> {
-    /// Whether somebody waits for the lock.
+    /// Returns whether another thread waits to write-lock the VMA.
     pub(super) fn is_contended(&self) -> bool {
-        // SAFETY: The area is valid by the type invariants.
+        // SAFETY: The VMA is locked by the type invariants, so it is valid.
         unsafe { bindings::damon_rs_helper_vma_is_contended(self.vma.as_ptr()) }
     }
 }
@@ -176,8 +181,8 @@ impl Area<'_> {
 #[cfg(CONFIG_PER_VMA_LOCK)]
 impl Drop for Area<'_> {
     fn drop(&mut self) {
-        // SAFETY: By the type invariants we own a lock of the area, and this value is gone
-        // afterwards.
+        // SAFETY: By the type invariants this value owns the VMA lock for reading. It does not use
+        // the VMA after this call.
         unsafe { c::vma_end_read(self.vma.as_ptr()) };
     }
 }
@@ -185,15 +190,15 @@ impl Drop for Area<'_> {
 #[cfg(not(CONFIG_PER_VMA_LOCK))]
 fn lock(mm: &MmWithUser, addr: usize) -> Result<NonNull<c::vm_area_struct>, Span> {
     let lock = mm.mmap_read_lock();
-    // SAFETY: The lock is held. Any address may be asked for.
+    // SAFETY: The mmap lock is held for reading. The function accepts any address.
     let next = unsafe { c::find_vma(mm.as_raw(), addr) };
     let next = NonNull::new(next).ok_or(Span::new(addr, usize::MAX))?;
-    // SAFETY: The area is in the tree, which is locked.
+    // SAFETY: The VMA is in the VMA tree, and the mmap lock is held for reading.
     let start = unsafe { VmaRef::from_raw(next.as_ptr()) }.start();
     if addr < start {
         return Err(Span::up_to(addr, start));
     }
-    // The lock is now owned by the caller, who puts it into an `Area`.
+    // `Area::lock()` puts the VMA into an `Area`, which releases the mmap lock on drop.
     core::mem::forget(lock);
     Ok(next)
 }
@@ -201,14 +206,13 @@ fn lock(mm: &MmWithUser, addr: usize) -> Result<NonNull<c::vm_area_struct>, Span
 #[cfg(not(CONFIG_PER_VMA_LOCK))]
 impl Area<'_> {
     fn mm(&self) -> *mut c::mm_struct {
-        // SAFETY: The area is valid by the type invariants, and belongs to the same mm all its
-        // life.
+        // SAFETY: By the type invariants the VMA is valid, and the mmap lock is held.
         unsafe { VmaRef::from_raw(self.vma.as_ptr()) }.mm().as_raw()
     }
 
-    /// Whether somebody waits for the lock.
+    /// Returns whether another thread waits for the mmap lock.
     pub(super) fn is_contended(&self) -> bool {
-        // SAFETY: The mm has users by the type invariants.
+        // SAFETY: By the type invariants the mm has users, so it is valid.
         unsafe { bindings::damon_rs_helper_mmap_lock_is_contended(self.mm()) }
     }
 }
@@ -216,7 +220,8 @@ impl Area<'_> {
 #[cfg(not(CONFIG_PER_VMA_LOCK))]
 impl Drop for Area<'_> {
     fn drop(&mut self) {
-        // SAFETY: By the type invariants we own the lock, and this value is gone afterwards.
+        // SAFETY: By the type invariants this value owns the mmap lock for reading. It does not use
+        // the VMA after this call.
         unsafe { c::mmap_read_unlock(self.mm()) };
     }
 }

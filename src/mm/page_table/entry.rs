@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Single entries of the page table, and the folios that they map.
+//! Page table entries that map folios.
 //!
 //! C header: [`arch/x86/include/asm/pgtable.h`](srctree/arch/x86/include/asm/pgtable.h)
 
@@ -25,48 +25,50 @@ use super::{
     word::EntryWord, //
 };
 
-/// An entry that maps a folio.
+/// A page table entry that maps a folio.
 ///
 /// # Invariants
 ///
-/// - As long as this value exists, the lock of the table that the entry is in is held.
-/// - The entry is present, and not special: it maps memory that has a `struct page`. `page` is that of
-///   its first page, or the folio that this is part of.
-/// - The mapping has a reference to its folio. An entry is cleared, and only then the reference
-///   dropped, under the lock, and a folio is split only when nothing maps it. Thus the folio is
-///   neither freed nor split.
+/// - The lock of the page table that contains the entry is held as long as this value exists.
+/// - The entry is present and not special, so it maps memory with a `struct page`. `page` is the
+///   first page that it maps, or the folio that contains this page.
+/// - The folio is neither freed nor split, because the mapping holds a reference to it. Memory
+///   without a reference is mapped by special entries, in VMAs with `VM_MIXEDMAP` too: x86 has
+///   `CONFIG_ARCH_HAS_PTE_SPECIAL`. VMAs with `VM_PFNMAP` are not walked. An entry is cleared under
+///   the page table lock, and the reference is dropped after that. Before a split, `unmap_folio()`
+///   clears the entry under the same lock, and `folio_ref_freeze()` fails if a mapping remains.
 pub(crate) struct Entry<'cursor> {
     word: EntryWord,
     leaf: Leaf,
     page: *mut c::page,
     notifiers: &'cursor Notifiers,
-    /// The table stays locked as long as the cursor is borrowed.
+    /// The page table stays locked as long as the cursor is borrowed.
     _cursor: PhantomData<&'cursor mut ()>,
 }
 
-/// Past accesses that were forgotten.
+/// The accesses that [`Entry::mkold`] has cleared.
 #[derive(Clone, Copy)]
 pub(crate) struct Forgotten {
-    /// Some through this entry, or by a secondary MMU to what it maps.
+    /// Accesses through this entry, or by a secondary MMU to the memory that it maps.
     pub(crate) entry: bool,
-    /// Some to any part of its folio, by what clears the idle flag. Said only of folios that have
-    /// more parts than one.
+    /// Accesses to any part of the folio by means that clear the idle flag. Reported for large
+    /// folios only.
     pub(crate) folio: bool,
 }
 
-/// An entry of a leaf table.
+/// The position of an entry that may map memory.
 pub(super) struct Leaf {
     pub(super) entry: *mut usize,
     /// The first address that it maps.
     pub(super) start: usize,
-    /// The bits of an address but those within what it maps.
+    /// The mask that aligns an address down to the block that the entry maps.
     pub(super) mask: usize,
-    /// Whether the area is one of hugetlbfs.
+    /// Whether the VMA is one of hugetlbfs.
     pub(super) hugetlb: bool,
 }
 
 impl Leaf {
-    /// How much it maps.
+    /// Returns the size of the block that the entry maps, in bytes.
     #[inline]
     fn size(&self) -> usize {
         self.mask.wrapping_neg()
@@ -74,22 +76,24 @@ impl Leaf {
 }
 
 impl<'cursor> Entry<'cursor> {
-    /// What a leaf table has for an address; `None` if it maps no folio.
+    /// Reads an entry. Returns `None` if it maps no folio.
     ///
     /// # Safety
     ///
-    /// The leaf must be one of the page table of an address space, whose notifiers these are. Its
-    /// lock must be held as long as the result lives.
+    /// `leaf` must be an entry of a page table of the address space that `notifiers` belongs to, in
+    /// a VMA without `VM_PFNMAP`. The lock of its table must be held as long as the result exists.
     #[inline]
     pub(super) unsafe fn new(
         leaf: Leaf,
         frames: &Frames,
         notifiers: &'cursor Notifiers,
     ) -> Option<Self> {
-        // SAFETY: The caller promises that the entry is valid and its lock held.
+        // SAFETY: By the safety requirements the entry is valid, and the lock of its table is held
+        // as long as the result exists.
         let word = unsafe { EntryWord::read(leaf.entry) };
         let page = frames.page(&word, leaf.mask)?;
-        // INVARIANT: The caller promises that the lock is held, and the entry was just looked at.
+        // INVARIANT: By the safety requirements the lock is held as long as the result exists.
+        // `Frames::page()` has found the entry present and not special.
         Some(Self {
             word,
             leaf,
@@ -99,44 +103,46 @@ impl<'cursor> Entry<'cursor> {
         })
     }
 
-    /// The first address that this entry maps.
+    /// Returns the first address that this entry maps.
     #[inline]
     pub(crate) fn start(&self) -> usize {
         self.leaf.start
     }
 
-    /// The first address that the next entry maps, `None` if this is the last one.
+    /// Returns the address after those that this entry maps, `None` if they end at the last
+    /// address.
     pub(crate) fn end(&self) -> Option<usize> {
         self.leaf.start.checked_add(self.leaf.size())
     }
 
-    /// Whether it is one of an area of hugetlbfs.
+    /// Returns whether the VMA is one of hugetlbfs.
     pub(crate) fn is_hugetlb(&self) -> bool {
         self.leaf.hugetlb
     }
 
-    /// Isolates the folio that this entry maps, to be moved, unless it is where it should be or
-    /// somebody else is at it.
+    /// Isolates the folio that this entry maps and adds it to a migration list. Does nothing if the
+    /// folio is on the target node, or if it cannot be isolated.
     pub(crate) fn move_by(&self, list: &mut MigrationList) {
-        // SAFETY: By the type invariants the folio is valid, and the mapping, which stays, has a
-        // reference to it. We hold a lock of the page table, which is taken before those of lists.
+        // SAFETY: By the type invariants the folio is valid, and the mapping holds a reference that
+        // is not dropped while the page table is locked. No LRU lock is held; `lru_lock` nests
+        // inside of page table locks (mm/rmap.c).
         unsafe { list.add_ptr(self.folio()) };
     }
 
-    /// Which folio this entry maps.
+    /// Returns the identity of the folio that this entry maps.
     #[inline]
     pub(crate) fn folio_id(&self) -> FolioId {
         FolioId::from_addr(self.folio().addr())
     }
 
-    /// What can be asked about the folio that this entry maps.
+    /// Returns the attributes of the folio that this entry maps.
     pub(crate) fn attributes(&self) -> FolioAttributes<'_> {
-        // SAFETY: By the type invariants the folio is neither freed nor split as long as the entry
-        // is borrowed.
+        // SAFETY: By the type invariants the folio is neither freed nor split as long as `self`
+        // exists, and the result borrows `self`.
         unsafe { FolioAttributes::new(self.folio()) }
     }
 
-    /// Whether there was an access since [`mkold`](Self::mkold).
+    /// Returns whether there was an access since [`mkold`](Self::mkold).
     #[inline]
     pub(crate) fn young(&self) -> bool {
         self.word.accessed()
@@ -144,15 +150,16 @@ impl<'cursor> Entry<'cursor> {
             || self.notifiers.test_young(self.leaf.start)
     }
 
-    /// Forgets past accesses, and tells which.
+    /// Clears the record of past accesses and returns which there were: the accessed bit, those of
+    /// secondary MMUs, and the idle flag.
     ///
-    /// Those to a folio that is neither on an LRU list (device memory, or reclaim is just looking
-    /// at it) nor hugetlb's are not forgotten.
+    /// Clears nothing for a folio that is neither on an LRU list (device memory, or isolated at the
+    /// moment) nor a hugetlb folio.
     ///
-    /// The TLB is not flushed: a processor that has the translation in it does not set the bit
-    /// again before that is gone. This makes a region look a bit colder than it is, and costs the
-    /// process nothing.
-    // Always: handing over what the entry consists of would cost as much as what is done here.
+    /// The TLB is not flushed: a CPU that has cached the translation does not set the bit again
+    /// before the TLB entry is gone. This makes a region look slightly colder than it is, and costs
+    /// the process nothing.
+    // `always`: passing the fields of the entry to a function would cost as much as its body.
     #[inline(always)]
     pub(crate) fn mkold(&self) -> Forgotten {
         let folio = self.folio();
@@ -174,7 +181,7 @@ impl<'cursor> Entry<'cursor> {
             .notifiers
             .clear_young(self.leaf.start, self.leaf.size())
             || accessed;
-        // SAFETY: The folio is valid by the type invariants.
+        // SAFETY: The folio is valid by the type invariants. The flags are set atomically.
         unsafe {
             if accessed && !flags.young() {
                 set_young_and_idle(folio);
@@ -190,7 +197,8 @@ impl<'cursor> Entry<'cursor> {
 
     #[inline]
     fn folio(&self) -> *mut c::folio {
-        // SAFETY: By the type invariants this is a `struct page`, which stays as long as it is mapped.
+        // SAFETY: By the type invariants `page` is a `struct page`, which exists as long as the
+        // page is mapped.
         unsafe { head(self.page) }
     }
 

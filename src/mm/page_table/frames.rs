@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! From the entry of a page table to what it maps.
+//! Translation of a page table entry to the page that it maps.
 //!
 //! C headers: [`include/asm-generic/memory_model.h`](srctree/include/asm-generic/memory_model.h),
 //! [`arch/x86/include/asm/pgtable.h`](srctree/arch/x86/include/asm/pgtable.h)
@@ -17,36 +17,38 @@ use super::word::{
 };
 use crate::bindings;
 
-/// Where entries have the number of a page, and where its `struct page` is.
+/// The position of the PFN in page table entries, and the array of `struct page`s.
 ///
-/// Asked of the kernel once for many entries: a call for each of them would be a large part of what
-/// looking at it costs.
+/// Queried from the kernel once for many entries: a call for each of them would be a large part of
+/// the cost of a look-up.
 ///
 /// # Invariants
 ///
-/// Unless `plain` is zero, `pages` is the start of an array of the pages of all addresses, and `mask`
-/// is what has the address of a page in entries that are present, which have it inverted if the
+/// Unless `plain` is zero, `pages` is the start of the `struct page` array of all PFNs, and `mask`
+/// selects the physical address in a present entry. x86 inverts the address bits if the entry is
+/// present (`PROTNONE`) without the present bit.
 /// processor does not follow them.
 #[derive(Clone, Copy)]
 pub(in crate::mm) struct Frames {
-    /// Of these bits, entries that the processor follows and that map a folio have [`PRESENT`] alone.
-    /// Zero if nothing is known of any.
+    /// The mask for the fast path: `(pteval & plain) == PRESENT` means present and not special.
+    /// Zero if there is no fast path.
     plain: usize,
     mask: usize,
     pages: *mut c::page,
 }
 
 impl Frames {
-    /// Those of this kernel, on this machine.
+    /// Queries the values for the running kernel.
     pub(in crate::mm) fn get() -> Self {
-        // SAFETY: These are constants of a kernel that runs.
+        // SAFETY: The helpers only read values that do not change after boot.
         let (mask, pages) = unsafe {
             (
                 bindings::damon_rs_helper_frame_mask(),
                 bindings::damon_rs_helper_first_page(),
             )
         };
-        // INVARIANT: Without a mask nothing is known.
+        // INVARIANT: `plain` is zero unless the helper has returned a mask, which it does only if
+        // there is an array of all pages.
         Self {
             plain: if mask == 0 { 0 } else { PRESENT | SPECIAL },
             mask,
@@ -54,7 +56,8 @@ impl Frames {
         }
     }
 
-    /// The address of a page, as entries have it. `None` if nothing is known of entries.
+    /// Returns the physical address of a page, as in page table entries. `None` without a fast
+    /// path.
     #[inline]
     pub(super) fn address_of(&self, page: *mut c::page) -> Option<usize> {
         let offset = page.addr().wrapping_sub(self.pages.addr());
@@ -62,8 +65,8 @@ impl Frames {
         (self.plain != 0).then_some(number.wrapping_shl(c::PAGE_SHIFT))
     }
 
-    /// The address that an entry of the lowest level has, if it is present and something is known of
-    /// entries. In those of other levels its lowest bits mean something else.
+    /// Returns the physical address in a PTE that is present. In entries of other levels the lowest
+    /// bits of the result are flags. Without a fast path the result is meaningless.
     #[inline]
     pub(super) fn address(&self, word: &EntryWord) -> usize {
         let inverted = word.value() & PRESENT == 0;
@@ -74,22 +77,22 @@ impl Frames {
         }) & self.mask
     }
 
-    /// The address of the table of the lowest level that an entry points to.
+    /// Returns the physical address of the page table that a PMD entry points to.
     #[inline]
     pub(super) fn table(&self, entry: c::pmd_t) -> usize {
         if self.plain != 0 {
             return entry.pmd & self.mask;
         }
-        // SAFETY: This looks at the value.
+        // SAFETY: The helper only computes with the value.
         unsafe { bindings::damon_rs_helper_pte_table_address(entry) }
     }
 
-    /// The first page that an entry maps, or the folio of that, where `block` has the bits of an
-    /// address but those within what the entry maps. `None` if it maps no folio that is the process's
-    /// own.
+    /// Returns the first page that an entry maps, or the folio that contains it. `None` if the
+    /// entry maps no refcounted folio. `block` is the mask that aligns an address down to the block
+    /// that the entry maps.
     #[inline]
     pub(super) fn page(&self, word: &EntryWord, block: usize) -> Option<*mut c::page> {
-        // What most entries are is asked first, at once.
+        // The most common case first, in one comparison.
         if word.value() & self.plain == PRESENT {
             let start = word.value() & self.mask & block;
             return Some(self.pages.wrapping_add(start >> c::PAGE_SHIFT));
@@ -97,14 +100,14 @@ impl Frames {
         Self::ask_for(word, block)
     }
 
-    /// As the kernel tells it, for any entry.
+    /// The slow path of [`page`](Self::page), with the kernel's accessors.
     #[inline(never)]
     fn ask_for(word: &EntryWord, block: usize) -> Option<*mut c::page> {
         if !word.maps_folio() {
             return None;
         }
-        // SAFETY: The entry is present and maps memory that has a `struct page`. The number is in the
-        // same place in entries of all levels above the lowest.
+        // SAFETY: The entry is present and not special, so its PFN has a `struct page`. The PFN is
+        // at the same position in entries of all levels above PTE.
         let folio = unsafe {
             if block == PAGE_MASK {
                 bindings::damon_rs_helper_pte_folio(c::pte_t { pte: word.value() })
@@ -118,9 +121,9 @@ impl Frames {
 
 #[cfg(CONFIG_KUNIT = "y")]
 impl Frames {
-    /// Some, for tests.
+    /// Creates a value for tests.
     pub(super) fn example() -> Self {
-        // INVARIANT: No address has pages then.
+        // INVARIANT: The tests look up no `struct page`.
         Self {
             plain: PRESENT | SPECIAL,
             mask: 0xf_ffff_ffff_f000,
@@ -128,13 +131,13 @@ impl Frames {
         }
     }
 
-    /// What has the address.
+    /// Returns the mask of the physical address.
     pub(super) fn mask(&self) -> usize {
         self.mask
     }
 }
 
-// SAFETY: These are constants. Who uses the pages must obey their rules.
+// SAFETY: `Frames` holds constants. Accesses to the pages are unsafe code of their own.
 unsafe impl Send for Frames {}
-// SAFETY: As above.
+// SAFETY: `Frames` holds constants. Accesses to the pages are unsafe code of their own.
 unsafe impl Sync for Frames {}

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The tables that map memory, and their locks.
+//! Page tables whose entries map memory, and their locks.
 //!
-//! This is what `pte_offset_map_lock()` and `pmd_trans_huge_lock()` do for the kernel's own code;
-//! neither is to be had for a module.
+//! This file does what `pte_offset_map_lock()` and `pmd_trans_huge_lock()` do in the kernel.
+//! Neither is available to modules.
 
 use core::ptr::NonNull;
 
@@ -24,37 +24,40 @@ use super::{
 };
 use crate::bindings;
 
-/// A table has `1 << ENTRIES_SHIFT` entries, on each level.
+/// A page table has `1 << ENTRIES_SHIFT` entries on each level.
 const ENTRIES_SHIFT: u32 = c::PMD_SHIFT - c::PAGE_SHIFT;
 
-/// A locked table with entries that map memory.
+/// A locked page table whose entries map memory.
 ///
 /// # Invariants
 ///
-/// - `entries` is the first entry of a table that is part of the page table. The entry there of an
-///   address that the table was locked for maps `1 << shift` bytes, or none.
-/// - As long as this value exists that stays so, and such an entry is changed by nobody but this
-///   value's owner and the processor.
+/// - `entries` is the first entry of a page table that is in place. The entry of an address that
+///   the table was locked for maps `1 << shift` bytes, or nothing.
+/// - This holds as long as this value exists. Meanwhile, only its owner and the CPU change such an
+///   entry.
 pub(super) struct LeafTable {
     entries: NonNull<usize>,
     shift: u32,
-    /// The bits of an address but those within what an entry maps.
+    /// The mask that aligns an address down to the block that an entry maps.
     mask: usize,
-    /// Declared before that of the tables because it is dropped in this order.
+    /// Declared before `tables`, so that it is dropped first.
     lock: Lock,
-    /// Of an area of hugetlbfs.
+    /// The hugetlb VMA lock, for a VMA of hugetlbfs.
     tables: Option<TablesLock>,
 }
 
 impl LeafTable {
-    /// Locks the table with the entry that maps an address, and thus with those of all addresses
-    /// that have the same PMD entry. `None` if there is nothing that is mapped: the PMD entry is
-    /// empty, or says where the memory has gone.
+    /// Locks the page table with the entry that maps an address. The table is then locked for all
+    /// addresses that have the same PMD entry. Returns `None` if nothing is mapped there: the PMD
+    /// entry is empty, or is a swap or migration entry.
     ///
     /// # Safety
     ///
-    /// The address must be one of the directory's, and in an area of `mm` that is locked, or the lock
-    /// of a reverse mapping that the area is in be held. The result must not outlive this lock.
+    /// - `addr` must be in the span of `directory`, and in a VMA of `mm` that is not one of
+    ///   hugetlbfs.
+    /// - That VMA must be locked, or an rmap lock must be held under which it is linked. The result
+    ///   must be dropped before this lock is released.
+    /// - The thread must hold no page table lock.
     pub(super) unsafe fn lock(
         mm: *mut c::mm_struct,
         directory: &Directory,
@@ -64,31 +67,44 @@ impl LeafTable {
     ) -> Option<Self> {
         let pmd = directory.entry(addr);
         loop {
-            // SAFETY: The caller promises that the directory is in place. Others may be changing the
-            // entry.
+            // SAFETY: By the safety requirements the PMD table stays in place. The entry may change
+            // concurrently; it is read with one aligned load.
             let value = unsafe { pmd.read_volatile() };
             match Upper::of(value.pmd) {
                 Upper::Absent => return None,
                 Upper::Table => {
-                    // SAFETY: The entry pointed to a table when it was read. Whoever takes that away
-                    // has RCU free it, and its lock, thus no earlier than our guard is dropped; but
-                    // for a collapse of anonymous memory, which locks areas and the reverse mapping
-                    // for writing before, which is excluded by either of our locks. We hold no lock
-                    // of the page table yet.
+                    // SAFETY: No page table lock is held by this thread. The PMD entry pointed to
+                    // the table when it was read, under `_rcu`. The table and its lock exist until
+                    // `_rcu` is released, and longer if the check below finds the table in place:
+                    // - `zap_pte_range()`, `retract_page_tables()` and `collapse_pte_mapped_thp()`
+                    //   free a table after a grace period.
+                    // - `free_pgtables()` and `exit_mmap()` are excluded by the caller's lock, see
+                    //   `Cursor` and `MappingLock`.
+                    // - `collapse_huge_page()` deposits the table, which may later be freed without
+                    //   a grace period. It collapses only an anonymous VMA that spans the whole PMD
+                    //   range. So this is the VMA of `addr`, and the table serves no other VMA. It
+                    //   clears the PMD entry with this VMA write-locked, and with the rwsem of the
+                    //   root of its `anon_vma` held for writing. All `anon_vma`s of a VMA have the
+                    //   same root, and an anonymous VMA is linked under no other rmap lock. The
+                    //   caller has held one of the two locks for reading since before the entry was
+                    //   read, so the entry was not cleared since. That `collapse_huge_page()` drops
+                    //   the rmap lock before it deposits the table does no harm: the entry is none
+                    //   from before then until it maps the huge page.
                     let table = unsafe {
                         bindings::damon_rs_helper_pte_table_lock(mm, frames.table(value))
                     };
-                    // INVARIANT: The helper has taken the lock.
+                    // INVARIANT: The helper has acquired the lock.
                     let lock = Lock(table.lock);
-                    // Whoever takes a leaf table away changes the PMD entry under the lock of the
-                    // leaf table, or with area and reverse mapping locked for writing, which is
-                    // excluded by either of our locks. If the entry is what it was, the table is
-                    // still in place, and stays there until it is unlocked.
-                    // SAFETY: As above.
+                    // The PMD entry stops pointing to this table only under the table's lock, or
+                    // with the VMA write-locked and its rmap locks held for writing
+                    // (`collapse_huge_page()`, `move_normal_pmd()`), which the caller's lock
+                    // excludes. If the entry still has the same value, the table is in place and
+                    // stays there until it is unlocked.
+                    // SAFETY: By the safety requirements the PMD table stays in place.
                     if unsafe { pmd.read_volatile() }.pmd == value.pmd {
-                        // INVARIANT: See above.
+                        // INVARIANT: The table is in place, and is locked.
                         return Some(Self {
-                            // SAFETY: The table is somewhere.
+                            // SAFETY: `ptes` is an address in the direct map, so it is not null.
                             entries: unsafe { NonNull::new_unchecked(table.ptes.cast()) },
                             shift: c::PAGE_SHIFT,
                             mask: mask(c::PAGE_SHIFT),
@@ -97,18 +113,19 @@ impl LeafTable {
                         });
                     }
                 }
-                // Transparent, for areas of hugetlbfs are not walked this way.
+                // The VMA is not one of hugetlbfs, so this can only be a transparent huge page.
                 Upper::Huge if cfg!(not(CONFIG_TRANSPARENT_HUGEPAGE)) => return None,
                 Upper::Huge => {
                     let lock = directory.lock();
-                    // SAFETY: The directory has an entry, so it is there, and with it the lock. We hold
-                    // no lock of the page table yet.
+                    // SAFETY: By the safety requirements the PMD table stays in place, and so does
+                    // its lock. This thread holds no page table lock.
                     unsafe { c::spin_lock(lock) };
-                    // INVARIANT: Just taken.
+                    // INVARIANT: The lock was acquired above.
                     let lock = Lock(lock);
-                    // SAFETY: As above.
+                    // SAFETY: By the safety requirements the PMD table stays in place.
                     if matches!(Upper::of(unsafe { pmd.read_volatile() }.pmd), Upper::Huge) {
-                        // INVARIANT: Huge entries are split, moved and removed under this lock.
+                        // INVARIANT: A PMD entry that maps memory is split, moved and zapped only
+                        // under this lock.
                         return Some(Self {
                             entries: NonNull::new(directory.first().cast())?,
                             shift: c::PMD_SHIFT,
@@ -122,15 +139,16 @@ impl LeafTable {
         }
     }
 
-    /// Locks the table with the entry of an address in an area of hugetlbfs whose pages have
-    /// `1 << shift` bytes. `None` if there is no table. Says for which addresses that is so, the
-    /// area's provided.
+    /// Locks the page table with the entry of an address in a VMA of hugetlbfs with pages of
+    /// `1 << shift` bytes. Returns `None` if there is no table. Also returns the range of addresses
+    /// for which this is the result, as far as they are in the VMA.
     ///
-    /// Sleeps until whoever changes the area's tables is done.
+    /// Sleeps while another thread holds the hugetlb VMA lock for writing.
     ///
     /// # Safety
     ///
-    /// The area must be one of `mm`, and the result must not outlive its lock.
+    /// `area` must be a VMA of `mm` and of hugetlbfs, with pages of `1 << shift` bytes. The result
+    /// must be dropped before `area`. The thread must hold no page table lock.
     pub(super) unsafe fn lock_hugetlb(
         mm: &MmWithUser,
         area: &Area<'_>,
@@ -138,17 +156,18 @@ impl LeafTable {
         shift: u32,
     ) -> (Option<Self>, Span) {
         let span = Span::block(addr, shift.wrapping_add(ENTRIES_SHIFT));
-        // SAFETY: The caller promises that the area stays locked. That it is one of hugetlbfs shows
-        // in its having a size of pages.
+        // SAFETY: By the safety requirements this is a hugetlb VMA. `area` holds its lock and is
+        // dropped after the result.
         let tables = unsafe { TablesLock::new(area.as_ptr()) };
         let found = tables.and_then(|tables| {
             let (entry, spinlock) = tables.entry(mm, addr, shift)?;
-            // SAFETY: With the area and its tables locked the table stays in place, and with it its
-            // lock. We hold no other lock of the page table.
+            // SAFETY: The VMA and the hugetlb VMA lock are held, so the page table stays in place,
+            // and so does its lock. This thread holds no page table lock.
             unsafe { c::spin_lock(spinlock) };
-            // INVARIANT: Just taken.
+            // INVARIANT: The lock was acquired above.
             let lock = Lock(spinlock);
-            // INVARIANT: As above for the table, whose entries are changed under the spinlock.
+            // INVARIANT: `tables` and `area` keep the page table in place. Its entries are changed
+            // only under its lock, which is held.
             Some(Self {
                 entries: NonNull::new(entry.wrapping_sub(index(addr, shift)))?,
                 shift,
@@ -160,7 +179,7 @@ impl LeafTable {
         (found, span)
     }
 
-    /// The entry of an address that the table was locked for.
+    /// Returns the position of the entry of an address that the table was locked for.
     #[inline]
     pub(super) fn leaf(&self, addr: usize) -> Leaf {
         Leaf {
@@ -171,31 +190,32 @@ impl LeafTable {
         }
     }
 
-    /// Whether somebody may want what keeps it, and does not tell.
+    /// Returns whether the table depends on a lock whose waiters are not detected: the hugetlb VMA
+    /// lock.
     pub(super) fn is_brief(&self) -> bool {
         self.tables.is_some()
     }
 
-    /// Whether another thread waits for the lock.
+    /// Returns whether another thread waits for the page table lock.
     pub(super) fn is_contended(&self) -> bool {
-        // SAFETY: The spinlock is valid by the type invariants.
+        // SAFETY: The lock is valid by the type invariants.
         unsafe { bindings::damon_rs_helper_spin_is_contended(self.lock.0) }
     }
 }
 
-/// The number that the entry of an address has in its table, where each maps `1 << shift` bytes.
+/// Returns the index of the entry of an address in a table whose entries map `1 << shift` bytes.
 #[inline]
 fn index(addr: usize, shift: u32) -> usize {
     addr.wrapping_shr(shift) & ((1 << ENTRIES_SHIFT) - 1)
 }
 
-/// The bits of an address but those within a block of `1 << shift` bytes.
+/// Returns the mask that aligns an address down to a block of `1 << shift` bytes.
 #[inline]
 const fn mask(shift: u32) -> usize {
     usize::MAX.wrapping_shl(shift)
 }
 
-/// A locked spinlock of the page table.
+/// A page table lock that is held.
 ///
 /// # Invariants
 ///
@@ -205,7 +225,8 @@ struct Lock(*mut c::spinlock_t);
 impl Drop for Lock {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: By the type invariants we own the spinlock, and this value is gone afterwards.
+        // SAFETY: By the type invariants this value owns the spinlock. It does not use it after
+        // this call.
         unsafe { c::spin_unlock(self.0) };
     }
 }

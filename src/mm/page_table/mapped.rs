@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The entries of an area that map a folio, for the reverse mapping.
+//! The page table entries of a VMA that map a folio, for rmap walks.
 //!
-//! For the kernel's own code `page_vma_mapped_walk()` finds them. It asks all that there can be at
-//! each step, and gives one entry at a time. Here is what nearly all memory is mapped by: tables of
-//! PTE entries that are present, and PMD entries of transparent huge pages. Whoever meets something
-//! else is told so and asks the kernel's function.
+//! In the kernel, `page_vma_mapped_walk()` finds them. It checks for each kind of mapping at each
+//! step, and returns one entry at a time. This file handles only the kinds that map nearly all
+//! memory: present PTEs, and PMD entries of transparent huge pages. At any other entry it returns
+//! [`Seen::NotAll`], and the caller has to use `page_vma_mapped_walk()`.
 
 use kernel::{
     bindings as c,
@@ -25,31 +25,32 @@ use super::{
     word::EntryWord, //
 };
 
-/// What a look at all entries has come to.
+/// The result of a scan of page table entries.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(in crate::mm) enum Seen {
-    /// All were shown.
+    /// All entries were visited.
     All,
-    /// Who was shown them has seen enough.
+    /// The visitor has stopped the scan.
     Enough,
-    /// There is an entry that only the kernel's function understands: it says that the memory is
-    /// elsewhere, which may be a device that has taken a page of the folio for itself. Any number of
-    /// others were shown.
+    /// The scan has found an entry that only `page_vma_mapped_walk()` handles: one that is not
+    /// present, and may be the device-private entry of a page of the folio. Any number of entries
+    /// were visited before.
     NotAll,
 }
 
-/// The directory in which an entry was found last.
+/// A cache of the PMD table in which the last entry was found.
 ///
-/// It stays in place as long as the lock of the reverse mapping that it was found under: that keeps
-/// an area, an area keeps the tables that serve it, and a directory serves all areas of an address
-/// space in its range. The address space is kept as well, so none comes to be at the same place.
+/// It is valid as long as the rmap lock is held under which it was found. The lock keeps the VMA
+/// linked, a linked VMA keeps the page tables that serve it, and a PMD table serves all VMAs of the
+/// address space in its range. The `mm_struct` is kept too, so no other one can be at the same
+/// address.
 pub(in crate::mm) struct KnownDirectory {
     mm: *mut c::mm_struct,
     directory: Directory,
 }
 
 impl KnownDirectory {
-    /// Nothing is known yet.
+    /// Creates an empty cache.
     pub(in crate::mm) const fn none() -> Self {
         Self {
             mm: core::ptr::null_mut(),
@@ -57,48 +58,50 @@ impl KnownDirectory {
         }
     }
 
-    /// As [`Directory::find`].
+    /// Returns the PMD table of an address. Fails as [`Directory::find`].
     ///
     /// # Safety
     ///
-    /// As for [`Directory::find`] with the lock of a reverse mapping; and that lock must have been held
-    /// since this was made.
+    /// - `addr` must be in a VMA of `mm` that is not one of hugetlbfs. An rmap lock must be held
+    ///   under which this VMA is linked.
+    /// - That lock must not have been released since the cache was created.
     #[inline]
     unsafe fn find(&mut self, mm: *mut c::mm_struct, addr: usize) -> Result<&Directory, Span> {
         if self.mm != mm || !self.directory.span().contains(addr) {
-            // SAFETY: The caller promises it.
+            // SAFETY: The safety requirements of `go_to()` are those of this function.
             unsafe { self.go_to(mm, addr) }?;
         }
         Ok(&self.directory)
     }
 
-    /// Finds another one.
+    /// Looks up another PMD table.
     ///
     /// # Safety
     ///
     /// As for [`Self::find`].
     #[inline(never)]
     unsafe fn go_to(&mut self, mm: *mut c::mm_struct, addr: usize) -> Result<(), Span> {
-        // SAFETY: The caller promises it.
+        // SAFETY: By the safety requirements `addr` is in a VMA of `mm` that is linked under an
+        // rmap lock that is held, and that is not one of hugetlbfs.
         self.directory = unsafe { Directory::find(mm, addr) }?;
         self.mm = mm;
         Ok(())
     }
 }
 
-/// The memory of a folio that is not one of hugetlb's, as page tables name it.
+/// The physical memory of a folio that is not a hugetlb folio, as page table entries name it.
 #[derive(Clone, Copy)]
 pub(in crate::mm) struct Memory<'a> {
     frames: &'a Frames,
-    /// The first address, of physical memory.
+    /// The physical address of the first byte.
     start: usize,
-    /// How many bytes.
+    /// The size in bytes.
     size: usize,
 }
 
 impl<'a> Memory<'a> {
-    /// That of a folio of `size` bytes. `None` where entries do not say which page they map, as on
-    /// virtual machines whose page tables are the host's.
+    /// Returns the memory of a folio of `size` bytes. `None` if entries do not contain the physical
+    /// address, as on Xen PV, where they contain that of the host.
     #[inline]
     pub(in crate::mm) fn of(folio: *mut c::folio, size: usize, frames: &'a Frames) -> Option<Self> {
         Some(Self {
@@ -108,27 +111,28 @@ impl<'a> Memory<'a> {
         })
     }
 
-    /// Whether a page is in it.
+    /// Returns whether a physical address is in this memory.
     #[inline]
     fn contains(&self, page: usize) -> bool {
         page.wrapping_sub(self.start) < self.size
     }
 
-    /// Whether what a PMD entry maps is in it in part.
+    /// Returns whether a block of physical memory, which a PMD entry maps, overlaps this memory.
     #[inline]
     fn overlaps(&self, start: usize, size: usize) -> bool {
         start.wrapping_sub(self.start) < self.size || self.start.wrapping_sub(start) < size
     }
 
-    /// Shows all entries for the addresses from `addr` to before `end` that map this memory, as long
-    /// as `see` returns `true`: what they say, where what they map begins, and how much it is. The
-    /// entry is not to be used later.
+    /// Calls `see` for each entry for the addresses from `addr` to `end`, exclusive, that maps this
+    /// memory, as long as it returns `true`. The arguments are the entry, the address that it is
+    /// for and the size of the block that it maps. `see` must not keep the entry.
     ///
     /// # Safety
     ///
-    /// The addresses must be those of an area of `mm` that is not one of hugetlbfs, and the lock of a
-    /// reverse mapping that the area is in must be held. What is known must be nothing, or have come
-    /// from here since that lock was taken. `see` must not sleep.
+    /// - The addresses must be in a VMA of `mm` that is not one of hugetlbfs. An rmap lock must be
+    ///   held under which this VMA is linked.
+    /// - `known` must be empty, or filled by this function since that lock was acquired.
+    /// - The thread must hold no page table lock, and `see` must not sleep.
     #[inline]
     pub(in crate::mm) unsafe fn entries(
         &self,
@@ -140,8 +144,9 @@ impl<'a> Memory<'a> {
     ) -> Seen {
         let mut at = addr;
         while at < end {
-            // SAFETY: The caller promises that the area is in the reverse mapping, whose lock is
-            // held.
+            // SAFETY: By the safety requirements `at` is in a VMA of `mm` that is not one of
+            // hugetlbfs and that is linked under an rmap lock. The lock has been held since `known`
+            // was filled.
             let directory = match unsafe { known.find(mm, at) } {
                 Ok(directory) => directory,
                 Err(none) => {
@@ -152,18 +157,23 @@ impl<'a> Memory<'a> {
                     continue;
                 }
             };
-            // Behind the last page that has the same PMD entry.
+            // The address after the last page with the same PMD entry.
             let next = (at | ((1 << c::PMD_SHIFT) - 1)).saturating_add(1).min(end);
             let rcu = rcu::read_lock();
-            // SAFETY: As above. The address is in the directory, and the table is left before the
-            // lock of the reverse mapping is.
+            // SAFETY: `at` is in the span of `directory`. By the safety requirements it is in a VMA
+            // of `mm` that is not one of hugetlbfs and that is linked under an rmap lock. The table
+            // is dropped in this iteration, before the lock is released. No page table lock is
+            // held.
             if let Some(table) = unsafe { LeafTable::lock(mm, directory, self.frames, at, &rcu) } {
                 let leaf = table.leaf(at);
                 let seen = if leaf.mask == PAGE_MASK {
-                    // SAFETY: The table is locked for these addresses, which have one PMD entry.
+                    // SAFETY: The addresses up to `next` have the same PMD entry as `at`, so their
+                    // PTEs are in this table from `leaf.entry` on, and the table is locked for
+                    // them.
                     unsafe { self.ptes(leaf.entry, at, next, &mut see) }
                 } else {
-                    // SAFETY: As above: this is the entry of all of them.
+                    // SAFETY: This is the PMD entry of all addresses up to `next`, and the table is
+                    // locked for them.
                     unsafe { self.pmd(leaf.entry, at, &mut see) }
                 };
                 if seen != Seen::All {
@@ -175,11 +185,12 @@ impl<'a> Memory<'a> {
         Seen::All
     }
 
-    /// Shows what is to be shown of PTE entries in a row, the first of which is for `addr`.
+    /// Visits those of a row of PTEs that map this memory. The first PTE is that of `addr`.
     ///
     /// # Safety
     ///
-    /// The entries must be valid, and the lock of their table held.
+    /// The PTEs for the addresses from `addr` to `end` must be in one page table, from `first` on.
+    /// The lock of this table must be held.
     #[inline]
     unsafe fn ptes(
         &self,
@@ -190,7 +201,7 @@ impl<'a> Memory<'a> {
     ) -> Seen {
         let (mut entry, mut at) = (first, addr);
         while at < end {
-            // SAFETY: The caller promises that the entry is there, and locked.
+            // SAFETY: By the safety requirements `entry` is a PTE of a table whose lock is held.
             let word = unsafe { EntryWord::read(entry) };
             if word.is_present() {
                 if self.contains(self.frames.address(&word)) && !see(word, at, PAGE_SIZE) {
@@ -205,11 +216,12 @@ impl<'a> Memory<'a> {
         Seen::All
     }
 
-    /// Shows a PMD entry for `addr`, if it is to be shown.
+    /// Visits a PMD entry if it maps this memory.
     ///
     /// # Safety
     ///
-    /// As for [`Self::ptes`].
+    /// `entry` must point to the PMD entry of `addr`, which does not point to a page table. The
+    /// lock of the PMD table must be held.
     #[inline]
     unsafe fn pmd(
         &self,
@@ -218,12 +230,12 @@ impl<'a> Memory<'a> {
         see: &mut impl FnMut(EntryWord, usize, usize) -> bool,
     ) -> Seen {
         const SIZE: usize = 1 << c::PMD_SHIFT;
-        // SAFETY: The caller promises that the entry is there, and locked.
+        // SAFETY: By the safety requirements `entry` is a PMD entry of a table whose lock is held.
         let word = unsafe { EntryWord::read(entry) };
         if !word.is_present() {
             return Seen::NotAll;
         }
-        // The lowest bits of the address have a meaning of their own in these.
+        // The lowest bits of the result are flags.
         let start = self.frames.address(&word) & !(SIZE - 1);
         if self.overlaps(start, SIZE) && !see(word, addr, SIZE) {
             return Seen::Enough;
@@ -242,7 +254,8 @@ mod tests {
     const NX: usize = 1 << 63;
     const ADDR: usize = 0x7f00_0000_0000;
 
-    /// Two pages from the third on, seen through some entries: at which addresses, and the outcome.
+    /// Scans entries for the pages with the PFNs 2 and 3, and stops after `most` visits. Returns
+    /// the result, the visited addresses relative to `ADDR`, and their number.
     fn look(mut entries: [usize; 4], most: usize) -> (Seen, [usize; 4], usize) {
         let frames = Frames::example();
         let memory = Memory {
@@ -259,7 +272,8 @@ mod tests {
             count += 1;
             count < most
         };
-        // SAFETY: These are as many entries, and nobody else knows of them.
+        // SAFETY: `entries` is a local array with one entry for each page of the address range. No
+        // other thread accesses it.
         let seen = unsafe {
             memory.ptes(
                 entries.as_mut_ptr(),
@@ -282,7 +296,7 @@ mod tests {
 
     #[test]
     fn entries_that_the_processor_does_not_follow() {
-        // They have the address inverted.
+        // Their address bits are inverted.
         let page = |number: usize| !(number * PAGE) & Frames::example().mask() | PROTNONE;
         assert_eq!(
             look([page(1), page(2), page(3), page(4)], 9),

@@ -1,27 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Ranges of addresses, up to the very last.
+//! Address ranges with an inclusive end.
 
 use kernel::prelude::*;
 
-/// A range of addresses.
+/// A range of addresses. It can include the last address of the address space.
 #[derive(Clone, Copy)]
 pub(super) struct Span {
     first: usize,
-    /// The last address, which belongs to the range.
+    /// The last address, inclusive.
     last: usize,
 }
 
 impl Span {
-    /// No address at all.
+    /// The empty range.
     pub(super) const EMPTY: Self = Self { first: 1, last: 0 };
 
-    /// From `first` to `last`, both included.
+    /// Creates the range from `first` to `last`, both inclusive.
     pub(super) const fn new(first: usize, last: usize) -> Self {
         Self { first, last }
     }
 
-    /// From `start` to right before `end`.
+    /// Creates the range from `start` to `end`, exclusive.
     pub(super) const fn up_to(start: usize, end: usize) -> Self {
         if start < end {
             Self::new(start, end - 1)
@@ -30,7 +30,7 @@ impl Span {
         }
     }
 
-    /// The aligned block of `1 << shift` bytes around an address.
+    /// Creates the aligned block of `1 << shift` bytes that contains an address.
     pub(super) const fn block(addr: usize, shift: u32) -> Self {
         let mask = !usize::MAX.wrapping_shl(shift);
         Self::new(addr & !mask, addr | mask)
@@ -41,7 +41,7 @@ impl Span {
         self.first <= addr && addr <= self.last
     }
 
-    /// The first address behind the range, `None` if there is none.
+    /// Returns the address after the range, `None` if the range ends at the last address.
     pub(super) const fn end(self) -> Option<usize> {
         self.last.checked_add(1)
     }

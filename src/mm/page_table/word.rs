@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What an entry of a page table says, on any level, as on x86.
+//! The value of a page table entry on any level, as on x86.
 //!
 //! C header: [`arch/x86/include/asm/pgtable.h`](srctree/arch/x86/include/asm/pgtable.h)
 
@@ -8,93 +8,96 @@ use kernel::bindings as c;
 
 use crate::bindings;
 
-/// The processor follows the entry.
+/// The present bit.
 pub(super) const PRESENT: usize = 1 << c::_PAGE_BIT_PRESENT;
-/// The entry of an upper level maps memory.
+/// Set in an entry above PTE level that maps memory.
 const PSE: usize = 1 << c::_PAGE_BIT_PSE;
-/// The memory is there, but the processor must not follow the entry: `PROT_NONE`, or to notice an
-/// access for NUMA balancing.
+/// Memory is mapped, but an access has to fault: `PROT_NONE`, or a NUMA hinting fault.
 const PROTNONE: usize = 1 << c::_PAGE_BIT_PROTNONE;
-/// The processor has followed the entry.
+/// The accessed bit. The CPU sets it when it uses the entry for a translation.
 const ACCESSED: usize = 1 << c::_PAGE_BIT_ACCESSED;
-/// The memory is not the process's own: a zero page, or without a folio.
+/// The special bit: the entry maps a zero page, or memory without a refcounted folio.
 pub(super) const SPECIAL: usize = 1 << c::_PAGE_BIT_SPECIAL;
 
-/// An entry of a page table, and what it said when it was read.
+/// A page table entry, and the value that was read from it.
 ///
 /// # Invariants
 ///
-/// The pointer is to an entry of a page table whose lock is held as long as this value exists, so
-/// that nobody but the processor changes it.
+/// `entry` points to a page table entry. The lock of its table is held as long as this value
+/// exists, so only the CPU and the lock's owner change the entry.
 pub(in crate::mm) struct EntryWord {
     entry: *mut usize,
     value: usize,
 }
 
 impl EntryWord {
-    /// Reads an entry.
+    /// Reads a page table entry.
     ///
     /// # Safety
     ///
-    /// The pointer must be to an entry of a page table that maps memory, or none. The lock of the
-    /// table must be held as long as the result lives.
+    /// `entry` must point to a page table entry on a level that can map memory. The lock of its
+    /// table must be held as long as the result exists.
     #[inline]
     pub(in crate::mm) unsafe fn read(entry: *mut usize) -> Self {
-        // INVARIANT: The caller promises that the entry is there, and the lock held.
-        // SAFETY: As above. The processor may set its accessed and dirty bits.
+        // INVARIANT: By the safety requirements `entry` points to an entry, and the lock of its
+        // table is held as long as the result exists.
+        // SAFETY: By the safety requirements the pointer is valid and aligned. The CPU may set the
+        // accessed and dirty bits concurrently; the entry is read with one load.
         let value = unsafe { entry.read_volatile() };
         Self { entry, value }
     }
 
-    /// What it said.
+    /// Returns the value that was read.
     #[inline]
     pub(super) fn value(&self) -> usize {
         self.value
     }
 
-    /// Whether it maps memory, not says where that has gone.
+    /// Returns whether the entry maps memory, like `pte_present()`: it is neither empty nor a swap
+    /// or migration entry.
     #[inline]
     pub(in crate::mm) fn is_present(&self) -> bool {
         self.value & (PRESENT | PROTNONE) != 0
     }
 
-    /// Whether it maps memory that is the process's own.
+    /// Returns whether the entry maps memory with a refcounted folio.
     #[inline]
     pub(super) fn maps_folio(&self) -> bool {
         self.is_present() && self.value & SPECIAL == 0
     }
 
-    /// Whether the processor had followed it.
+    /// Returns whether the accessed bit was set.
     #[inline]
     pub(in crate::mm) fn accessed(&self) -> bool {
         self.value & ACCESSED != 0
     }
 
-    /// Takes the accessed bit away, and tells whether there was one. To be called for an entry that
-    /// is present.
+    /// Clears the accessed bit and returns whether it was set. The entry must be present.
     #[inline]
     pub(in crate::mm) fn test_and_clear_accessed(&self) -> bool {
-        // Most entries have none, and a load is cheaper than an atomic operation.
-        // SAFETY: By the type invariants the entry is valid. The operation is atomic, as setting
-        // the bit is in the processor. Clearing it changes nothing for who uses the entry.
+        // Most entries have it clear, and a load is cheaper than an atomic operation.
+        // SAFETY: By the type invariants the entry is valid. The operation is atomic, so it loses
+        // no bit that the CPU sets. Clearing the accessed bit does not change the mapping.
         self.accessed() && unsafe { bindings::damon_rs_helper_test_and_clear_young(self.entry) }
     }
 }
 
-/// What the value of an entry of an upper level means.
+/// The kind of an entry above PTE level.
 pub(super) enum Upper {
-    /// There is nothing: it is empty, or says where the memory has gone.
+    /// The entry is empty, or is a swap or migration entry. Bit 7, which is `PSE`, is zero in the
+    /// latter.
     Absent,
-    /// It points to a table of the next level.
+    /// The entry points to a table of the next level.
     Table,
-    /// It maps memory itself, or says where that is going to.
+    /// The entry maps memory. The present bit may be clear for a moment: `pmd_invalidate()` clears
+    /// it before a split.
     Huge,
 }
 
 impl Upper {
     #[inline]
     pub(super) fn of(value: usize) -> Self {
-        // What most entries are is asked first, at once.
+        // The most common kind first, in one comparison.
         if value & (PRESENT | PSE) == PRESENT {
             Self::Table
         } else if value & PSE != 0 {
