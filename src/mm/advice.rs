@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Advice on a range of an address space, as `madvise()` gives it.
+//! `madvise()` on a range of any address space.
 //!
 //! C header: [`include/linux/mm.h`](srctree/include/linux/mm.h)
 
@@ -13,20 +13,20 @@ use kernel::{
 use super::symbols;
 use crate::bindings;
 
-/// What the kernel is to do with a range.
+/// The kinds of advice.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Advice {
-    /// Bring back what was swapped out, read what is in files.
+    /// Swap in anonymous memory, and read file memory into the page cache.
     Willneed,
-    /// Reclaim it early.
+    /// Deactivate the memory, so that it is reclaimed early.
     Cold,
-    /// Reclaim it now.
+    /// Reclaim the memory now.
     Pageout,
-    /// Use huge pages from now on.
+    /// Allow huge pages.
     Hugepage,
-    /// Use none any more.
+    /// Do not use huge pages.
     Nohugepage,
-    /// Replace by huge pages now.
+    /// Collapse the memory into huge pages now.
     Collapse,
 }
 
@@ -40,12 +40,12 @@ impl Advice {
             Self::Nohugepage => bindings::MADV_NOHUGEPAGE,
             Self::Collapse => bindings::MADV_COLLAPSE,
         };
-        // CAST: Small numbers.
+        // CAST: The constants are small.
         behavior as c_int
     }
 }
 
-/// Whether this kernel lets us give advice.
+/// Returns whether `do_madvise()` was found.
 pub(crate) fn can_advise() -> bool {
     #[cfg(CONFIG_ADVISE_SYSCALLS)]
     return symbols::advice().is_some();
@@ -53,21 +53,24 @@ pub(crate) fn can_advise() -> bool {
     return false;
 }
 
-/// Gives advice on `len` bytes from `start` on. Returns whether it was taken for all of them; if
-/// not, it may have been for some. `start` must be the beginning of a page.
+/// Gives advice on the `len` bytes from `start` on, which must be the start of a page. Returns
+/// whether it was applied to all of them. If not, it may have been applied to a part.
 ///
-/// Sleeps, waits for the lock of the address space and for those who use the range.
+/// Sleeps, and acquires the mmap lock. The caller must hold no lock of memory management.
 #[cfg(CONFIG_ADVISE_SYSCALLS)]
 pub(crate) fn advise(mm: &MmWithUser, start: usize, len: usize, advice: Advice) -> bool {
     let Some(calls) = symbols::advice() else {
         return false;
     };
-    // SAFETY: The address space has users as long as it is borrowed, and need not be that of the
-    // current thread for any of the six. The function checks the range. Its locks are not held.
+    // SAFETY: `mm` has users as long as it is borrowed. `do_madvise()` checks the range and
+    // acquires the mmap lock, which is not held here. `mm` need not be that of the current thread:
+    // `process_madvise()` allows `MADV_WILLNEED`, `MADV_COLD`, `MADV_PAGEOUT` and `MADV_COLLAPSE`
+    // for other processes, `MADV_HUGEPAGE` and `MADV_NOHUGEPAGE` only change flags of VMAs of `mm`,
+    // and where the code depends on `current->mm`, it does so to detect a remote mm.
     unsafe { calls.do_madvise(mm.as_raw(), start, len, advice.behavior()) == 0 }
 }
 
-/// Nothing that the kernel could be advised with.
+/// Without `CONFIG_ADVISE_SYSCALLS` no advice can be given.
 #[cfg(not(CONFIG_ADVISE_SYSCALLS))]
 pub(crate) fn advise(_: &MmWithUser, _: usize, _: usize, advice: Advice) -> bool {
     let _ = advice.behavior();

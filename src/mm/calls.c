@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What calls.h declares.
+ * The functions that calls.h declares.
  */
 
 #include <linux/static_call.h>

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Calls of functions that the kernel does not export. For each, damon_rs_found_ is told where it is, once, and damon_rs_call_ calls it.
+ * Calls of functions that the kernel does not export. For each function, damon_rs_found_NAME() sets
+ * its address, once, and damon_rs_call_NAME() calls it.
  *
- * These are static calls: the processor sees direct ones. An indirect one is fatal where it looks for marks of those functions that may
- * be called so (CONFIG_X86_KERNEL_IBT), for the kernel has taken the marks away where it makes no such calls itself.
+ * These are static calls, which are direct calls of the CPU. An indirect call would be fatal with
+ * CONFIG_X86_KERNEL_IBT: the kernel removes the ENDBR instruction from functions that it never
+ * calls indirectly.
  *
  * Sorted by the header that declares the function.
  */
@@ -23,7 +25,7 @@
 #include "helpers.h"
 #include "unexported.h"
 
-/* Name, result, parameters, and these without types. */
+/* CALL(name, result type, parameters, arguments) */
 #define DAMON_RS_CALLS_ALWAYS(CALL)										\
 	CALL(walk_system_ram_res, int,										\
 	     (u64 start, u64 end, void *arg, int (*func)(struct resource *, void *)), (start, end, arg, func))	\

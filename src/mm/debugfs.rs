@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A file in debugfs whose readers keep the module loaded.
+//! A debugfs file whose readers keep the module loaded.
 //!
-//! A file of the kernel crate's `debugfs` has operations without an owner: unload the module while
-//! one is open, and closing it reads what is not there any more.
+//! Files of the kernel crate's `debugfs` have file operations without an owner. If the module is
+//! unloaded while one of them is open, closing it accesses freed memory.
 //!
 //! C header: `src/debugfs/file.h`
 
@@ -23,33 +23,37 @@ use kernel::{
     str::CStrExt, //
 };
 
-/// What is in a file.
+/// The contents of a debugfs file.
 pub(crate) trait Contents: Send + Sync + 'static {
-    /// Writes all of it. On failure, that is what a reader gets.
+    /// Writes the whole contents. An error is returned to the reader. Runs on the thread of the
+    /// reader.
     fn write(&self, f: &mut fmt::Formatter<'_>) -> Result;
 }
 
-/// A directory with one file, that reads as what is in `T`. Dropping it removes both.
+/// A debugfs directory with one file. Reading the file returns the contents `T`. Dropping this
+/// value removes both.
 ///
 /// # Invariants
 ///
-/// `dir` is what `damon_rs_debugfs_create()` returned for `file`, whose data points to `data` and
-/// whose function takes that type. Neither moves as long as `dir` is there.
+/// `dir` was returned by `damon_rs_debugfs_create()` for `_file`. The `data` of `_file` points to
+/// `_data`, and its `show` function expects this type. Both stay at the same address until `dir` is
+/// removed.
 pub(crate) struct DebugFile<T: Contents> {
     dir: *mut c::dentry,
-    // What follows is used by readers, and dropped after `drop` has waited for them.
+    // Readers use the fields below. They are dropped after `drop()` has waited for the readers.
     _file: KBox<bindings::damon_rs_debugfs_file>,
     _data: KBox<T>,
 }
 
-// SAFETY: A directory may be removed by any thread; `T` is `Send`.
+// SAFETY: Any thread may remove a debugfs directory, and `T` is `Send`.
 unsafe impl<T: Contents> Send for DebugFile<T> {}
-// SAFETY: Nothing can be done with a shared one.
+// SAFETY: `DebugFile` has no method that takes a shared reference. Readers share `T`, which is
+// `Sync`.
 unsafe impl<T: Contents> Sync for DebugFile<T> {}
 
 impl<T: Contents> DebugFile<T> {
-    /// Creates directory and file. Fails with `ENOMEM`; if debugfs is not there for another reason,
-    /// there is just no file.
+    /// Creates the directory and the file. Fails with `ENOMEM`. If debugfs is not available for
+    /// another reason, there is no file and this succeeds.
     pub(crate) fn new(dir: &'static CStr, name: &'static CStr, data: T) -> Result<Self> {
         let data = KBox::new(data, GFP_KERNEL)?;
         let mut file = KBox::new(
@@ -59,14 +63,16 @@ impl<T: Contents> DebugFile<T> {
             },
             GFP_KERNEL,
         )?;
-        // SAFETY: Both names are C strings. `file` and `data` stay until the directory is removed.
+        // SAFETY: Both names are C strings. `file` and `data` are in boxes that are freed after
+        // `drop()` has removed the directory.
         let dir = unsafe {
             bindings::damon_rs_debugfs_create(dir.as_char_ptr(), name.as_char_ptr(), &mut *file)
         };
         if let Err(ENOMEM) = from_err_ptr(dir) {
             return Err(ENOMEM);
         }
-        // INVARIANT: As said.
+        // INVARIANT: `dir` was created for `file`, whose `data` and `show` were set above. The
+        // boxes keep their addresses.
         Ok(Self {
             dir,
             _file: file,
@@ -77,8 +83,9 @@ impl<T: Contents> DebugFile<T> {
 
 impl<T: Contents> Drop for DebugFile<T> {
     fn drop(&mut self) {
-        // SAFETY: By the invariants this is the directory, or the error that debugfs takes for one.
-        // Waits until nobody reads the file, and lets nobody open it again.
+        // SAFETY: By the type invariants `dir` is a dentry, or an error pointer, for which
+        // `debugfs_remove()` does nothing. The function waits until no reader runs, and prevents
+        // new ones.
         unsafe { c::debugfs_remove(self.dir) };
     }
 }
@@ -87,11 +94,14 @@ impl<T: Contents> Drop for DebugFile<T> {
 ///
 /// # Safety
 ///
-/// `m` must be a `seq_file` whose private data points to a `T` that is there during the call.
+/// `m` must be a `seq_file` that no other thread accesses during the call, and whose private data
+/// points to a `T` that is valid during the call.
 unsafe extern "C" fn show<T: Contents>(m: *mut c::seq_file, _: *mut c_void) -> c_int {
-    // SAFETY: By this function's requirement.
+    // SAFETY: By the safety requirements `m` is valid, and its private data points to a `T` that is
+    // valid during the call.
     let data = unsafe { &*(*m).private.cast::<T>() };
-    // SAFETY: By this function's requirement, and nobody else writes to it meanwhile.
+    // SAFETY: By the safety requirements `m` is valid, and no other thread accesses it during the
+    // call.
     let m = unsafe { SeqFile::from_raw(m) };
     let attempt = Attempt {
         contents: data,
@@ -104,7 +114,7 @@ unsafe extern "C" fn show<T: Contents>(m: *mut c::seq_file, _: *mut c_void) -> c
     }
 }
 
-/// Prints, and remembers what became of that: printing into a `seq_file` does not tell.
+/// Prints the contents and keeps the result, which printing into a `seq_file` does not return.
 struct Attempt<'a, T> {
     contents: &'a T,
     result: Cell<Result>,

@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Folios: what memory is made of.
+//! Folios of user memory, and their *young* and *idle* flags.
 //!
-//! A folio is one or more pages in a row that are allocated, mapped, reclaimed and migrated
-//! together. Two of its flags are about accesses. The accessed bit of a page table entry has more
-//! than one reader: reclaim too clears it, to find out what it may take. So that neither spoils the
-//! other's view, who takes an accessed bit away for other purposes than reclaim sets *young*, which
-//! reclaim counts as an access. And who wants to know of accesses later sets *idle*, which reclaim
-//! clears when it takes an accessed bit away, as do some accesses by other means than the page
-//! table: `write()`, and with the classic LRU `read()`.
+//! A folio is one or more contiguous pages that are allocated, mapped, reclaimed and migrated
+//! together. The accessed bit of a page table entry has two kinds of readers that clear it:
+//! reclaim, to select the folios to reclaim, and access monitoring. Two flags keep them from
+//! disturbing each other:
 //!
-//! Kernels without these flags (`CONFIG_PAGE_IDLE_FLAG`) leave the accessed bit alone to tell.
+//! - *young*: set by monitoring when it clears an accessed bit. Reclaim counts it as an access.
+//! - *idle*: set by monitoring. Reclaim clears it when it clears an accessed bit. Some accesses
+//!   that do not go through a page table clear it too: `write()`, and with the classic LRU
+//!   `read()`.
+//!
+//! Without `CONFIG_PAGE_IDLE_FLAG` these flags do not exist, and only the accessed bits show
+//! accesses.
 //!
 //! C headers: [`include/linux/page-flags.h`](srctree/include/linux/page-flags.h),
 //! [`include/linux/page_idle.h`](srctree/include/linux/page_idle.h)
@@ -26,10 +29,10 @@ use super::attributes::{
 use super::node::Node;
 use crate::bindings;
 
-/// Whether the kernel's folios have the flags *young* and *idle*.
+/// Whether folios have the *young* and *idle* flags.
 pub(crate) const HAS_IDLE_FLAG: bool = cfg!(CONFIG_PAGE_IDLE_FLAG);
 
-/// Which folio it is. Means nothing as soon as nobody keeps the folio, but remains comparable.
+/// The identity of a folio, for comparison only: the folio may have been freed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct FolioId(usize);
 
@@ -49,40 +52,40 @@ impl FolioId {
 pub(super) struct FolioFlags(usize);
 
 impl FolioFlags {
-    /// The flags as they are now. Others may change them, one at a time.
+    /// Reads the flags. They may change concurrently.
     ///
     /// # Safety
     ///
-    /// The pointer must be to a `struct page` that exists. That it is a folio's is not needed: then
-    /// the flags are those of something else.
+    /// `folio` must point to a `struct page` that exists. If it is not the first page of a folio,
+    /// the flags are those of another kind of page.
     #[inline]
     pub(super) unsafe fn of(folio: *mut c::folio) -> Self {
-        // SAFETY: The caller promises that there is memory behind the pointer. A word is read at
-        // once, so a concurrent change is seen as a whole or not at all.
+        // SAFETY: By the safety requirements the pointer is valid. The flags are read with one
+        // aligned load.
         Self(unsafe {
             (&raw const (*folio).__bindgen_anon_1.__bindgen_anon_1.flags.f).read_volatile()
         })
     }
 
-    /// Whether it is on one of reclaim's lists, thus user memory.
+    /// Returns whether the folio is on an LRU list. Only user memory is.
     #[inline]
     pub(super) fn lru(self) -> bool {
         self.0 & (1 << c::pageflags_PG_lru) != 0
     }
 
-    /// Whether reclaim holds it for used more than once.
+    /// Returns whether the folio is active: reclaim has found it used more than once.
     #[inline]
     pub(super) fn active(self) -> bool {
         self.0 & (1 << c::pageflags_PG_active) != 0
     }
 
-    /// Whether it must stay in memory.
+    /// Returns whether the folio is unevictable.
     #[inline]
     pub(super) fn unevictable(self) -> bool {
         self.0 & (1 << c::pageflags_PG_unevictable) != 0
     }
 
-    /// Whether it has more than one page.
+    /// Returns whether the folio has more than one page.
     #[inline]
     pub(super) fn large(self) -> bool {
         self.0 & (1 << c::pageflags_PG_head) != 0
@@ -92,7 +95,7 @@ impl FolioFlags {
     pub(super) fn idle(self) -> bool {
         #[cfg(CONFIG_PAGE_IDLE_FLAG)]
         let idle = self.0 & (1 << c::pageflags_PG_idle) != 0;
-        // It says nothing where it does not exist.
+        // Without the flag, only accessed bits show accesses.
         #[cfg(not(CONFIG_PAGE_IDLE_FLAG))]
         let idle = true;
         idle
@@ -102,72 +105,76 @@ impl FolioFlags {
     pub(super) fn young(self) -> bool {
         #[cfg(CONFIG_PAGE_IDLE_FLAG)]
         let young = self.0 & (1 << c::pageflags_PG_young) != 0;
-        // Nobody to tell where it does not exist.
+        // Without the flag there is nothing to set.
         #[cfg(not(CONFIG_PAGE_IDLE_FLAG))]
         let young = true;
         young
     }
 }
 
-/// Sets the flag *idle*.
+/// Sets the *idle* flag.
 ///
 /// # Safety
 ///
-/// The folio must not be freed or split meanwhile.
+/// The folio must be valid, and must be neither freed nor split during the call.
 #[inline]
 pub(super) unsafe fn set_idle(folio: *mut c::folio) {
-    // SAFETY: The caller promises that the folio is valid. The operation is atomic.
+    // SAFETY: By the safety requirements the folio is valid. The flag is set atomically.
     unsafe { bindings::damon_rs_helper_folio_set_idle(folio) };
 }
 
-/// Sets the flag *young*.
+/// Sets the *young* flag.
 ///
 /// # Safety
 ///
-/// As for [`set_idle`].
+/// The folio must be valid, and must be neither freed nor split during the call.
 #[inline]
 pub(super) unsafe fn set_young(folio: *mut c::folio) {
-    // SAFETY: As in `set_idle`.
+    // SAFETY: By the safety requirements the folio is valid. The flag is set atomically.
     unsafe { bindings::damon_rs_helper_folio_set_young(folio) };
 }
 
-/// Sets both flags, of which *idle* may be set.
+/// Sets the *young* and *idle* flags. *idle* may be set already.
 ///
 /// # Safety
 ///
-/// As for [`set_idle`].
+/// The folio must be valid, and must be neither freed nor split during the call.
 #[inline]
 pub(super) unsafe fn set_young_and_idle(folio: *mut c::folio) {
-    // SAFETY: As in `set_idle`.
+    // SAFETY: By the safety requirements the folio is valid. The flags are set atomically.
     unsafe { bindings::damon_rs_helper_folio_set_young_and_idle(folio) };
 }
 
-/// A counted reference to a folio of user memory: one that was on a list of reclaim's, or of
-/// hugetlb's, when it was looked up.
+/// A reference to a folio of user memory, that is, to one that was on an LRU list or a hugetlb
+/// folio when it was looked up.
 ///
-/// With the reference the folio stays what it is: not freed, thus not split, not migrated and not
-/// taken offline either, all of which need to have the last reference. It may still be unmapped,
-/// truncated (taken out of its file) or isolated from its list at any time.
+/// While the reference is held, the folio is not freed, split, migrated or taken offline: each of
+/// these requires that there are no other references. The folio may be unmapped, truncated or
+/// isolated at any time.
 ///
 /// # Invariants
 ///
-/// The pointer is to a folio, the head of its pages, of which this value owns one reference.
+/// The pointer is to a folio, and this value owns one reference to it.
 pub(crate) struct Folio(NonNull<c::folio>);
 
 impl Folio {
-    /// Whether a page looks like one of user memory: then a reference to this folio is worth a try.
-    /// `None` if it is free, the kernel's or a device's; and while somebody has it isolated.
+    /// Returns the folio that a page appears to be part of, if it appears to be user memory. `None`
+    /// if it is free, the kernel's or a device's, and while it is isolated.
     ///
-    /// This is a look at the page's flags, without a change to it.
+    /// Only reads flags.
     ///
     /// # Safety
     ///
-    /// There must be a struct page at this address, as long as this takes.
+    /// `page` must be a `struct page` whose memory was online in an RCU read-side critical section
+    /// that lasts at least until this function returns, and that keeps `struct page`s of such
+    /// memory.
     #[inline(always)]
     pub(super) unsafe fn candidate(page: *mut c::page) -> Option<NonNull<c::folio>> {
-        // SAFETY: The caller promises that the page is there.
+        // SAFETY: By the safety requirements the `struct page` exists.
         let candidate = unsafe { head(page) };
-        // SAFETY: The head of a page that is there is there too.
+        // SAFETY: `candidate` is `page`, or was the head of its compound page when that was read.
+        // Memory of a compound page does not go offline, so the head was online in the same RCU
+        // read-side critical section, and its `struct page` exists too.
         if unsafe { is_user_memory(candidate) } {
             NonNull::new(candidate)
         } else {
@@ -175,25 +182,29 @@ impl Folio {
         }
     }
 
-    /// A reference to the folio that a page looks to be part of, if that is still so.
+    /// Acquires a reference to the folio that a page appears to be part of. Returns `None` if the
+    /// page is not part of it any more, or if it is not user memory any more.
     ///
     /// # Safety
     ///
-    /// There must be a struct page at this address, as long as this takes, for which
-    /// [`Self::candidate`] was the answer meanwhile.
+    /// - `page` must meet the safety requirements of [`Self::candidate`].
+    /// - `candidate` must be the result of [`Self::candidate`] for `page` in the same RCU read-side
+    ///   critical section.
     pub(super) unsafe fn take(page: *mut c::page, candidate: NonNull<c::folio>) -> Option<Self> {
         let head_of = candidate.as_ptr();
-        // SAFETY: The caller promises that it is there. If this is a folio that nobody has a
-        // reference to, this does nothing; and if it is the page of something else by now, a
-        // reference does no harm to it.
+        // SAFETY: By the safety requirements the `struct page` exists. The function acquires a
+        // reference only if there is another. If the memory has been reused for something else, a
+        // temporary reference is harmless: GUP-fast and look-ups in the page cache acquire such
+        // references too.
         if !unsafe { bindings::damon_rs_helper_folio_try_get(head_of) } {
             return None;
         }
-        // INVARIANT: We have just taken the reference, and nothing without one is a tail page.
+        // INVARIANT: The reference was acquired above. `candidate` is not a tail page, because the
+        // reference count of a tail page is zero.
         let folio = Self(candidate);
-        // Before we had the reference, the page may have been freed and become part of another
-        // folio. Now it cannot any more.
-        // SAFETY: The page is still there, and the reference keeps the folio.
+        // The page may have been freed and have become part of another folio before the reference
+        // was acquired, so check again. The reference excludes that from now on.
+        // SAFETY: By the safety requirements the `struct page`s exist.
         if unsafe { head(page) != head_of || !is_user_memory(head_of) } {
             return None;
         }
@@ -205,37 +216,38 @@ impl Folio {
         self.0.as_ptr()
     }
 
-    /// Whether it is on one of reclaim's lists.
+    /// Returns whether the folio is on an LRU list.
     #[inline]
     pub(crate) fn is_on_lru(&self) -> bool {
         self.flags().lru()
     }
 
-    /// How many bytes it has.
+    /// Returns the size of the folio in bytes.
     #[inline]
     pub(crate) fn size(&self) -> usize {
         // SAFETY: The folio is valid by the type invariants.
         unsafe { attributes::size(self.as_ptr()) }
     }
 
-    /// Whether it is on this node.
+    /// Returns whether the folio is on a node.
     #[inline]
     pub(crate) fn is_on(&self, node: Node) -> bool {
         // SAFETY: The folio is valid by the type invariants.
         node == unsafe { Node::of(self.as_ptr()) }
     }
 
-    /// Makes reclaim forget all accesses that it was told of, but not those in page tables.
+    /// Clears the *referenced* and *young* flags, that is, the accesses that reclaim knows of apart
+    /// from accessed bits in page tables.
     #[inline]
     pub(crate) fn forget_references(&self) {
-        // SAFETY: The folio is valid by the type invariants. Both operations are atomic.
+        // SAFETY: The folio is valid by the type invariants. Each flag is cleared atomically.
         unsafe {
             bindings::damon_rs_helper_folio_clear_referenced(self.as_ptr());
             bindings::damon_rs_helper_folio_clear_young(self.as_ptr());
         }
     }
 
-    /// Which folio this is.
+    /// Returns the identity of the folio.
     #[inline]
     pub(crate) fn id(&self) -> FolioId {
         FolioId::from_addr(self.0.addr().get())
@@ -247,7 +259,7 @@ impl Folio {
         unsafe { FolioFlags::of(self.as_ptr()) }
     }
 
-    /// Whether it is one of hugetlb's.
+    /// Returns whether this is a hugetlb folio.
     #[inline]
     pub(super) fn is_hugetlb(&self) -> bool {
         // SAFETY: The folio is valid by the type invariants.
@@ -255,27 +267,27 @@ impl Folio {
         self.flags().large() && is_hugetlb()
     }
 
-    /// Whether it is in any page table, and belongs to a file or to a process.
+    /// Returns whether the folio is mapped into a page table and belongs to a file or an
+    /// `anon_vma`. The result may be outdated at once.
     #[inline]
     pub(super) fn is_mapped(&self) -> bool {
-        // SAFETY: The folio is valid by the type invariants. The answer may be out of date as soon
-        // as it is given.
+        // SAFETY: The folio is valid by the type invariants.
         unsafe { bindings::damon_rs_helper_folio_is_mapped(self.as_ptr()) }
     }
 
-    /// What can be asked about it.
+    /// Returns the attributes of the folio.
     pub(crate) fn attributes(&self) -> FolioAttributes<'_> {
-        // SAFETY: By the type invariants the folio is valid, and it is neither freed nor split as long
-        // as this reference to it is borrowed.
+        // SAFETY: By the type invariants the folio is neither freed nor split as long as `self`
+        // exists, and the result borrows `self`.
         unsafe { FolioAttributes::new(self.as_ptr()) }
     }
 
-    /// Locks the folio, unless somebody else has.
+    /// Locks the folio. Returns `None` if another thread holds the lock. Does not sleep.
     #[inline]
     pub(super) fn try_lock(&self) -> Option<LockedFolio<'_>> {
         // SAFETY: The folio is valid by the type invariants.
         let locked = unsafe { bindings::damon_rs_helper_folio_trylock(self.as_ptr()) };
-        // INVARIANT: We have just taken the lock.
+        // INVARIANT: The lock was acquired above.
         locked.then(|| LockedFolio(self))
     }
 }
@@ -283,17 +295,18 @@ impl Folio {
 impl Drop for Folio {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: By the type invariants we own a reference, and this value is gone afterwards.
+        // SAFETY: By the type invariants this value owns a reference. It does not use the folio
+        // after this call.
         unsafe { bindings::damon_rs_helper_folio_put(self.as_ptr()) };
     }
 }
 
-/// A folio with its lock held. It stays in its file or anonymous mapping, that stays in existence,
-/// and reclaim does not look at it.
+/// A folio whose lock is held. `folio->mapping` does not change, the mapping exists, and reclaim
+/// does not process the folio.
 ///
 /// # Invariants
 ///
-/// This value owns the lock of the folio.
+/// This value owns the folio lock.
 pub(super) struct LockedFolio<'a>(&'a Folio);
 
 impl LockedFolio<'_> {
@@ -302,12 +315,13 @@ impl LockedFolio<'_> {
         self.0
     }
 
-    /// What it belongs to: a pointer with flags in its lowest bits. The flags do not change, and the
-    /// pointer, where it is to an anonymous mapping, neither.
+    /// Returns `folio->mapping`: a pointer with flags in its lowest bits. It does not change while
+    /// the folio is locked.
     #[inline]
     pub(super) fn mapping(&self) -> usize {
         let folio = self.0.as_ptr();
-        // SAFETY: The folio is valid by the type invariants. A word is read at once.
+        // SAFETY: The folio is valid by the type invariants. The pointer is read with one aligned
+        // load.
         unsafe { (&raw const (*folio).__bindgen_anon_1.__bindgen_anon_1.mapping).read_volatile() }
             .addr()
     }
@@ -316,42 +330,45 @@ impl LockedFolio<'_> {
 impl Drop for LockedFolio<'_> {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: By the type invariants we own the lock, and this value is gone afterwards.
+        // SAFETY: By the type invariants this value owns the folio lock. It does not use the folio
+        // after this call.
         unsafe { c::folio_unlock(self.0.as_ptr()) };
     }
 }
 
-/// The first page of what a page is part of.
+/// Returns the head page of the compound page that contains a page, or the page itself.
 ///
 /// # Safety
 ///
-/// There must be a struct page at this address.
+/// `page` must point to a `struct page` that exists.
 #[inline]
 pub(super) unsafe fn head(page: *mut c::page) -> *mut c::folio {
-    // SAFETY: The caller promises that there is a struct page. A word of it is read at once.
+    // SAFETY: By the safety requirements the pointer is valid. The word is read with one aligned
+    // load.
     let info = unsafe {
         (&raw const (*page).__bindgen_anon_1.__bindgen_anon_3.compound_info).read_volatile()
     };
-    // Most pages are part of nothing, and a call would be most of what asking them costs.
+    // Most pages are not part of a compound page, and a call would be most of the cost.
     if info & TAIL == 0 {
         return page.cast();
     }
-    // SAFETY: As above.
+    // SAFETY: By the safety requirements the `struct page` exists.
     unsafe { bindings::damon_rs_helper_page_folio(page) }
 }
 
-/// What `compound_info` has set in all pages of a folio but the first.
+/// The bit of `compound_info` that is set in each tail page.
 const TAIL: usize = 1;
 
-/// Whether this looks like a folio of user memory.
+/// Returns whether a page appears to be a folio of user memory.
 ///
 /// # Safety
 ///
-/// There must be a struct page at this address.
+/// `folio` must point to a `struct page` that exists.
 #[inline]
 unsafe fn is_user_memory(folio: *mut c::folio) -> bool {
-    // SAFETY: The caller promises that there is a struct page.
+    // SAFETY: By the safety requirements the `struct page` exists.
     let flags = unsafe { FolioFlags::of(folio) };
-    // SAFETY: As above: this looks at its type.
+    // SAFETY: By the safety requirements the `struct page` exists. The helper only reads its page
+    // type.
     flags.lru() || (flags.large() && unsafe { bindings::damon_rs_helper_folio_test_hugetlb(folio) })
 }

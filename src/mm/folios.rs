@@ -20,7 +20,7 @@ pub(crate) struct Folios {
 }
 
 impl Folios {
-    /// Starts without a section in the cache.
+    /// Creates a look-up with an empty cache.
     pub(crate) fn new() -> Self {
         Self {
             sections: Sections::new(),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The functions that helpers.h declares. Each is a single expression: whatever decides something is in Rust.
+ * The functions that helpers.h declares. They contain as little logic as possible: decisions are
+ * made in Rust.
  */
 
 #include <linux/bitmap.h>
@@ -29,8 +30,9 @@
 #include "helpers.h"
 
 /*
- * As alloc_migration_target() does it for folios that are on reclaim's lists, but on no other node than the one asked for.
- * Nobody waits for reclaim, no reserve is used, and failing is not worth a word.
+ * Like alloc_migration_target() for folios on LRU lists, but on node @nid only. There is no direct
+ * reclaim, because the caller has called memalloc_noreclaim_save(). No reserves are used, and a
+ * failure causes no warning.
  */
 struct folio *damon_rs_helper_folio_alloc_like(struct folio *src, int nid)
 {
@@ -53,7 +55,7 @@ unsigned int damon_rs_helper_vma_huge_page_shift(struct vm_area_struct *vma)
 	return huge_page_shift(hstate_vma(vma));
 }
 
-/* Up to Linux 7.2 two members; then each is one of two, of which Rust sees a union without a name. */
+/* The members are set in C because they are parts of anonymous unions after Linux 7.2. */
 void damon_rs_helper_kobj_attribute(struct kobj_attribute *attr,
 				    ssize_t (*show)(struct kobject *kobj, struct kobj_attribute *attr, char *buf),
 				    ssize_t (*store)(struct kobject *kobj, struct kobj_attribute *attr, const char *buf,
@@ -119,7 +121,10 @@ bool damon_rs_helper_section_is_online(unsigned long pfn)
 }
 
 #ifdef CONFIG_SPARSEMEM_VMEMMAP
-/* The section of a page, NULL if not all parts of it are there. To be called under RCU, which keeps `usage`. */
+/*
+ * Returns the section of a PFN, NULL if not all of its subsections are present. Must be called
+ * under RCU, which protects `usage`.
+ */
 struct mem_section *damon_rs_helper_whole_section(unsigned long pfn)
 {
 	struct mem_section *section = pfn_to_section_nr(pfn) < NR_MEM_SECTIONS ? __pfn_to_section(pfn) : NULL;
@@ -134,7 +139,7 @@ struct page *damon_rs_helper_pfn_to_online_page(unsigned long pfn)
 	return pfn_to_online_page(pfn);
 }
 
-/* folio_raw_mapping() of mm/internal.h: the pointer without the flags in its lowest bits. */
+/* The second operand is folio_raw_mapping() of mm/internal.h. */
 bool damon_rs_helper_folio_is_mapped(struct folio *folio)
 {
 	return folio_mapped(folio) && ((unsigned long)READ_ONCE(folio->mapping) & ~FOLIO_MAPPING_FLAGS);
@@ -217,7 +222,10 @@ spinlock_t *damon_rs_helper_pmd_lockptr(struct mm_struct *mm, pmd_t *pmd)
 	return pmd_lockptr(mm, pmd);
 }
 
-/* Zero where the address has to be translated, and where there is no array of all pages. */
+/*
+ * Returns zero if page table entries do not contain the physical address (Xen PV), or if there is
+ * no array of all struct pages.
+ */
 unsigned long damon_rs_helper_frame_mask(void)
 {
 	return IS_ENABLED(CONFIG_SPARSEMEM_VMEMMAP) && !boot_cpu_has(X86_FEATURE_XENPV) ? PTE_PFN_MASK : 0;
@@ -306,14 +314,17 @@ unsigned long damon_rs_helper_pte_table_address(pmd_t pmd)
 	return PFN_PHYS(pmd_pfn(pmd));
 }
 
-/* pte_lockptr() for a table at an address of physical memory. */
+/* pte_lockptr() for a page table at a physical address. */
 #ifdef CONFIG_SPLIT_PTE_PTLOCKS
 #define TABLE_LOCK(mm, address) ptlock_ptr(page_ptdesc(pfn_to_page(PHYS_PFN(address))))
 #else
 #define TABLE_LOCK(mm, address) (&(mm)->page_table_lock)
 #endif
 
-/* What is left of pte_offset_map_lock() where the caller looks at the entry above, before and after. */
+/*
+ * Locks a page table. This is pte_offset_map_lock() without the checks of the PMD entry before and
+ * after, which are left to the caller.
+ */
 struct damon_rs_pte_table damon_rs_helper_pte_table_lock(struct mm_struct *mm, unsigned long address)
 {
 	struct damon_rs_pte_table table = { .ptes = __va(address), .lock = TABLE_LOCK(mm, address) };
@@ -322,7 +333,10 @@ struct damon_rs_pte_table damon_rs_helper_pte_table_lock(struct mm_struct *mm, u
 	return table;
 }
 
-/* NULL if there is no table with it. Entries of the levels above stay as they are once they point to a table. */
+/*
+ * Returns NULL if there is no PUD table. The entries of the levels above keep pointing to a table
+ * as long as the caller's lock keeps a VMA that the table serves.
+ */
 pud_t *damon_rs_helper_pud_entry(struct mm_struct *mm, unsigned long addr)
 {
 	pgd_t *pgd = pgd_offset(mm, addr);
@@ -353,7 +367,7 @@ u64 damon_rs_helper_psi_some_mem(struct psi_group *group)
 }
 #endif
 
-/* How rcuwait_wait_event() begins. */
+/* The beginning of rcuwait_wait_event(). */
 void damon_rs_helper_prepare_to_rcuwait(struct rcuwait *w, unsigned int state)
 {
 	prepare_to_rcuwait(w);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Macros and inline functions of the kernel's headers that the mm layer needs as functions, because Rust can call
- * nothing else. The kernel crate has its own set in rust/helpers; here is what that one lacks.
+ * Macros and inline functions of the kernel's headers as functions, because Rust can call nothing
+ * else. These are the ones that rust/helpers of the kernel lacks.
  *
  * Sorted by header, then by name.
  */
@@ -60,7 +60,10 @@ int damon_rs_helper_mem_cgroup_path(struct mem_cgroup *memcg, char *buf, size_t 
 void damon_rs_helper_mem_cgroup_put(struct mem_cgroup *memcg);
 #endif
 
-/* linux/migrate.h: what migrate_pages() takes the reason as, a number with a sign up to Linux 7.2 and an enum since */
+/*
+ * linux/migrate.h. The type of the reason that migrate_pages() takes: int up to Linux 7.2, an enum
+ * since then.
+ */
 typedef typeof(_Generic(&migrate_pages,
 	int (*)(struct list_head *, new_folio_t, free_folio_t, unsigned long, enum migrate_mode, int, unsigned int *): 0,
 	default: 0U)) damon_rs_migrate_reason;

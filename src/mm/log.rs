@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Debug messages that can be switched on at run time (`/proc/dynamic_debug/control`).
+//! Debug messages that can be enabled at run time (`/proc/dynamic_debug/control`).
 //!
-//! The kernel crate's `pr_debug!` knows no dynamic debug: it prints in debug builds only. What is
-//! wrong with a user's input has to be found out on any kernel, and must not fill anybody's log.
+//! `pr_debug!` of the kernel crate does not support dynamic debug: it prints in debug builds only.
+//! Users have to be able to find out on any kernel why their input was rejected, but such messages
+//! must not fill the log.
 
 use crate::bindings;
 use kernel::{
@@ -11,13 +12,13 @@ use kernel::{
     prelude::*, //
 };
 
-/// A line of text; what is longer is cut off.
+/// A line of text. Text that does not fit is cut off.
 struct Line {
     text: [u8; LINE],
     used: usize,
 }
 
-/// As many bytes as `damon_rs_debug()` takes.
+/// The number of bytes that `damon_rs_debug()` reads.
 const LINE: usize = bindings::DAMON_RS_DEBUG_LINE as usize;
 
 impl fmt::Write for Line {
@@ -32,22 +33,23 @@ impl fmt::Write for Line {
     }
 }
 
-/// Writes one message. Use [`debug!`](crate::debug).
+/// Writes a debug message. Called by [`debug!`](crate::debug).
 pub(crate) fn debug(message: fmt::Arguments<'_>) {
     let mut line = Line {
         text: [0; LINE],
         used: 0,
     };
-    // `write_str` above does not fail.
+    // `write_str()` above never fails.
     if fmt::Write::write_fmt(&mut line, message).is_ok() {
-        // SAFETY: May be called in any context. Reads no more than the array, and it is that long.
+        // SAFETY: The function reads at most `LINE` bytes, which the array has. It may be called in
+        // any context.
         unsafe { bindings::damon_rs_debug(line.text.as_ptr()) };
     }
 }
 
-/// What can fail, and then for a reason that the error alone does not tell.
+/// Adds a reason to an error.
 pub(crate) trait Because {
-    /// Writes the reason as a debug message if it has failed.
+    /// Writes `reason` as a debug message if this is an error.
     fn because(self, reason: &str) -> Self;
 }
 
@@ -60,7 +62,7 @@ impl<T> Because for Result<T> {
     }
 }
 
-/// Writes a debug message, without the newline.
+/// Writes a debug message. The text has no newline at its end.
 #[macro_export]
 macro_rules! debug {
     ($($arg:tt)*) => {

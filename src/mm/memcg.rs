@@ -88,8 +88,8 @@ mod groups {
     }
 
     impl Groups {
-        /// Starts before the first memcg. Fails with `ENODEV` if the kernel functions for it were
-        /// not found.
+        /// Creates an iteration that is before the first memcg. Fails with `ENODEV` if the kernel
+        /// functions for it were not found.
         pub(super) fn new() -> Result<Self> {
             // INVARIANT: `current` is null.
             Ok(Self {

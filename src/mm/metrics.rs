@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The state of the machine's memory, in the numbers that schemes are steered by.
+//! Metrics of the system's memory, for watermarks and quota goals.
 //!
 //! C headers: [`include/linux/vmstat.h`](srctree/include/linux/vmstat.h),
 //! [`include/linux/psi.h`](srctree/include/linux/psi.h),
@@ -16,9 +16,9 @@ use super::symbols;
 use super::Node;
 use crate::bindings;
 
-/// Free memory in thousandths of all.
+/// Returns the free memory of the system in thousandths of the total.
 pub(crate) fn free_mem_permil() -> u32 {
-    // SAFETY: Both read counters.
+    // SAFETY: Both helpers only read counters.
     let (free, all) = unsafe {
         (
             bindings::damon_rs_helper_free_pages(),
@@ -29,12 +29,14 @@ pub(crate) fn free_mem_permil() -> u32 {
     u32::try_from(permil).unwrap_or(u32::MAX)
 }
 
-/// Microseconds so far in which some task waited for memory. Fails with `ENODEV` if this kernel
-/// does not count them; where it was told at boot not to count, they are 0.
+/// Returns the total time, in microseconds since boot, in which some task was stalled on memory
+/// (PSI). It stays 0 if PSI was disabled at boot. Fails with `ENODEV` if the kernel has no PSI, or
+/// if `psi_system` was not found.
 #[cfg(CONFIG_PSI)]
 pub(crate) fn some_mem_psi_us() -> Result<u64> {
     let pressure = symbols::pressure().ok_or(ENODEV)?;
-    // SAFETY: This is the variable of this name. It reads one word, which others may be adding to.
+    // SAFETY: `psi_system` is the variable of this name, which exists as long as the kernel runs.
+    // The helper reads one counter, which may change concurrently.
     let ns = unsafe { bindings::damon_rs_helper_psi_some_mem(pressure.psi_system.as_ptr()) };
     Ok(ns / 1000)
 }
@@ -44,19 +46,21 @@ pub(crate) fn some_mem_psi_us() -> Result<u64> {
     Err(ENODEV)
 }
 
-/// Memory of a node in pages.
+/// The memory of a node, in pages.
 struct NodeMemory {
     all: usize,
     free: usize,
 }
 
-/// What a node has, as `/sys/devices/system/node/nodeN/meminfo` says it in `MemTotal` and
-/// `MemFree`. `None` if there is no such node, or it has no memory.
+/// Returns the total and the free memory of a node, which are `MemTotal` and `MemFree` in
+/// `/sys/devices/system/node/nodeN/meminfo`. `None` if there is no such node, or if it has no
+/// memory.
 fn node_memory(nid: i32) -> Option<NodeMemory> {
     let nid = Node::with_memory(nid)?.nid();
     let mut memory = NodeMemory { all: 0, free: 0 };
     for zone in 0..c::zone_type___MAX_NR_ZONES {
-        // SAFETY: The node exists, and it has this zone, which may be empty.
+        // SAFETY: By the invariants of `Node` the node has a `pg_data_t`. `zone` is below
+        // MAX_NR_ZONES; the zone may be empty.
         let (all, free) = unsafe {
             (
                 bindings::damon_rs_helper_node_managed_pages(nid, zone),
@@ -69,33 +73,33 @@ fn node_memory(nid: i32) -> Option<NodeMemory> {
     Some(memory)
 }
 
-/// Memory of a node in use, in basis points of what it has; 0 if there is no such node.
+/// Returns the used memory of a node in basis points of its total, 0 if there is no such node.
 pub(crate) fn node_mem_used_bp(nid: i32) -> u64 {
     node_memory(nid).map_or(0, |memory| {
         basis_points(memory.all.saturating_sub(memory.free), memory.all)
     })
 }
 
-/// Free memory of a node, in basis points of what it has; 10,000 if there is no such node.
+/// Returns the free memory of a node in basis points of its total, 10,000 if there is no such node.
 pub(crate) fn node_mem_free_bp(nid: i32) -> u64 {
     node_memory(nid).map_or(10_000, |memory| basis_points(memory.free, memory.all))
 }
 
-/// Memory of a node that is used by the control group of this number and those below it, in basis
-/// points of what the node has; 0 if there is no such node or group.
+/// Returns the memory of a node that a memcg and its descendants use, in basis points of the total
+/// of the node. 0 if there is no such node or memcg. Sleeps.
 pub(crate) fn node_memcg_used_bp(nid: i32, memcg: u64) -> u64 {
     node_memcg(nid, memcg).map_or(0, |(used, all)| basis_points(used, all))
 }
 
-/// Memory of a node that is not used by the control group of this number or those below it, in
-/// basis points of what the node has; 10,000 if there is no such node or group.
+/// Returns the memory of a node that a memcg and its descendants do not use, in basis points of the
+/// total of the node. 10,000 if there is no such node or memcg. Sleeps.
 pub(crate) fn node_memcg_free_bp(nid: i32, memcg: u64) -> u64 {
     node_memcg(nid, memcg).map_or(10_000, |(used, all)| {
         basis_points(all.saturating_sub(used), all)
     })
 }
 
-/// The lists that a goal on the memory of a group counts.
+/// The LRU lists that count as memory usage of a memcg.
 #[cfg(CONFIG_MEMCG)]
 const LISTS: [c::node_stat_item; 4] = [
     c::node_stat_item_NR_ACTIVE_ANON,
@@ -104,19 +108,20 @@ const LISTS: [c::node_stat_item; 4] = [
     c::node_stat_item_NR_INACTIVE_FILE,
 ];
 
-/// Pages on the lists of a group on a node, and those that the node has.
+/// Returns the number of pages on the LRU lists of a memcg on a node, and the total of the node.
+/// `None` if there is no such node or memcg, or if the kernel functions for it were not found.
 #[cfg(CONFIG_MEMCG)]
 fn node_memcg(nid: i32, memcg: u64) -> Option<(usize, usize)> {
     let node = Node::with_memory(nid)?.nid();
     let all = node_memory(nid)?.all;
     let calls = symbols::memcg_usage()?;
-    // SAFETY: Any number may be asked for. We may sleep.
+    // SAFETY: The function accepts any ID. It returns null or a memcg with a reference.
     let group = unsafe { calls.mem_cgroup_get_from_id(memcg) };
     if group.is_null() {
         return None;
     }
-    // SAFETY: The group is valid as long as we have the reference that the first function has
-    // returned, and the node exists. We may sleep.
+    // SAFETY: `group` is valid until its reference is dropped at the end of the block. The node has
+    // a `pg_data_t`, so `lruvec` is valid as long as the memcg. The thread may sleep.
     let used = unsafe {
         calls.mem_cgroup_flush_stats(group);
         let lruvec = bindings::damon_rs_helper_mem_cgroup_lruvec(group, node);
@@ -126,35 +131,36 @@ fn node_memcg(nid: i32, memcg: u64) -> Option<(usize, usize)> {
         bindings::damon_rs_helper_mem_cgroup_put(group);
         used
     };
-    // Its pages and those of the node are not counted at the same moment.
+    // The two numbers are not from the same moment.
     Some((used.min(all), all))
 }
 
-/// There are no groups.
+/// Without `CONFIG_MEMCG` there are no memcgs.
 #[cfg(not(CONFIG_MEMCG))]
 fn node_memcg(_: i32, _: u64) -> Option<(usize, usize)> {
     None
 }
 
-/// Memory on active lists of reclaim's, in basis points of that on all.
+/// Returns the memory on active LRU lists in basis points of that on all active and inactive ones.
 pub(crate) fn active_mem_bp() -> u64 {
     lru_share_bp(true)
 }
 
-/// Memory on inactive lists of reclaim's, in basis points of that on all.
+/// Returns the memory on inactive LRU lists in basis points of that on all active and inactive
+/// ones.
 pub(crate) fn inactive_mem_bp() -> u64 {
     lru_share_bp(false)
 }
 
 fn lru_share_bp(active: bool) -> u64 {
-    // SAFETY: This reads counters.
+    // SAFETY: The helper only reads counters.
     let pages = |active| unsafe { bindings::damon_rs_helper_global_lru_pages(active) };
     basis_points(pages(active), pages(true).saturating_add(pages(false)))
 }
 
-/// A part of a whole in basis points; 0 of nothing.
+/// Returns `part` in basis points of `whole`, 0 if `whole` is 0.
 fn basis_points(part: usize, whole: usize) -> u64 {
-    // CAST: Both have 64 bits.
+    // CAST: Both types have 64 bits.
     let (part, whole) = (part as u64, whole as u64);
     let Some(share) = part.checked_div(whole) else {
         return 0;
@@ -188,7 +194,7 @@ mod tests {
             assert_eq!(node_memcg_used_bp(nid, 1), 0);
             assert_eq!(node_memcg_free_bp(nid, 1), 10_000);
         }
-        // No group has this number.
+        // 0 is not the ID of any memcg.
         assert_eq!(node_memcg_used_bp(0, 0), 0);
         assert_eq!(node_memcg_free_bp(0, 0), 10_000);
     }

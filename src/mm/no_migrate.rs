@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A kernel that moves no folios.
+//! Replacement of `migrate.rs` for kernels without `CONFIG_MIGRATION`.
 
 use core::convert::Infallible;
 
@@ -11,12 +11,12 @@ use super::{
     Folio, //
 };
 
-/// Whether this kernel lets us move folios.
+/// Returns whether the kernel functions for migration were found.
 pub(crate) fn can_migrate() -> bool {
     false
 }
 
-/// There is none.
+/// Never exists.
 pub(crate) struct MigrationList(Infallible);
 
 impl MigrationList {
@@ -30,7 +30,7 @@ impl MigrationList {
 
     /// # Safety
     ///
-    /// None is needed.
+    /// Never called, because no `MigrationList` exists.
     pub(super) unsafe fn add_ptr(&mut self, _: *mut c::folio) {
         match self.0 {}
     }

@@ -12,7 +12,7 @@
 //! span         ├ PTE table ─┤├ hole ─ ─ ─ ─┤├ THP ┤├ PTE table ─┤
 //! ```
 //!
-//! As in the C DAMON, an entry has to be present and to map a folio. Zero pages, device memory
+//! As in the in-tree DAMON, an entry has to be present and to map a folio. Zero pages, device memory
 //! without folios and swapped-out memory count as not accessed. VMAs with `VM_PFNMAP` are not
 //! walked. Outside of hugetlbfs, PUD entries that map memory are skipped.
 //!

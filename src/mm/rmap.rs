@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The reverse mapping: from a folio to all entries of page tables that map it.
+//! The reverse mapping (rmap): from a folio to all page table entries that map it.
 //!
-//! Whether a folio was accessed is told by the accessed bits of all its mappings, by the secondary
-//! MMUs of their address spaces, and by its flag *idle* ([`folio`](super::folio)). What is not
-//! mapped has the flag alone.
+//! Accesses to a folio are recorded in the accessed bits of all its mappings, in the secondary MMUs
+//! of their address spaces, and in its *idle* flag (see [`folio`](super::folio)). A folio that is
+//! not mapped has the flag alone.
 //!
-//! A walk needs the folio's lock, which keeps it in its file or anonymous mapping, and holds the
-//! lock of that mapping, which keeps areas in it and their page tables. The folio's lock is never
-//! waited for: who holds it may be waiting for the disk, or reclaiming the folio.
+//! A walk needs the folio lock, which keeps `folio->mapping`, and an rmap lock, which keeps the
+//! VMAs that map the folio and their page tables. The walk only tries to lock the folio: the holder
+//! of that lock may be waiting for I/O or reclaiming the folio, and an rmap lock that was kept
+//! nests inside of it.
 //!
-//! Neighbours in memory often belong to the same, whose lock [`Mappings`] keeps from one folio to the
-//! next, unless somebody waits for it.
+//! Neighbouring folios often share an rmap lock. [`Mappings`] keeps it from one folio to the next,
+//! unless another thread waits for it.
 //!
 //! C header: [`include/linux/rmap.h`](srctree/include/linux/rmap.h)
 
@@ -48,14 +49,14 @@ use super::{
 use crate::bindings;
 use lock::MappingLock;
 
-/// The kernel's functions for the reverse mapping.
+/// The kernel's rmap functions, and the layout of page table entries.
 pub(crate) struct ReverseMap {
     calls: &'static symbols::ReverseMapping,
     frames: Frames,
 }
 
 impl ReverseMap {
-    /// `None` if this kernel does not let us have them.
+    /// Returns `None` if the kernel functions for it were not found.
     pub(crate) fn get() -> Option<Self> {
         Some(Self {
             calls: symbols::reverse_mapping()?,
@@ -63,7 +64,7 @@ impl ReverseMap {
         })
     }
 
-    /// To look at the mappings of one folio after the other.
+    /// Starts a sequence of rmap walks.
     pub(crate) fn mappings(&self) -> Mappings<'_> {
         Mappings {
             map: self,
@@ -72,28 +73,30 @@ impl ReverseMap {
     }
 }
 
-/// The mappings of folios, best in the order in which they are in memory.
+/// Tests and clears the accessed bits of folios by rmap walks. Walking the folios in the order of
+/// their PFNs is the fastest.
 ///
-/// From a look at one until [`relax`](Self::relax) the caller must not wait for a lock of memory
-/// management.
+/// Between a walk and the next call of [`relax`](Self::relax) an rmap lock may be held, so the
+/// caller must not acquire other locks of memory management.
 pub(crate) struct Mappings<'map> {
     map: &'map ReverseMap,
-    /// Of what the folio belongs to that was looked at last.
+    /// The rmap lock of the last folio, if it was kept.
     lock: Option<MappingLock>,
 }
 
 impl Mappings<'_> {
-    /// Lets go of what is held, for whoever changes mappings, and so that the caller may sleep. To be
-    /// called every few dozen folios.
+    /// Releases the rmap lock, so that the caller may sleep. The caller must call this every few
+    /// dozen folios, because other threads may wait for the lock.
     #[inline]
     pub(crate) fn relax(&mut self) {
         self.lock = None;
     }
 
-    /// Whether there was an access to any part of a folio since [`mkold`](Self::mkold). `None` if
-    /// it cannot be told now, because somebody else has the folio locked.
+    /// Returns whether any part of a folio was accessed since [`mkold`](Self::mkold). `None` if
+    /// that cannot be determined at the moment, because another thread holds the folio lock or, for
+    /// a hugetlb folio, the rmap lock.
     ///
-    /// May sleep, until who changes the folio's mappings is done.
+    /// Sleeps while another thread holds the rmap lock of the folio for writing.
     pub(crate) fn young(&mut self, folio: &Folio) -> Option<bool> {
         if !folio.flags().idle() {
             return Some(true);
@@ -107,18 +110,19 @@ impl Mappings<'_> {
         (complete || search.found).then_some(search.found)
     }
 
-    /// Forgets past accesses to a folio, and tells whether there were any. `None` if some may not
-    /// be forgotten, because somebody else has the folio locked.
+    /// Clears the record of past accesses to a folio and returns whether there were any. `None` if
+    /// it may not be cleared completely, because another thread holds the folio lock or, for a
+    /// hugetlb folio, the rmap lock.
     ///
-    /// Reclaim is told of them by the folio's flag *young*. The TLB is not flushed, as for a
-    /// process's own page table.
+    /// Sets the *young* flag for reclaim if an accessed bit was cleared. The TLB is not flushed, as
+    /// in [`Entry::mkold`](super::page_table::Entry::mkold).
     ///
-    /// May sleep, until who changes the folio's mappings is done.
+    /// Sleeps while another thread holds the rmap lock of the folio for writing.
     pub(crate) fn mkold(&mut self, folio: &Folio) -> Option<bool> {
         if !folio.is_mapped() {
             let idle = folio.flags().idle();
             if !idle {
-                // SAFETY: We have a reference to the folio.
+                // SAFETY: `folio` owns a reference, so the folio is neither freed nor split.
                 unsafe { set_idle(folio.as_ptr()) };
             }
             return Some(!idle);
@@ -132,33 +136,37 @@ impl Mappings<'_> {
         let mut accessed = clearing.found;
         if clearing.any && !folio.flags().idle() {
             accessed = true;
-            // SAFETY: We have a reference to the folio.
+            // SAFETY: `folio` owns a reference, so the folio is neither freed nor split.
             unsafe { set_idle(folio.as_ptr()) };
         }
         complete.then_some(accessed)
     }
 
-    /// Shows all mappings of a folio to a visitor, until that has seen enough. `false` if some were
-    /// left out because of a lock that must not be waited for.
+    /// Passes the mappings of a folio to a visitor until it stops the walk. Returns `false` if
+    /// mappings were left out because a lock was not available.
     fn walk<V: Visitor>(&mut self, locked: &LockedFolio<'_>, visitor: &mut V) -> bool {
         let folio = locked.folio();
         let calls = self.map.calls;
-        // Most are not, and each of these asks again.
+        // Most folios are not large. Checking this once saves the checks in the calls below.
         let large = folio.flags().large();
         let hugetlb = large && folio.is_hugetlb();
         let size = if large { folio.size() } else { PAGE_SIZE };
         let covers = |lock: &MappingLock| !hugetlb && lock.covers(locked);
         if !self.lock.as_ref().is_some_and(covers) {
-            // Two of them are not held at once: there is an order.
+            // Two rmap locks must not be held at once: `i_mmap_rwsem` is outside of the rwsem of an
+            // `anon_vma`, and two locks of one kind have no order.
             self.lock = None;
             if !hugetlb {
-                // SAFETY: No other is held. Below it is dropped unless an area is seen.
+                // SAFETY: `self.lock` is `None`, so no other rmap lock is held. Below, the lock is
+                // dropped unless `one()` was called for a VMA that is linked under it. `locked` is
+                // borrowed, so the folio is unlocked after that.
                 self.lock = unsafe { MappingLock::take(locked, calls) };
             }
         }
         let is_locked = self.lock.is_some();
-        // The tables of hugetlb are others, and a walk that takes locks by itself may take several,
-        // one after the other.
+        // The page tables of hugetlb VMAs are walked differently. Without `self.lock`, the walk may
+        // acquire several rmap locks in turn, so a PMD table must not be kept from one VMA to the
+        // next.
         let known = self.lock.as_mut().and_then(|lock| {
             let memory = Memory::of(folio.as_ptr(), size, &self.map.frames)?;
             Some((memory, lock.directory()))
@@ -172,19 +180,20 @@ impl Mappings<'_> {
         };
         let mut control = bindings::rmap_walk_control {
             arg: core::ptr::from_mut(&mut walk).cast(),
-            // hugetlb takes the lock of a file's mappings first, and then those of its folios.
-            // Everything else takes them as we do here.
+            // A hugetlb folio is locked inside of `i_mmap_rwsem`, the other way round than all
+            // other folios, so the rmap lock must not be waited for here.
             try_lock: hugetlb,
             contended: false,
             rmap_one: Some(Walk::<V>::one),
             done: None,
-            // Others than the default function, this does not rely on `mmap_lock`.
+            // Unlike the default function, this one does not rely on the mmap lock.
             anon_lock: Some(bindings::damon_rs_call_folio_lock_anon_vma_read),
             invalid_vma: None,
         };
-        // SAFETY: The folio is user memory, referenced and locked. `one` is called back with a
-        // pointer to `walk`, before this returns. We are in a thread that may sleep, and hold no lock
-        // but the folio's and, if it is the one that wants it held, that of what it belongs to.
+        // SAFETY: The folio is user memory, referenced and locked. `control.arg` points to `walk`,
+        // which is of the type that `one()` expects, and `one()` is not called any more after the
+        // function has returned. The thread may sleep. It holds no lock but the folio lock and, for
+        // `rmap_walk_locked()`, the rmap lock of the folio, which that function requires.
         unsafe {
             match is_locked {
                 true => calls.rmap_walk_locked(folio.as_ptr(), &mut control),
@@ -199,13 +208,14 @@ impl Mappings<'_> {
     }
 }
 
-/// What is done with each mapping of a folio.
+/// An operation on each mapping of a folio.
 trait Visitor {
-    /// Returns whether to go on.
+    /// Visits a mapping. May be called more than once for the same mapping. Returns whether the
+    /// walk goes on. Must not sleep: a page table lock is held.
     fn visit(&mut self, mapping: &Mapping<'_>) -> bool;
 }
 
-/// Looks for an access.
+/// Stops at the first mapping with an access.
 struct Search {
     found: bool,
 }
@@ -218,11 +228,11 @@ impl Visitor for Search {
     }
 }
 
-/// Forgets accesses.
+/// Clears the accesses of all mappings.
 struct Clearing {
-    /// Whether there were any.
+    /// Whether there was an access.
     found: bool,
-    /// Whether there is a mapping.
+    /// Whether there was a mapping.
     any: bool,
 }
 
@@ -235,12 +245,12 @@ impl Visitor for Clearing {
     }
 }
 
-/// A mapping of a folio, or of one of its pages.
+/// A mapping of a folio, or of a page of it.
 ///
 /// # Invariants
 ///
-/// `folio` is referenced, and mapped by `entry`, whose lock is held as long as this value exists.
-/// The memory may be a device's that the processor cannot reach; the entry is not present then.
+/// The folio is referenced. `entry` maps it or a page of it, and the lock of its page table is held
+/// as long as this value exists. The entry is not present if it maps device-private memory.
 struct Mapping<'a> {
     folio: *mut c::folio,
     entry: EntryWord,
@@ -250,13 +260,15 @@ struct Mapping<'a> {
 }
 
 impl Mapping<'_> {
-    /// Whether nothing else maps the folio now, which must be one of a single page.
+    /// Returns whether this is the only mapping of the folio, which must have a single page.
     ///
-    /// Mappings are counted before they are made, and discounted after they are gone. As this one
-    /// does not go while its lock is held, a count of one is that of this one.
+    /// `_mapcount` is incremented before a mapping is established, and decremented after it was
+    /// removed. This mapping stays as long as its lock is held, so a single count is that of this
+    /// mapping.
     #[inline]
     fn is_only_one(&self) -> bool {
-        // SAFETY: The folio is referenced by the type invariants. A word is read at once.
+        // SAFETY: The folio is referenced by the type invariants. `_mapcount` may change
+        // concurrently; it is read with one aligned load.
         let others = unsafe {
             (&raw const (*self.folio)
                 .__bindgen_anon_1
@@ -265,68 +277,73 @@ impl Mapping<'_> {
                 .counter)
                 .read_volatile()
         };
-        // It counts from -1.
+        // `_mapcount` is -1 for a page that is not mapped.
         others == 0
     }
 
-    /// Whether there was an access through it.
+    /// Returns whether there was an access through this mapping.
     #[inline]
     fn young(&self) -> bool {
         (self.entry.is_present() && self.entry.accessed()) || self.notifiers.test_young(self.start)
     }
 
-    /// Forgets accesses through it, after telling reclaim, and returns whether there were any.
+    /// Clears accesses through this mapping and returns whether there were any. Sets the *young*
+    /// flag for reclaim then.
     #[inline]
     fn mkold(&self) -> bool {
         let accessed = self.entry.is_present() && self.entry.test_and_clear_accessed();
         let accessed = self.notifiers.clear_young(self.start, self.size) || accessed;
         if accessed {
-            // Under the lock of the entry: reclaim, which looks for both, finds one of them.
-            // SAFETY: The folio is referenced by the type invariants.
+            // The page table lock is held for this, so reclaim, which tests the accessed bit under
+            // it and the flag after it, finds one of them.
+            // SAFETY: By the type invariants the folio is referenced, so it is neither freed nor
+            // split.
             unsafe { set_young(self.folio) };
         }
         accessed
     }
 }
 
-/// What the kernel hands back to us for each area that maps a folio.
+/// The argument of the callback of `rmap_walk()`.
 struct Walk<'a, V> {
     calls: &'static symbols::ReverseMapping,
-    /// The folio's memory, and what is known since the lock of the reverse mapping was taken, which is
-    /// held all the time. `None` if only the kernel's function can tell where it is mapped.
+    /// The memory of the folio, and the PMD table that was found last under the rmap lock, which is
+    /// held throughout. `None` if only `page_vma_mapped_walk()` can find the mappings.
     known: Option<(Memory<'a>, &'a mut KnownDirectory)>,
-    /// How many bytes the folio has.
+    /// The size of the folio in bytes.
     size: usize,
-    /// Whether an area was shown to us.
+    /// Whether the callback was called for a VMA.
     has_area: bool,
     visitor: &'a mut V,
 }
 
 impl<V: Visitor> Walk<'_, V> {
-    /// Visits all mappings of a folio in an area; `addr` is where it begins, or would. Returns
-    /// whether to go on with other areas.
+    /// Visits all mappings of a folio in a VMA. `addr` is the first address in the VMA at which the
+    /// folio would be mapped. Returns whether the walk goes on with other VMAs.
     ///
     /// # Safety
     ///
-    /// To be called by `rmap_walk` only, with a pointer to a `Walk`.
+    /// Must be called by `rmap_walk()` or `rmap_walk_locked()` only, with an `arg` that points to a
+    /// `Walk<V>` that is not used otherwise during the call.
     unsafe extern "C" fn one(
         folio: *mut c::folio,
         vma: *mut c::vm_area_struct,
         addr: c_ulong,
         arg: *mut c_void,
     ) -> bool {
-        // SAFETY: This is the pointer that was handed to `rmap_walk`, to a value that nobody else
-        // uses meanwhile.
+        // SAFETY: By the safety requirements `arg` points to a `Self` that is not used otherwise.
         let walk = unsafe { &mut *arg.cast::<Self>() };
         walk.has_area = true;
-        // SAFETY: The area is there as long as the lock of the reverse mapping is held, that is
-        // until we return. The address space of an area never changes, and exists as long as it has
-        // areas.
+        // SAFETY: The caller holds an rmap lock under which the VMA is linked, so the VMA exists.
+        // Its `vm_mm` never changes.
         let mm = unsafe { (*vma).vm_mm };
-        // SAFETY: As above; and nobody adds the first notifier while the lock is held.
+        // SAFETY: The `mm_struct` exists as long as a VMA of it is linked. The rmap lock, under
+        // which it is, is held until this function returns, and it keeps the list of notifiers
+        // complete.
         let notifiers = unsafe { Notifiers::of(mm) };
         if let Some((memory, directory)) = &mut walk.known {
-            // SAFETY: As above; whoever changes what an area is takes the lock for writing.
+            // SAFETY: The VMA exists, see above. `vm_end` changes only with the rmap lock held for
+            // writing.
             let end = unsafe { (*vma).__bindgen_anon_1.__bindgen_anon_1.vm_end };
             let end = addr.saturating_add(walk.size).min(end);
             let see = |entry, start, size| {
@@ -337,30 +354,33 @@ impl<V: Visitor> Walk<'_, V> {
                     size,
                     notifiers: &notifiers,
                 };
-                // There is nothing left to be seen if this is the only one.
+                // If this is the only mapping of a single page, there is no other to visit.
                 walk.visitor.visit(&mapping) && !(walk.size == PAGE_SIZE && mapping.is_only_one())
             };
-            // SAFETY: The area is in the reverse mapping, whose lock is held, and it is not one of
-            // hugetlbfs: the folio is not. The directory was found under that lock, which `walk` of
-            // `Mappings` has taken.
+            // SAFETY: The VMA is linked under the rmap lock, which is held. It is not one of
+            // hugetlbfs, because the folio is not a hugetlb folio. `known` is `Some` only if
+            // `Mappings::walk()` holds the lock in `self.lock`, and `directory` was found under it.
+            // No page table lock is held, and `see` does not sleep.
             match unsafe { memory.entries(mm, addr, end, directory, see) } {
                 Seen::All => return true,
                 Seen::Enough => return false,
-                // Those that were shown may well be shown again.
+                // Mappings that were visited above may be visited again.
                 Seen::NotAll => {}
             }
         }
-        // SAFETY: The folio is referenced, and the area there.
+        // SAFETY: The folio is referenced, locked and user memory. The VMA is linked under the rmap
+        // lock, which is held until this function returns. `notifiers` are those of its
+        // `mm_struct`.
         unsafe { walk.ask(folio, vma, addr, &notifiers) }
     }
 
-    /// Visits all mappings of a folio in an area as the kernel's function finds them. Returns whether
-    /// to go on with other areas.
+    /// Visits all mappings of a folio in a VMA that `page_vma_mapped_walk()` finds. Returns whether
+    /// the walk goes on with other VMAs.
     ///
     /// # Safety
     ///
-    /// As for [`Place::new`], as long as this takes. The notifiers must be those of the area's address
-    /// space.
+    /// During the call, the safety requirements of [`Place::new`] must be met, and `notifiers` must
+    /// be those of the VMA's address space.
     #[inline(never)]
     unsafe fn ask(
         &mut self,
@@ -369,7 +389,8 @@ impl<V: Visitor> Walk<'_, V> {
         addr: usize,
         notifiers: &Notifiers,
     ) -> bool {
-        // SAFETY: The caller promises it.
+        // SAFETY: By the safety requirements of this function those of `Place::new()` are met
+        // during this call, and `place` is dropped at its end.
         let mut place = unsafe { Place::new(self.calls, folio, vma, addr) };
         while let Some((entry, start, size)) = place.next() {
             let mapping = Mapping {
@@ -387,12 +408,12 @@ impl<V: Visitor> Walk<'_, V> {
     }
 }
 
-/// A place in the part of a page table that maps a folio.
+/// An iteration of `page_vma_mapped_walk()` over the mappings of a folio in a VMA.
 ///
 /// # Invariants
 ///
-/// `walk` is as `page_vma_mapped_walk` has left it, or as that wants it at the beginning. If
-/// `found`, it is at an entry that maps the folio, whose lock we own.
+/// `walk` is initialized, or as `page_vma_mapped_walk()` has left it. If `found`, it is at an entry
+/// that maps the folio or a page of it, and holds the lock of that page table.
 struct Place<'a> {
     calls: &'static symbols::ReverseMapping,
     walk: bindings::page_vma_mapped_walk,
@@ -403,8 +424,9 @@ struct Place<'a> {
 impl Place<'_> {
     /// # Safety
     ///
-    /// The folio must be referenced, locked and user memory; the area must be in its reverse
-    /// mapping, and the lock of that held. All this as long as the result lives.
+    /// The folio must be user memory, referenced and locked. The VMA must be linked into the
+    /// interval tree of the folio's mapping, and the rmap lock must be held. All this must hold as
+    /// long as the result exists.
     #[inline]
     unsafe fn new(
         calls: &'static symbols::ReverseMapping,
@@ -413,9 +435,10 @@ impl Place<'_> {
         addr: usize,
     ) -> Self {
         let mut walk = bindings::page_vma_mapped_walk::default();
-        // SAFETY: The caller promises that both are valid.
+        // SAFETY: By the safety requirements the folio and the VMA are valid. The helper
+        // initializes `walk`.
         unsafe { bindings::damon_rs_helper_folio_vma_walk(&mut walk, folio, vma, addr) };
-        // INVARIANT: This is how C code sets it up.
+        // INVARIANT: `walk` was initialized with `DEFINE_FOLIO_VMA_WALK()`.
         Self {
             calls,
             walk,
@@ -424,11 +447,13 @@ impl Place<'_> {
         }
     }
 
-    /// The next entry that maps the folio or a page of it: what it says, the first address that it
-    /// maps and how much. The last one must not be used any more.
+    /// Returns the next entry that maps the folio or a page of it, the first address that it maps,
+    /// and the size of the block in bytes. The entry that was returned before must have been
+    /// dropped. Must not be called again after `None`.
     #[inline]
     fn next(&mut self) -> Option<(EntryWord, usize, usize)> {
-        // SAFETY: By the type invariants the walk may go on.
+        // SAFETY: By the type invariants `walk` is initialized or at the last entry. `new()`
+        // requires the locks and references that the function needs.
         self.found = unsafe { self.calls.page_vma_mapped_walk(&mut self.walk) };
         if !self.found {
             return None;
@@ -436,14 +461,14 @@ impl Place<'_> {
         let bytes = |pages: usize| pages.saturating_mul(PAGE_SIZE);
         let (entry, size): (*mut usize, usize) = if self.walk.pte.is_null() {
             (self.walk.pmd.cast(), 1 << c::PMD_SHIFT)
-        // SAFETY: The area is valid by the type invariants.
+        // SAFETY: The VMA exists by the safety requirements of `new()`.
         } else if unsafe { bindings::damon_rs_helper_is_vm_hugetlb_page(self.walk.vma) } {
             (self.walk.pte.cast(), bytes(self.walk.nr_pages))
         } else {
             (self.walk.pte.cast(), PAGE_SIZE)
         };
-        // SAFETY: By the type invariants it is the entry of a table that is locked until we go on
-        // or are dropped, and before that the caller lets go of the result.
+        // SAFETY: By the type invariants the lock of the page table is held until the next call or
+        // until `self` is dropped. The caller drops the result before.
         let entry = unsafe { EntryWord::read(entry) };
         Some((entry, self.walk.address, size))
     }
@@ -453,7 +478,8 @@ impl Drop for Place<'_> {
     #[inline]
     fn drop(&mut self) {
         if self.found {
-            // SAFETY: By the type invariants the walk is at an entry, thus not done.
+            // SAFETY: By the type invariants the walk is at an entry and holds the lock of its page
+            // table.
             unsafe { bindings::damon_rs_helper_page_vma_mapped_walk_done(&mut self.walk) };
         }
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Where in the physical address space memory is.
+//! The address range of System RAM.
 //!
 //! C header: [`include/linux/ioport.h`](srctree/include/linux/ioport.h)
 
@@ -11,31 +11,31 @@ use kernel::{
     ffi::c_int, //
 };
 
-/// The first and the last byte of memory that was seen.
+/// The first and the last byte of System RAM in the resources that were found so far.
 struct Seen(Option<(u64, u64)>);
 
 /// # Safety
 ///
-/// To be called by `walk_system_ram_res` only, with a pointer to a `Seen`.
+/// `resource` must point to a resource, and `seen` to a `Seen` that is not used otherwise during
+/// the call.
 unsafe extern "C" fn see(resource: *mut c::resource, seen: *mut c_void) -> c_int {
-    // SAFETY: This is the pointer that was handed to the walk, to a value that nobody else uses
-    // meanwhile.
+    // SAFETY: By the safety requirements `seen` points to a `Seen` that is not used otherwise.
     let seen = unsafe { &mut *seen.cast::<Seen>() };
-    // SAFETY: The walk hands over a resource that is there until we return.
+    // SAFETY: By the safety requirements `resource` is valid.
     let (start, end) = unsafe { ((*resource).start, (*resource).end) };
     let first = seen.0.map_or(start, |(first, _)| first);
     seen.0 = Some((first, end));
     0
 }
 
-/// The addresses from the first byte of memory to behind the last; what is in between need not all be
-/// memory. `None` if the kernel does not tell.
-///
-/// Sleeps until nobody changes the map of addresses.
+/// Returns the range of physical addresses from the first byte of System RAM to the last, as start
+/// and exclusive end. The range may have holes. `None` if there is no System RAM, or if the kernel
+/// function for it was not found.
 pub fn system_ram() -> Option<(u64, u64)> {
     let mut seen = Seen(None);
     let calls = symbols::system_ram()?;
-    // SAFETY: `see` is called back with a pointer to `seen`, before this returns.
+    // SAFETY: `see()` is called only before the function returns, with a resource and with the
+    // pointer to `seen`, which is not used meanwhile.
     unsafe { calls.walk_system_ram_res(0, u64::MAX, (&raw mut seen).cast(), Some(see)) };
     seen.0.map(|(first, last)| (first, last.saturating_add(1)))
 }

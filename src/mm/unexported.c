@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Nothing but a comparison: two declarations of one function must have the same type, or this does not compile.
+ * Has the compiler compare two declarations of each function. This does not compile if their types
+ * differ. Without mm/internal.h, as in packages of kernel headers, nothing is compared.
  */
 
 #if __has_include(<mm/internal.h>)

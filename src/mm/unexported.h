@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Functions that only mm/internal.h of the kernel's source declares, for those who build with its headers alone.
- * unexported.c has the compiler compare them wherever there is the source.
+ * Functions that only mm/internal.h declares, for builds against packages of kernel headers, which
+ * do not contain that file. unexported.c has the compiler compare the declarations if it exists.
  *
  * Sorted by name.
  */
@@ -11,7 +11,7 @@
 #include <linux/mm_types.h>
 
 void folio_activate(struct folio *folio);
-/* Up to Linux 7.2 in linux/swap.h. */
+/* In linux/swap.h up to Linux 7.2. */
 void folio_deactivate(struct folio *folio);
 bool folio_isolate_lru(struct folio *folio);
 void folio_putback_lru(struct folio *folio);

@@ -27,12 +27,12 @@ use crate::bindings;
 /// VMA is unlinked before its page tables are freed (`free_pgtables()`), before its `mm_struct` is
 /// freed and before it drops its file. So a VMA that was found in the tree stays linked until the
 /// lock is released. Its page tables and its `mm_struct` exist as long, and so does the mapping.
-///
 /// The exception is the temporary stack of `execve()`: `relocate_vma_down()` frees page tables of a
 /// VMA that is still linked, and shrinks the VMA afterwards. Before that, it has extended the VMA
 /// downwards with the lock held for writing and has left `vm_pgoff` as it is. From then on rmap
-/// walks compute addresses from the new, lower start. They are below `new_end`, and
-/// `free_pgd_range()` frees no table that serves an address below `new_end`.
+/// walks compute addresses from the new, lower start. They are below `new_end`, also for the end of
+/// a folio, because a temporary stack gets no large folios. `free_pgd_range()` frees no table that
+/// serves an address below `new_end`.
 ///
 /// # Invariants
 ///
