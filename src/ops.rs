@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The operations layer: what an address space can do.
+//! The operations layer: the monitoring operations for each kind of address space.
 //!
-//! The engine asks through its [`Operations`] trait and knows none of the implementations. Here
-//! they are, behind one enum so that the choice that a user makes while the kernel runs costs a
-//! match and no indirect call.
+//! The engine uses them through its [`Operations`] trait and does not depend on the
+//! implementations. They are variants of one enum: users select operations at run time, and a match
+//! is cheaper than an indirect call.
 
 use kernel::{
     prelude::*,
@@ -46,28 +46,28 @@ use vaddr::{
     Vaddr, //
 };
 
-/// The operations sets, by the names that users know.
+/// The operations sets.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum OpsId {
-    /// Virtual address spaces of processes, with what they map.
+    /// The mappings of processes.
     Vaddr,
-    /// Fixed ranges of virtual address spaces.
+    /// Fixed ranges of the virtual address spaces of processes.
     Fvaddr,
     /// The physical address space.
     Paddr,
-    /// What a module brings along. Not for users: they cannot name it.
+    /// An address space that a module provides. Users cannot select it.
     Own,
 }
 
 impl OpsId {
-    /// Those that can be used, in the order in which they are listed to users.
+    /// Returns the operations sets that users can select, in the order in which they are listed.
     pub fn available() -> impl Iterator<Item = OpsId> {
         [OpsId::Vaddr, OpsId::Fvaddr, OpsId::Paddr]
             .into_iter()
             .filter(|id| *id != OpsId::Paddr || Paddr::is_available())
     }
 
-    /// The name in `avail_operations` and `operations`.
+    /// Returns the name in the files `avail_operations` and `operations`.
     pub fn name(self) -> &'static str {
         match self {
             OpsId::Vaddr => "vaddr",
@@ -78,18 +78,18 @@ impl OpsId {
     }
 }
 
-/// The memory of a target.
+/// The address space of a target.
 #[derive(Clone)]
 pub enum Space {
-    /// What a process has mapped.
+    /// The virtual address space of a process.
     Process(Pid),
-    /// The memory of the machine.
+    /// The physical address space.
     Physical,
-    /// What a module has brought along.
+    /// An address space that a module provides.
     Own(Arc<dyn AddressSpace>),
 }
 
-/// Operations of the kind that the user chose.
+/// The operations that were selected for a context.
 pub enum AnyOps {
     /// For [`OpsId::Vaddr`] and [`OpsId::Fvaddr`].
     Vaddr(Vaddr),
@@ -100,10 +100,11 @@ pub enum AnyOps {
 }
 
 impl AnyOps {
-    /// Makes operations ready for use. Physical addresses, and those of modules, are counted in
-    /// `addr_unit`; virtual ones always in bytes.
+    /// Creates operations. `addr_unit` is the size in bytes of the unit in which physical addresses
+    /// and those of modules are counted. Virtual addresses are always in bytes.
     ///
-    /// Fails with `EINVAL` if they are not [available](OpsId::available).
+    /// Fails with `EINVAL` if the operations are not [available](OpsId::available), or if
+    /// `addr_unit` is zero where it is used.
     pub fn new(id: OpsId, addr_unit: u64) -> Result<Self> {
         match id {
             OpsId::Vaddr => Ok(Self::Vaddr(Vaddr::new(Ranges::Mapped))),
@@ -113,7 +114,7 @@ impl AnyOps {
         }
     }
 
-    /// Which operations these are.
+    /// Returns the operations set that this is.
     pub fn id(&self) -> OpsId {
         match self {
             Self::Vaddr(vaddr) if vaddr.has_fixed_ranges() => OpsId::Fvaddr,
@@ -134,8 +135,8 @@ impl PageAttributes for FolioAttributes<'_> {
     }
 }
 
-/// The space of a target is always one of the kind that its operations are for. Where the types
-/// allow for others, those are memory that does not exist.
+/// The space of a target always matches the operations of its context. The types allow a mismatch,
+/// which is treated as memory that does not exist.
 impl Operations for AnyOps {
     type Space = Space;
 
@@ -236,7 +237,7 @@ impl Operations for AnyOps {
     }
 }
 
-/// Says in the log what this kernel lets be monitored, and how.
+/// Logs the available operations sets and whether folios have the *idle* flag.
 pub fn announce() {
     let paddr = if Paddr::is_available() { " paddr" } else { "" };
     let flag = if HAS_IDLE_FLAG { "with" } else { "without" };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Address spaces that other modules bring along.
+//! Address spaces that other modules provide.
 
 use crate::engine::{
     Action,
@@ -17,8 +17,8 @@ use kernel::{
     sync::Arc, //
 };
 
-/// An address space of a module's own: the memory of a device, say, or one that is made up. It is
-/// the [`Space`](super::Space) of a target.
+/// An address space that a module provides, for example the memory of a device. It is the
+/// [`Space`](super::Space) of a target.
 ///
 /// ```
 /// # use damon::{
@@ -54,42 +54,47 @@ use kernel::{
 /// # Ok::<(), Error>(())
 /// ```
 ///
-/// All is called by the kdamond, which may sleep in it. That the module is not unloaded meanwhile is
-/// seen to by who has made the kdamond: stopping and dropping it waits for the end of its thread.
+/// All methods are called on the thread of the kdamond, and may sleep.
+///
+/// A kdamond holds no reference to the module that implements this trait. Before that module is
+/// unloaded it has to stop and drop the kdamond, which waits for the end of its thread. No type
+/// enforces this: if a handle of the kdamond is leaked, its thread can outlive the module.
 pub trait AddressSpace: Send + Sync {
-    /// The ranges that are to be monitored now, or `None` where those stand that the target was
-    /// made with. Asked as [`Operations::ranges`].
+    /// Returns the ranges to monitor now, or `None` to keep the ranges that the target was created
+    /// with. Called as [`Operations::ranges`].
     fn ranges(&self) -> Result<Option<KVec<AddrRange>>> {
         Ok(None)
     }
 
-    /// Looks at the samples of all regions, in this order at each: tells whether the last one was
-    /// accessed ([`Pass::record`]) if it has one ([`Region::sample`]) and [`Pass::checks`]; prepares
-    /// a new one at the address that [`Pass::pick`] gives, if [`Pass::prepares`].
+    /// Checks and prepares the samples of all regions. For each region, in this order: reports to
+    /// [`Pass::record`] whether the last sample was accessed, if there is one ([`Region::sample`])
+    /// and if [`Pass::checks`]; prepares a new sample at the address that [`Pass::pick`] returns,
+    /// if [`Pass::prepares`].
     ///
     /// See [`Operations::sample`] for more.
     fn sample(&self, regions: &mut [Region], pass: &mut Pass<'_>);
 
-    /// Whether there still is anything to monitor. A kdamond ends without.
+    /// Returns whether there is still anything to monitor. The kdamond ends if there is not.
     fn is_valid(&self) -> bool {
         true
     }
 
-    /// Does to a region what a scheme wants, and tells how much of it. Nothing, if not implemented.
+    /// Applies the action of a scheme to a region, and returns how much of it. Does nothing by
+    /// default.
     fn apply(&self, region: &Region, attempt: Attempt<'_>) -> Applied {
         let _ = (region, attempt);
         Applied::default()
     }
 }
 
-/// Monitors what other modules have brought.
+/// Monitoring operations for address spaces that other modules provide.
 pub struct Own {
-    /// Bytes in a unit of addresses, not zero.
+    /// The size of the address unit in bytes, not zero.
     addr_unit: u64,
 }
 
 impl Own {
-    /// Fails with `EINVAL` for a unit of zero bytes.
+    /// Fails with `EINVAL` if `addr_unit` is zero.
     pub(super) fn new(addr_unit: u64) -> Result<Self> {
         if addr_unit == 0 {
             return Err(EINVAL);
@@ -102,7 +107,7 @@ impl Operations for Own {
     type Space = Arc<dyn AddressSpace>;
 
     fn min_region_sz(&self) -> u64 {
-        // CAST: A page has less than 2^64 bytes.
+        // CAST: `PAGE_SIZE` fits into 64 bits.
         let page = PAGE_SIZE as u64;
         page.checked_div(self.addr_unit).unwrap_or(page).max(1)
     }

@@ -2,13 +2,13 @@
 
 //! The physical address space.
 //!
-//! A sample is one page of memory. To prepare it is to forget the accesses to the folio that it is
-//! part of: in the page tables of all processes that map it, in their secondary MMUs and in its idle
-//! flag; to check it is to look for new ones in the same places. Memory that no user memory is in
-//! (free, the kernel's, offline, or none at all) is not accessed.
+//! A sample is one page of memory. Preparing it clears the accesses to its folio: in the page
+//! tables of all processes that map it, in their secondary MMUs, and in its idle flag. Checking it
+//! looks for new accesses in the same places. Memory that is not user memory (free, the kernel's,
+//! offline, or none at all) counts as not accessed.
 //!
-//! Addresses of regions are in units of `addr_unit` bytes, so that machines whose addresses are
-//! wider than those of the engine can be monitored.
+//! Addresses of regions are in units of `addr_unit` bytes, so that machines with wider addresses
+//! than those of the engine can be monitored.
 
 use kernel::{
     page::PAGE_SIZE,
@@ -39,19 +39,19 @@ use crate::{
     }, //
 };
 
-/// After how many regions other threads are given way to, and locks to whoever changes mappings.
+/// The number of regions after which a pass releases its locks and calls `cond_resched()`.
 const BATCH: usize = 32;
 
-/// Monitors physical memory.
+/// Monitoring operations for physical memory.
 pub struct Paddr {
     map: ReverseMap,
-    /// Bytes in a unit of addresses, not zero.
+    /// The size of the address unit in bytes, not zero.
     addr_unit: u64,
 }
 
 impl Paddr {
-    /// Fails with `EINVAL` if the kernel has not what is needed, or a unit of zero bytes is asked
-    /// for.
+    /// Fails with `EINVAL` if the kernel's rmap functions were not found, or if `addr_unit` is
+    /// zero.
     pub(super) fn new(addr_unit: u64) -> Result<Self> {
         if addr_unit == 0 {
             return Err(EINVAL);
@@ -62,19 +62,19 @@ impl Paddr {
         })
     }
 
-    /// Whether this kernel has what is needed.
+    /// Returns whether the kernel's rmap functions were found.
     pub(super) fn is_available() -> bool {
         ReverseMap::get().is_some()
     }
 
-    /// The folio at an address of a region.
-    // Always: a call would cost a third of what is done here.
+    /// Returns the folio at an address of a region.
+    // `always`: a call would cost a third as much as the body.
     #[inline(always)]
     fn folio(&self, folios: &mut Folios, addr: u64) -> Option<Folio> {
         folios.at(usize::try_from(page_number(addr, self.addr_unit)?).ok()?)
     }
 
-    /// A pass. `PROBES` is what [`Pass::probes`] says.
+    /// Runs a pass. `PROBES` must be equal to [`Pass::probes`].
     fn look_at<const PROBES: bool>(&self, regions: &mut [Region], pass: &mut Pass<'_>) {
         let mut folios = Folios::new();
         let mut mappings = self.map.mappings();
@@ -106,25 +106,26 @@ impl Paddr {
     }
 }
 
-/// Whether there was an access since the preparation.
+/// Returns whether there was an access since the sample was prepared.
 fn accessed(folio: &Folio, mappings: &mut Mappings<'_>, seen: &mut Seen) -> bool {
     seen.accessed(folio.id(), || mappings.young(folio))
 }
 
-/// Forgets past accesses, except for the regions that are still to be checked in this pass.
+/// Clears past accesses, and keeps the result for regions that are checked later in this pass.
 fn prepare(folio: &Folio, mappings: &mut Mappings<'_>, seen: &mut Seen) {
     seen.prepare(folio.id(), || mappings.mkold(folio));
 }
 
-/// The number of the page that is `addr` units from the beginning, `None` where no address is.
+/// Returns the PFN of an address in units, `None` if the address in bytes does not fit into 64
+/// bits.
 fn page_number(addr: u64, addr_unit: u64) -> Option<u64> {
-    // CAST: A page has less than 2^64 bytes.
+    // CAST: `PAGE_SIZE` fits into 64 bits.
     Some(addr.checked_mul(addr_unit)? / PAGE_SIZE as u64)
 }
 
-/// The smallest size of a region in units: a page, or one unit where that is more.
+/// Returns the minimum size of a region in units: one page, or one unit if that is larger.
 fn min_region_sz(addr_unit: u64) -> u64 {
-    // CAST: As above.
+    // CAST: `PAGE_SIZE` fits into 64 bits.
     (PAGE_SIZE as u64)
         .checked_div(addr_unit)
         .unwrap_or(0)
@@ -134,18 +135,18 @@ fn min_region_sz(addr_unit: u64) -> u64 {
 impl Operations for Paddr {
     type Space = ();
 
-    /// Not a power of two for some units, which the engine refuses.
+    /// The result is not a power of two for some units. The engine rejects these.
     fn min_region_sz(&self) -> u64 {
         min_region_sz(self.addr_unit)
     }
 
-    /// Physical memory is what the user says.
+    /// The user sets the ranges of physical memory.
     fn ranges(&mut self, (): &()) -> Result<Option<KVec<AddrRange>>> {
         Ok(None)
     }
 
     fn sample(&mut self, (): &(), regions: &mut [Region], pass: &mut Pass<'_>) {
-        // Most have no probes, and shall not be asked about them at every region.
+        // Few contexts have probes. The constant saves the others a check for each region.
         if pass.probes() {
             self.look_at::<true>(regions, pass);
         } else {
@@ -186,23 +187,23 @@ impl Operations for Paddr {
     }
 }
 
-/// What a pass knows of the folio that it was last at.
+/// The state of a pass for the folio that it has visited last.
 ///
-/// A pass goes through the regions once, and at each of them checks the sample of the last
-/// interval, then prepares the next one. Regions ascend, so those with samples in one folio come in
-/// a row. The first of them to be checked or prepared finds out whether the folio was accessed in
-/// the interval, and the answer is that of all: what is prepared meanwhile must not hide an access
-/// from those that are checked later, and there is nothing new to be seen some microseconds later.
+/// A pass visits each region once. It checks the sample of the last interval, then prepares the
+/// next one. Regions are in ascending order, so regions with samples in one folio are adjacent. The
+/// first check or preparation finds out whether the folio was accessed in the interval, and its
+/// result is used for all of them: a preparation must not hide an access from regions that are
+/// checked later, and another look some microseconds later would find nothing new.
 struct Seen {
     folio: Option<FolioId>,
-    /// Whether it was accessed, once that is known.
+    /// Whether the folio was accessed, `None` if that is not known yet.
     accessed: Option<bool>,
-    /// Whether all accesses were forgotten.
+    /// Whether all accesses were cleared.
     old: bool,
 }
 
 impl Seen {
-    /// Nothing was looked at yet.
+    /// Creates the state of a pass that has visited no folio.
     const fn nothing() -> Self {
         Self {
             folio: None,
@@ -220,8 +221,8 @@ impl Seen {
         }
     }
 
-    /// Whether a folio was accessed. Asks for it, if it is not known yet. What cannot be found out
-    /// counts as not accessed.
+    /// Returns whether a folio was accessed. Calls `look` if that is not known yet. If `look`
+    /// cannot determine it, the folio counts as not accessed.
     fn accessed(&mut self, folio: FolioId, look: impl FnOnce() -> Option<bool>) -> bool {
         self.go_to(folio);
         if self.accessed.is_none() {
@@ -230,8 +231,8 @@ impl Seen {
         self.accessed.unwrap_or(false)
     }
 
-    /// Has the accesses to a folio forgotten, unless they are. `forget` tells whether there were
-    /// any, or `None` if it could not forget all.
+    /// Clears the accesses to a folio by calling `forget`, unless that was done before. `forget`
+    /// returns whether there were any, `None` if it could not clear all.
     fn prepare(&mut self, folio: FolioId, forget: impl FnOnce() -> Option<bool>) {
         self.go_to(folio);
         if self.old {
@@ -258,7 +259,7 @@ mod tests {
         assert_eq!(page_number(7, 1 << 20), Some(7 << 8));
         assert_eq!(page_number(3, 1000), Some(0));
         assert_eq!(page_number(u64::MAX, 1), Some(u64::MAX >> 12));
-        // Beyond what 64 bits can address.
+        // The address in bytes does not fit into 64 bits.
         assert_eq!(page_number(1 << 60, 16), None);
         assert_eq!(page_number(u64::MAX, u64::MAX), None);
     }
@@ -278,18 +279,18 @@ mod tests {
         let mut seen = Seen::nothing();
         assert!(seen.accessed(A, || Some(true)));
         seen.prepare(A, || Some(true));
-        // It has just been forgotten.
+        // The access was just cleared.
         assert!(seen.accessed(A, || Some(false)));
         seen.prepare(A, || Some(false));
         assert!(seen.accessed(A, || Some(false)));
-        // Another folio is another matter, and so is the next time.
+        // The state is that of one folio: the result for another is not kept.
         assert!(!seen.accessed(B, || Some(false)));
         assert!(!seen.accessed(A, || Some(false)));
     }
 
     #[test]
     fn a_preparation_does_not_hide_an_access() {
-        // The first region had its old sample elsewhere.
+        // The old sample of the first region was in another folio.
         let mut seen = Seen::nothing();
         seen.prepare(A, || Some(true));
         assert!(seen.accessed(A, || Some(false)));

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The filters of schemes that take a look at pages.
+//! Filters of schemes that depend on attributes of pages, and which the operations therefore
+//! handle.
 //!
-//! A folio is looked at as a whole: it is not split for a filter, nor at the ends of a region.
+//! A folio is filtered as a whole: it is not split for a filter, and not at the ends of a region.
 
 use crate::{
     engine::{
@@ -13,27 +14,28 @@ use crate::{
     mm::FolioAttributes, //
 };
 
-/// A folio as filters see it.
+/// A folio, or a mapping of one, that filters are applied to.
 pub(super) trait Filtered {
-    /// What it is.
+    /// Returns the attributes of the folio.
     fn attributes(&self) -> FolioAttributes<'_>;
 
-    /// Whether it was accessed since this was asked for, or since it was sampled. Forgets the
-    /// accesses that it finds.
+    /// Returns whether there was an access since the last call, or since the sample was prepared.
+    /// Clears the accesses that it finds.
     fn take_accesses(&self) -> bool;
 }
 
-/// What decides which folios an action is for.
+/// The page filters of a scheme.
 pub(super) struct PageFilters<'a> {
     filters: &'a [Filter],
-    /// Whether folios that were just accessed are spared if no filter says otherwise.
+    /// Whether folios that were accessed recently are rejected if no filter matches them.
     spares_young: bool,
-    /// What happens to folios that no filter is for.
+    /// Whether folios that no filter matches are rejected.
     rejects: bool,
 }
 
 impl<'a> PageFilters<'a> {
-    /// Those of a scheme. All that the core layer has allowed passes.
+    /// Returns the page filters of a scheme. Everything passes if a filter of the core layer has
+    /// allowed the region.
     pub(super) fn of(attempt: &Attempt<'a>) -> Self {
         let filters = &attempt.scheme.filters;
         if attempt.allowed {
@@ -50,8 +52,9 @@ impl<'a> PageFilters<'a> {
         }
     }
 
-    /// As [`Self::of`], and behind the filters another one that spares what was just accessed,
-    /// unless there is one for that already or the core layer has allowed everything.
+    /// Like [`Self::of`], with one more filter at the end, which rejects folios that were accessed
+    /// recently. It is left out if the scheme has such a filter, or if a filter of the core layer
+    /// has allowed the region.
     pub(super) fn sparing_young(attempt: &Attempt<'a>) -> Self {
         let filters = Self::of(attempt);
         let mut kinds = filters.filters.iter().map(|filter| filter.kind);
@@ -62,7 +65,7 @@ impl<'a> PageFilters<'a> {
         }
     }
 
-    /// Whether the action is for a folio: the first filter that is decides.
+    /// Returns whether a folio passes. The first filter that matches it decides.
     pub(super) fn pass(&self, folio: &impl Filtered) -> bool {
         for filter in self.filters {
             if is_of(filter.kind, folio) == filter.matching {
@@ -76,7 +79,7 @@ impl<'a> PageFilters<'a> {
     }
 }
 
-/// Whether a folio is of a kind.
+/// Returns whether a folio is of the kind that a filter is for.
 fn is_of(kind: FilterKind, folio: &impl Filtered) -> bool {
     let attributes = folio.attributes();
     match kind {
@@ -84,10 +87,10 @@ fn is_of(kind: FilterKind, folio: &impl Filtered) -> bool {
         FilterKind::Active => attributes.is_active(),
         FilterKind::Memcg(id) => attributes.memcg() == Some(id),
         FilterKind::Young => folio.take_accesses(),
-        // CAST: Both have 64 bits.
+        // CAST: Both types have 64 bits.
         FilterKind::HugepageSize(sizes) => sizes.contains(attributes.size() as u64),
         FilterKind::Unmapped => !attributes.is_mapped(),
-        // Of these the core layer has taken care.
+        // The core layer handles these.
         FilterKind::Addr(_) | FilterKind::Target(_) => false,
     }
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What preparing a sample has hidden from the next check of the same pass.
+//! Accesses that the preparation of a sample has cleared before they were checked in the same pass.
 //!
-//! A pass goes through the regions once, and at each of them checks the sample of the last
-//! interval, then prepares the next one. To prepare is to forget past accesses: of everything that
-//! the entry maps, 2 MiB for a transparent huge page, and in the idle flag of the whole folio. A
-//! later region may have its old sample in the same memory, and must still see what there was.
+//! A pass visits each region once. It checks the sample of the last interval, then prepares the
+//! next one. Preparing clears past accesses to everything that the entry maps, 2 MiB for a
+//! transparent huge page, and sets the idle flag of the whole folio. A later region may have its
+//! old sample in the same memory, and its check must still find the access.
 //!
 //! ```text
 //!              |<------------- one huge page, accessed -------------->|
@@ -19,17 +19,18 @@
 //!   check c    old, but remembered as young               C: accessed
 //! ```
 //!
-//! Without it, A would be counted as hot and B and C as cold. With two passes, one to check
-//! everything and one to prepare everything, all three are counted as accessed; so they are here.
+//! Without this, A would be counted as accessed, and B and C as not accessed. Two passes, one to
+//! check all regions and one to prepare them, would count all three as accessed, and so does this
+//! one.
 //!
-//! To remember one mapping is enough. Regions ascend and an entry maps one contiguous range: if b
-//! is in what a' has made old, so is everything in between, thus no other mapping was made old
-//! meanwhile. This holds for the idle flag of a large folio as well where its pages are mapped in a
-//! row. Where they are not (a folio that is mapped twice, or partly replaced by copies), the flag
-//! of a page may be found set by the preparation of another sample some regions before. That says
-//! nothing wrong about accesses through the page table, which have a bit of their own in every
-//! entry: an access can be missed only if something else has taken that bit away, or if it was by
-//! `read()`, within the same sampling interval.
+//! To remember one mapping is enough. Regions are in ascending order and an entry maps one
+//! contiguous range: if b is in the range that preparing a' has cleared, then so is everything in
+//! between, and no other mapping was cleared meanwhile. The same holds for the idle flag of a large
+//! folio whose pages are mapped contiguously. If they are not (a folio that is mapped twice, or
+//! partly replaced by copies), the idle flag of a page may have been set by the preparation of
+//! another sample several regions before. This does not hide accesses through the page table,
+//! because each entry has an accessed bit of its own. An access is missed only if something else
+//! has cleared that bit, or if it was a `read()`, within the same sampling interval.
 
 use kernel::prelude::*;
 
@@ -38,20 +39,20 @@ use crate::mm::{
     Forgotten, //
 };
 
-/// Where a pass has last made something old that was accessed.
+/// The entry and the large folio of which a pass has last cleared accesses.
 pub(super) struct Remembered {
     /// The first address that the entry maps, or [`NO_ENTRY`].
     entry: usize,
-    /// The large folio.
+    /// The large folio, if there was one.
     folio: Option<FolioId>,
 }
 
-/// Stands for none, as entries map whole pages. Asked for each region and sample, an `Option` would
-/// be two comparisons.
+/// Stands for no entry: an entry maps whole pages, so none begins here. An `Option` would need two
+/// comparisons for each region and sample.
 const NO_ENTRY: usize = usize::MAX;
 
 impl Remembered {
-    /// Nothing was prepared yet.
+    /// Creates the state of a pass that has prepared nothing.
     pub(super) const fn nothing() -> Self {
         Self {
             entry: NO_ENTRY,
@@ -59,17 +60,15 @@ impl Remembered {
         }
     }
 
-    /// Whether accesses through the entry at this address, or to its folio, were forgotten.
-    ///
-    /// The folio is looked up only if it matters.
+    /// Returns whether the pass has cleared accesses through the entry at this address, or to its
+    /// folio. `folio` is called only if it matters.
     #[inline]
     pub(super) fn young(&self, entry: usize, folio: impl FnOnce() -> FolioId) -> bool {
         self.entry == entry || self.folio.is_some_and(|last| last == folio())
     }
 
-    /// Notes what was forgotten when a sample was prepared.
-    ///
-    /// If that is nothing, what was remembered stays true.
+    /// Records the accesses that preparing a sample has cleared. If there were none, the previous
+    /// record remains valid.
     #[inline]
     pub(super) fn prepared(
         &mut self,
@@ -122,10 +121,10 @@ mod tests {
         let mut remembered = Remembered::nothing();
         remembered.prepared(HUGE, folio(0x40), ENTRY);
         assert!(remembered.young(HUGE, folio(0x40)));
-        // The second preparation finds it old, and must not make us forget.
+        // The second preparation clears nothing, and must not discard the record.
         remembered.prepared(HUGE, folio(0x40), NOTHING);
         assert!(remembered.young(HUGE, folio(0x40)));
-        // An access between two preparations is not lost either.
+        // An access between two preparations is recorded too.
         let mut remembered = Remembered::nothing();
         remembered.prepared(HUGE, folio(0x40), NOTHING);
         assert!(!remembered.young(HUGE, folio(0x40)));
@@ -140,7 +139,7 @@ mod tests {
         // Another page has an accessed bit of its own.
         assert!(!remembered.young(0x2000, folio(0x40)));
         remembered.prepared(0x2000, folio(0x40), FOLIO);
-        // The idle flag is the folio's.
+        // The pages of a folio share the idle flag.
         assert!(remembered.young(0x3000, folio(0x40)));
         remembered.prepared(0x3000, folio(0x40), ENTRY);
         assert!(remembered.young(0x4000, folio(0x40)));
@@ -153,7 +152,7 @@ mod tests {
         remembered.prepared(0x1000, folio(0x40), ENTRY);
         remembered.prepared(0x2000, folio(0x80), NOTHING);
         assert!(!remembered.young(0x2000, folio(0x80)));
-        // Nothing new was hidden, so nothing was forgotten.
+        // Nothing else was cleared, so the record is still valid.
         assert!(remembered.young(0x1000, folio(0x40)));
         remembered.prepared(0x3000, folio(0xc0), ENTRY);
         assert!(!remembered.young(0x1000, folio(0x40)));

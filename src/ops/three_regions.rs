@@ -1,29 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The three regions that the address space of a process is monitored in.
+//! The three regions in which the address space of a process is monitored.
 //!
-//! A process maps little of its address space, in many areas, and changes them all the time. To
-//! follow each would be much work for nothing: small holes between areas are found to be cold like
-//! anything that nobody touches. Two holes are another matter, because they are larger than
-//! everything else together: the one between the heap and the mappings below it, and the one
-//! between these and the stack.
+//! A process maps a small part of its address space, in many VMAs that change all the time.
+//! Following each change would be costly and gain nothing: a small hole between two VMAs is found
+//! to be cold, like memory that is not accessed. Two holes are different, because they are larger
+//! than all the rest together: the one between the heap and the mappings, and the one between the
+//! mappings and the stack.
 //!
 //! ```text
 //!   heap   ······ hole ······   mappings   ··· hole ···   stack
 //!  [10  25)                    [200    220)             [300  330)
 //! ```
 //!
-//! What is monitored are therefore the three ranges that remain when the two largest holes are
-//! taken out.
+//! The monitored ranges are therefore the three that remain without the two largest holes.
 
 use kernel::prelude::*;
 
 use crate::engine::AddrRange;
 
-/// The three ranges around the two largest holes between `areas`, which are ascending and disjoint.
+/// Returns the three ranges around the two largest holes between `areas`, which must be ascending
+/// and disjoint. `None` if there are less than two holes.
 ///
-/// Of holes of the same size, the lower one counts as larger. `None` if there are less than two
-/// holes.
+/// Of holes of the same size, the lower one counts as larger.
 pub(super) fn three_regions(areas: impl Iterator<Item = AddrRange>) -> Option<[AddrRange; 3]> {
     let mut whole: Option<AddrRange> = None;
     let mut largest = None;
@@ -67,7 +66,7 @@ pub(super) fn three_regions(areas: impl Iterator<Item = AddrRange>) -> Option<[A
     ])
 }
 
-/// The size of a hole, 0 if there is none.
+/// Returns the size of a hole, 0 if there is none.
 fn size(hole: Option<AddrRange>) -> u64 {
     hole.map_or(0, |hole| hole.end.saturating_sub(hole.start))
 }
@@ -84,7 +83,7 @@ mod tests {
 
     #[test]
     fn two_largest_holes_are_left_out() {
-        // The case of the in-tree DAMON's own test: adjacent areas, and a third, small hole.
+        // The case of the in-tree DAMON's own test: adjacent VMAs, and a third, small hole.
         assert_eq!(
             found(&[
                 (10, 20),
@@ -102,7 +101,7 @@ mod tests {
     fn order_of_sizes_does_not_matter() {
         let expected = Some([(0, 10), (20, 30), (100, 110)]);
         assert_eq!(found(&[(0, 10), (20, 30), (100, 110)]), expected);
-        // The second largest comes before, between and behind the others.
+        // The second largest comes before, between and after the others.
         assert_eq!(
             found(&[(0, 1), (5, 6), (7, 8), (18, 19), (20, 21)]),
             Some([(0, 1), (5, 8), (18, 21)])

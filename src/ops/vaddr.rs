@@ -2,9 +2,9 @@
 
 //! Virtual address spaces of processes.
 //!
-//! A sample is one page of a region. To prepare it is to clear the accessed bit of the entry that
-//! maps it; to check it is to look whether the processor has set the bit since. Addresses where
-//! nothing is mapped are not accessed.
+//! A sample is one page of a region. Preparing it clears the accessed bit of the page table entry
+//! that maps it. Checking it tests whether the CPU has set the bit since. Addresses at which
+//! nothing is mapped count as not accessed.
 
 use kernel::{
     mm::MmWithUser,
@@ -38,25 +38,23 @@ use crate::{
     }, //
 };
 
-/// After how many regions the locks of the address space are offered to whoever waits for them.
-/// Some microseconds.
+/// The number of regions after which a pass calls [`Cursor::relax`]. They take some microseconds.
 const BATCH: usize = 32;
 
-// The engine counts addresses in 64 bits, whatever the address space. Here they are those of the
-// machine.
+// The engine uses 64-bit addresses. Here they are virtual addresses, which must have the same size.
 const _: () = assert!(usize::BITS == u64::BITS);
 
-/// Monitors what processes have mapped.
+/// Monitoring operations for virtual address spaces of processes.
 pub struct Vaddr {
     ranges: Ranges,
 }
 
-/// What decides which ranges are monitored.
+/// The source of the monitored ranges.
 #[derive(Clone, Copy)]
 pub(super) enum Ranges {
     /// The mappings of the process, as they change.
     Mapped,
-    /// The user.
+    /// The user has set them.
     Fixed,
 }
 
@@ -65,7 +63,7 @@ impl Vaddr {
         Self { ranges }
     }
 
-    /// Whether the ranges that are monitored are those that the user has set.
+    /// Returns whether the user has set the monitored ranges.
     pub(super) fn has_fixed_ranges(&self) -> bool {
         matches!(self.ranges, Ranges::Fixed)
     }
@@ -75,7 +73,7 @@ impl Operations for Vaddr {
     type Space = Pid;
 
     fn min_region_sz(&self) -> u64 {
-        // CAST: Both have 64 bits.
+        // CAST: Both types have 64 bits.
         PAGE_SIZE as u64
     }
 
@@ -85,7 +83,7 @@ impl Operations for Vaddr {
             Ranges::Mapped => {
                 let mm = pid.mm().ok_or(EINVAL)?;
                 let areas = areas(&mm).map(|area| AddrRange {
-                    // CAST: Both have 64 bits.
+                    // CAST: Both types have 64 bits.
                     start: area.start as u64,
                     end: area.end as u64,
                 });
@@ -98,7 +96,7 @@ impl Operations for Vaddr {
     }
 
     fn sample(&mut self, pid: &Pid, regions: &mut [Region], pass: &mut Pass<'_>) {
-        // Most have no probes, and shall not be asked about them at every region.
+        // Few contexts have probes. The constant saves the others a check for each region.
         match (pid.mm(), pass.probes()) {
             (Some(mm), false) => look_at::<false>(&mm, regions, pass),
             (Some(mm), true) => look_at::<true>(&mm, regions, pass),
@@ -127,7 +125,7 @@ impl Operations for Vaddr {
     }
 }
 
-/// A pass over an address space. `PROBES` is what [`Pass::probes`] says.
+/// Runs a pass over an address space. `PROBES` must be equal to [`Pass::probes`].
 fn look_at<const PROBES: bool>(mm: &MmWithUser, regions: &mut [Region], pass: &mut Pass<'_>) {
     let mut cursor = Cursor::new(mm);
     let mut remembered = Remembered::nothing();
@@ -135,17 +133,17 @@ fn look_at<const PROBES: bool>(mm: &MmWithUser, regions: &mut [Region], pass: &m
         cursor.relax();
         for region in batch {
             if let (true, Some(addr)) = (PROBES, region.sample()) {
-                // CAST: Both have 64 bits.
+                // CAST: Both types have 64 bits.
                 let entry = cursor.at(addr as usize);
                 pass.probe(region, entry.as_ref().map(Entry::attributes).as_ref());
             }
             pass.check(region, |addr| {
-                // CAST: Both have 64 bits.
+                // CAST: Both types have 64 bits.
                 let entry = cursor.at(addr as usize);
                 entry.is_some_and(|entry| accessed(&entry, &remembered))
             });
             if pass.prepares() && region.sample().is_none() {
-                // CAST: Both have 64 bits.
+                // CAST: Both types have 64 bits.
                 let addr = pass.pick(region) as usize;
                 if let Some(entry) = cursor.at(addr) {
                     prepare(&entry, &mut remembered);
@@ -155,7 +153,7 @@ fn look_at<const PROBES: bool>(mm: &MmWithUser, regions: &mut [Region], pass: &m
     }
 }
 
-/// A pass over an address space that is gone.
+/// Runs a pass over an address space that does not exist any more.
 fn see_nothing(regions: &mut [Region], pass: &mut Pass<'_>) {
     for region in regions {
         if region.sample().is_none() {
@@ -170,13 +168,13 @@ fn see_nothing(regions: &mut [Region], pass: &mut Pass<'_>) {
     }
 }
 
-/// Whether there was an access since the preparation.
+/// Returns whether there was an access since the sample was prepared.
 #[inline]
 fn accessed(entry: &Entry<'_>, remembered: &Remembered) -> bool {
     entry.young() || remembered.young(entry.start(), || entry.folio_id())
 }
 
-/// Forgets past accesses, except for the regions that are still to be checked in this pass.
+/// Clears past accesses, and records them for regions that are checked later in this pass.
 #[inline(always)]
 fn prepare(entry: &Entry<'_>, remembered: &mut Remembered) {
     let forgotten = entry.mkold();

@@ -2,8 +2,8 @@
 
 //! Actions of schemes on physical addresses.
 //!
-//! Each looks at the folios of a region one after the other, asks the filters about each, and does
-//! something to what passes. Memory that is on none of reclaim's lists is passed over.
+//! An action visits the folios of a region one after the other, applies the filters to each, and is
+//! applied to those that pass. Memory that is on no LRU list is skipped.
 
 use kernel::{
     page::PAGE_SIZE,
@@ -42,13 +42,13 @@ use crate::{
     }, //
 };
 
-/// How many folios are taken off reclaim's lists before they are reclaimed or moved.
+/// The number of folios that are isolated before they are reclaimed or migrated.
 const BATCH: usize = 512;
 
-/// After how many pages other threads are given way to.
+/// The number of look-ups after which `cond_resched()` is called.
 const PAGES: usize = 128;
 
-/// Whether there is something that can be done for an action.
+/// Returns whether an action is supported, that is, whether the kernel functions for it were found.
 pub(super) fn supports(action: Action) -> bool {
     match action {
         Action::Stat => true,
@@ -63,7 +63,7 @@ pub(super) fn supports(action: Action) -> bool {
     }
 }
 
-/// A folio, and what finds its mappings.
+/// A folio, and the means to find its mappings.
 struct Mapped<'a>(&'a Folio, &'a ReverseMap);
 
 impl Filtered for Mapped<'_> {
@@ -71,7 +71,8 @@ impl Filtered for Mapped<'_> {
         self.0.attributes()
     }
 
-    /// Accesses through any mapping. What cannot be found out counts as not accessed.
+    /// Covers accesses through all mappings. If they cannot be determined, the folio counts as not
+    /// accessed.
     fn take_accesses(&self) -> bool {
         let mut mappings = self.1.mappings();
         let young = mappings.young(self.0).unwrap_or(false);
@@ -83,7 +84,7 @@ impl Filtered for Mapped<'_> {
 }
 
 impl Paddr {
-    /// Applies a scheme's action to a region.
+    /// Applies the action of a scheme to a region. Sleeps.
     pub(super) fn act(&self, region: &Region, attempt: Attempt<'_>) -> Applied {
         match attempt.scheme.action {
             Action::Pageout => self.page_out(region, attempt),
@@ -99,8 +100,8 @@ impl Paddr {
         }
     }
 
-    /// Reclaims what passes. By default that is only what is still not accessed: the region may
-    /// have looked cold because of its other pages.
+    /// Reclaims the folios that pass. By default these are only folios that were not accessed
+    /// since: the region may have appeared cold because of other pages.
     fn page_out(&self, region: &Region, attempt: Attempt<'_>) -> Applied {
         let Some(mut list) = ReclaimList::new() else {
             return Applied::default();
@@ -118,7 +119,7 @@ impl Paddr {
         sum.in_units(self.addr_unit)
     }
 
-    /// Has reclaim look at what passes sooner or later.
+    /// Activates or deactivates the folios that pass, by calling `reorder`.
     fn reorder(
         &self,
         region: &Region,
@@ -132,14 +133,14 @@ impl Paddr {
         let mut sum = Sum::default();
         self.visit_passing(region, attempt, &filters, &mut sum.passed, |folio| {
             reorder(priority, folio);
-            // CAST: Both have 64 bits.
+            // CAST: Both types have 64 bits.
             sum.applied = sum.applied.saturating_add(folio.size() as u64);
         });
         sum.in_units(self.addr_unit)
     }
 
-    /// Moves what passes to the scheme's target node. Destinations with weights are for virtual
-    /// addresses only.
+    /// Migrates the folios that pass to the target node of the scheme. Destinations with weights
+    /// are supported for virtual addresses only.
     fn migrate(&self, region: &Region, attempt: Attempt<'_>) -> Applied {
         let node = attempt.scheme.target_nid.and_then(Node::with_memory);
         let mut list = node.and_then(MigrationList::new);
@@ -159,7 +160,7 @@ impl Paddr {
         sum.in_units(self.addr_unit)
     }
 
-    /// Counts what passes, if there are filters.
+    /// Counts the folios that pass, if there are filters.
     fn count(&self, region: &Region, attempt: Attempt<'_>) -> Applied {
         let mut sum = Sum::default();
         if !attempt.scheme.filters.ops().is_empty() {
@@ -169,11 +170,12 @@ impl Paddr {
         sum.in_units(self.addr_unit)
     }
 
-    /// Shows each folio of a region that passes the filters, and adds its bytes to `passed`. The
-    /// folio that the scheme was at last is left out.
+    /// Calls `visitor` for each folio of a region that passes the filters, and adds its size in
+    /// bytes to `passed`. Skips the folio that the scheme has visited last.
     ///
-    /// While a visitor has a folio, that has one more reference than who reclaims or moves it
-    /// expects. So what is done to many at once is for those before.
+    /// During a call of `visitor` this function holds a reference to the folio. Reclaim and
+    /// migration fail for folios with such a reference, so a batch is processed before the folio is
+    /// added.
     fn visit_passing(
         &self,
         region: &Region,
@@ -190,7 +192,7 @@ impl Paddr {
             }
             last = Some(folio.id());
             if filters.pass(&Mapped(folio, &self.map)) {
-                // CAST: Both have 64 bits.
+                // CAST: Both types have 64 bits.
                 *passed = passed.saturating_add(folio.size() as u64);
                 visitor(folio);
             }
@@ -198,8 +200,8 @@ impl Paddr {
         *attempt.last = last.map(FolioId::addr);
     }
 
-    /// Shows each folio of a region that is on one of reclaim's lists, with the numbers of its
-    /// pages.
+    /// Calls `visitor` for each folio of a region that is on an LRU list, with the PFNs of the
+    /// folio. `visitor` may sleep.
     fn visit(&self, region: &Region, mut visitor: impl FnMut(&Folio, Pages)) {
         let Some(pages) = Pages::of(region, self.addr_unit) else {
             return;
@@ -228,7 +230,8 @@ impl Paddr {
         }
     }
 
-    /// How much memory there is in a region, and how much of it on a node.
+    /// Returns the size in bytes of the memory of a region that is on LRU lists, and of the part of
+    /// it that is on a node.
     pub(super) fn eligible_in(&self, region: &Region, nid: i32) -> Eligible {
         let mut eligible = Eligible::default();
         let (Some(all), node) = (Pages::of(region, self.addr_unit), Node::with_memory(nid)) else {
@@ -236,7 +239,7 @@ impl Paddr {
         };
         self.visit(region, |folio, pages| {
             let bytes = pages.common(all).saturating_mul(PAGE_SIZE);
-            // CAST: Both have 64 bits.
+            // CAST: Both types have 64 bits.
             let bytes = bytes as u64;
             eligible.bytes = eligible.bytes.saturating_add(bytes);
             if node.is_some_and(|node| folio.is_on(node)) {
@@ -247,7 +250,8 @@ impl Paddr {
     }
 }
 
-/// Bytes that something was done to.
+/// The size in bytes of the memory that an action was applied to, and of the memory that has passed
+/// the filters.
 #[derive(Default)]
 struct Sum {
     applied: u64,
@@ -264,7 +268,7 @@ impl Sum {
     }
 }
 
-/// Numbers of pages in a row.
+/// A range of PFNs, with an exclusive end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Pages {
     start: usize,
@@ -272,10 +276,10 @@ struct Pages {
 }
 
 impl Pages {
-    /// Those of a region: as many as there are in its size, begun ones included, from the one that
-    /// it begins in on. `None` where no addresses are.
+    /// Returns the PFNs of a region. They begin with that of its first address, and are as many as
+    /// its size has pages, rounded up. `None` if an address in bytes does not fit into 64 bits.
     fn of(region: &Region, addr_unit: u64) -> Option<Self> {
-        // CAST: A page has less than 2^64 bytes.
+        // CAST: `PAGE_SIZE` fits into 64 bits.
         const SIZE: u64 = PAGE_SIZE as u64;
         let start = region.start().checked_mul(addr_unit)? / SIZE;
         let count = region.size().saturating_mul(addr_unit).div_ceil(SIZE);
@@ -286,8 +290,8 @@ impl Pages {
         })
     }
 
-    /// Those of a folio of so many pages that one page is part of. Folios begin at multiples of
-    /// their size, which is a power of two.
+    /// Returns the PFNs of the folio of `count` pages that contains a page. A folio is aligned to
+    /// its size, which is a power of two.
     fn around(page: usize, count: usize) -> Self {
         let mask = count.max(1).wrapping_sub(1);
         Self {
@@ -296,7 +300,7 @@ impl Pages {
         }
     }
 
-    /// How many are in both.
+    /// Returns the number of PFNs that are in both ranges.
     fn common(self, other: Self) -> usize {
         let (start, end) = (self.start.max(other.start), self.end.min(other.end));
         end.saturating_sub(start)

@@ -2,9 +2,8 @@
 
 //! Actions of schemes on virtual addresses.
 //!
-//! Most are advice for a range as a whole, as `madvise()` gives it, which no filter of the
-//! operations is asked about. Migration, and counting what passes filters, look at one mapped folio
-//! after the other.
+//! Most actions are `madvise()` calls for a whole range, without the filters of the operations.
+//! Migration and counting visit the mapped folios one after the other.
 
 use kernel::{
     mm::MmWithUser,
@@ -41,13 +40,13 @@ use crate::{
     }, //
 };
 
-/// How many folios are taken off reclaim's lists before they are moved.
+/// The number of folios that are isolated before they are migrated.
 const BATCH: usize = 512;
 
-/// After how many entries the locks of the address space are offered to whoever waits for them.
+/// The number of entries after which a walk calls [`Cursor::relax`].
 const ENTRIES: usize = 64;
 
-/// Whether there is something that can be done for an action.
+/// Returns whether an action is supported, that is, whether the kernel functions for it were found.
 pub(super) fn supports(action: Action) -> bool {
     match action {
         Action::Stat => true,
@@ -56,7 +55,7 @@ pub(super) fn supports(action: Action) -> bool {
     }
 }
 
-/// The advice that an action is, if it is one.
+/// Returns the advice that an action corresponds to, `None` if there is none.
 fn advice(action: Action) -> Option<Advice> {
     match action {
         Action::Willneed => Some(Advice::Willneed),
@@ -73,7 +72,8 @@ fn advice(action: Action) -> Option<Advice> {
     }
 }
 
-/// Applies a scheme's action to a region of a process, as far as there still is one.
+/// Applies the action of a scheme to a region of a process. Does nothing if the process has no
+/// address space any more. Sleeps.
 pub(super) fn apply(pid: &Pid, region: &Region, attempt: Attempt<'_>) -> Applied {
     let action = attempt.scheme.action;
     let counts = action == Action::Stat;
@@ -93,21 +93,22 @@ pub(super) fn apply(pid: &Pid, region: &Region, attempt: Attempt<'_>) -> Applied
     }
 }
 
-/// Gives advice for a region. Returns its bytes, or 0 if the advice was not taken for all of them.
+/// Gives advice on a region. Returns its size in bytes, 0 if the advice was not applied to all of
+/// it.
 fn take_advice(mm: &MmWithUser, region: &Region, advice: Advice) -> u64 {
     let aligned = |n: u64| usize::try_from(n).ok()?.checked_next_multiple_of(PAGE_SIZE);
     let (Some(start), Some(len)) = (aligned(region.start()), aligned(region.size())) else {
         return 0;
     };
     if advise(mm, start, len, advice) {
-        // CAST: Both have 64 bits.
+        // CAST: Both types have 64 bits.
         len as u64
     } else {
         0
     }
 }
 
-/// Counts what passes the filters, and does nothing to it.
+/// Counts the memory that passes the filters.
 fn count(mm: &MmWithUser, region: &Region, attempt: Attempt<'_>) -> Applied {
     let filters = PageFilters::of(&attempt);
     let mut passed = 0_u64;
@@ -125,7 +126,7 @@ fn count(mm: &MmWithUser, region: &Region, attempt: Attempt<'_>) -> Applied {
     }
 }
 
-/// Moves what passes the filters.
+/// Migrates the folios that pass the filters.
 fn migrate(mm: &MmWithUser, region: &Region, attempt: Attempt<'_>) -> Applied {
     let Ok(mut places) = Places::new(attempt.scheme) else {
         return Applied::default();
@@ -150,9 +151,9 @@ fn migrate(mm: &MmWithUser, region: &Region, attempt: Attempt<'_>) -> Applied {
     applied
 }
 
-/// The bytes of the folio that an entry maps.
+/// Returns the size in bytes of the folio that an entry maps.
 fn size(entry: &Entry<'_>) -> u64 {
-    // CAST: Both have 64 bits.
+    // CAST: Both types have 64 bits.
     entry.attributes().size() as u64
 }
 
@@ -161,7 +162,7 @@ impl Filtered for Entry<'_> {
         self.attributes()
     }
 
-    /// Accesses through this mapping, and by what clears the idle flag.
+    /// Covers accesses through this mapping, and those that clear the idle flag.
     fn take_accesses(&self) -> bool {
         let young = self.young();
         if young {
@@ -171,19 +172,19 @@ impl Filtered for Entry<'_> {
     }
 }
 
-/// A walk along the folios that are mapped in a region.
+/// A walk over the folios that are mapped in a region.
 struct Walk<'mm> {
     cursor: Cursor<'mm>,
-    /// Where it goes on.
+    /// The address at which the walk continues.
     next: usize,
     end: usize,
-    /// The last folio that it was at, so that one with many pages is seen once.
+    /// The last folio that was visited, so that a folio with many pages is visited once.
     last: Option<FolioId>,
 }
 
 impl<'mm> Walk<'mm> {
     fn new(mm: &'mm MmWithUser, region: &Region, attempt: &Attempt<'_>) -> Self {
-        // Regions of processes are within the addresses of the machine.
+        // Regions of processes are in the address range of the machine.
         let addr = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
         Self {
             cursor: Cursor::new(mm),
@@ -193,10 +194,10 @@ impl<'mm> Walk<'mm> {
         }
     }
 
-    /// Shows each entry that maps another folio than the one before, until the visitor has seen
-    /// enough. Returns whether there may be more, and keeps no lock.
+    /// Calls `visitor` for each entry that maps another folio than the one before, until it returns
+    /// `false`. Returns whether there may be more entries. No lock is held afterwards.
     ///
-    /// The visitor must not sleep. Hugetlb's folios are left out.
+    /// `visitor` must not sleep. Hugetlb folios are skipped.
     fn visit(&mut self, mut visitor: impl FnMut(&Entry<'_>, Origin) -> bool) -> bool {
         let mut seen = 0_usize;
         while let Some((addr, origin)) = self.cursor.skip(self.next, self.end) {
@@ -224,14 +225,14 @@ impl<'mm> Walk<'mm> {
     }
 }
 
-/// Where folios are to be moved to.
+/// The targets of a migration.
 enum Places<'a> {
-    /// All to one node; nowhere if there is no such node.
+    /// All folios go to one node. `None` if there is no such node.
     One(Option<MigrationList>),
-    /// To several, by weight.
+    /// Folios are distributed over several nodes by weight.
     Interleaved {
         dests: &'a [Dest],
-        /// One for each of `dests`.
+        /// One list for each of `dests`.
         lists: KVec<Option<MigrationList>>,
         /// The sum of all weights, not zero.
         total: u64,
@@ -239,7 +240,8 @@ enum Places<'a> {
 }
 
 impl<'a> Places<'a> {
-    /// Those of a scheme. Fails with `ENOMEM`, and with `EINVAL` if all weights are zero.
+    /// Creates the lists for the targets of a scheme. Fails with `ENOMEM`, and with `EINVAL` if all
+    /// weights are zero.
     fn new(scheme: &'a SchemeParams) -> Result<Self> {
         let list = |nid| MigrationList::new(Node::with_memory(nid)?);
         let dests = scheme.dests.as_slice();
@@ -262,9 +264,9 @@ impl<'a> Places<'a> {
         })
     }
 
-    /// Adds the folio that an entry maps. With several nodes its place in the area decides which
-    /// it goes to, as it does for memory policies that interleave by weight: the same one each
-    /// time.
+    /// Adds the folio that an entry maps. With several nodes, the position of the folio in the file
+    /// or anonymous mapping selects the node, as for memory policies with weighted interleaving. So
+    /// a folio gets the same node each time.
     fn add(&mut self, entry: &Entry<'_>, origin: Origin) {
         let list = match self {
             Self::One(list) => list.as_mut(),
@@ -283,7 +285,7 @@ impl<'a> Places<'a> {
         }
     }
 
-    /// How many folios are to be moved.
+    /// Returns the number of folios in all lists.
     fn len(&self) -> usize {
         let len = |list: &Option<MigrationList>| list.as_ref().map_or(0, MigrationList::len);
         match self {
@@ -292,7 +294,7 @@ impl<'a> Places<'a> {
         }
     }
 
-    /// Moves them. Returns how many bytes were.
+    /// Migrates all folios. Returns the number of bytes that were migrated.
     fn migrate(&mut self) -> u64 {
         let migrate =
             |list: &mut Option<MigrationList>| list.as_mut().map_or(0, MigrationList::migrate);
@@ -305,18 +307,19 @@ impl<'a> Places<'a> {
     }
 }
 
-/// The number that a folio of `size` bytes has in what its area maps, if all folios are as large. It is
-/// the same for each page of the folio, whichever of several areas it is mapped in.
+/// Returns the index of a folio of `size` bytes in the file or anonymous mapping of a VMA, in units
+/// of its size. It is the same for each page of the folio, and in each VMA that maps it.
 fn number(addr: usize, size: usize, origin: Origin) -> u64 {
     let order = (size / PAGE_SIZE).checked_ilog2().unwrap_or(0);
     let shift = |n: usize, by| n.checked_shr(by).unwrap_or(0);
     let pages = addr.saturating_sub(origin.start) / PAGE_SIZE;
-    // CAST: Both have 64 bits.
+    // CAST: Both types have 64 bits.
     shift(origin.page.saturating_add(pages), order) as u64
 }
 
-/// Whose turn it is, as an index, if each has as many turns as its weight. Beyond the last for
-/// turns that nobody has.
+/// Returns the index of the destination that a turn belongs to. Each destination has as many
+/// consecutive turns as its weight. Returns the number of destinations if the turn is not below the
+/// sum of the weights.
 fn choose(dests: &[Dest], mut turn: u64) -> usize {
     let mut index = 0_usize;
     for dest in dests {
@@ -351,11 +354,12 @@ mod tests {
         };
         assert_eq!(number(0x10_0000, PAGE_SIZE, origin), 0x300);
         assert_eq!(number(0x10_3000, PAGE_SIZE, origin), 0x303);
-        // Two pages each.
+        // Folios of two pages.
         assert_eq!(number(0x10_6000, 2 * PAGE_SIZE, origin), 0x183);
         // A huge page of 2 MiB.
         assert_eq!(number(0x50_0000, 512 * PAGE_SIZE, origin), 3);
-        // All pages of it have the same one, though the area begins in the middle of another.
+        // All pages of it have the same index, although the VMA begins in the middle of another
+        // one.
         let middle = Origin {
             start: 0x10_2000,
             page: 0x302,
@@ -363,7 +367,7 @@ mod tests {
         for addr in [0x20_0000, 0x2f_f000, 0x3f_f000] {
             assert_eq!(number(addr, 512 * PAGE_SIZE, middle), 2);
         }
-        // What reaches in from before.
+        // An address below the VMA counts as its start.
         assert_eq!(number(0, PAGE_SIZE, origin), 0x300);
     }
 
