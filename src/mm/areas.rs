@@ -42,7 +42,8 @@ pub(crate) fn areas(mm: &MmWithUser) -> Areas<'_> {
 ///
 /// # Invariants
 ///
-/// `iterator` iterates over the VMA tree of the mm whose mmap lock `_lock` holds for reading.
+/// `iterator` iterates over the VMA tree of an mm, and `_lock` holds the mmap lock of that mm for
+/// reading.
 pub(crate) struct Areas<'mm> {
     iterator: c::vma_iterator,
     _lock: MmapReadGuard<'mm>,

@@ -71,7 +71,7 @@ impl<T: Contents> DebugFile<T> {
         if let Err(ENOMEM) = from_err_ptr(dir) {
             return Err(ENOMEM);
         }
-        // INVARIANT: `dir` was created for `file`, whose `data` and `show` were set above. The
+        // INVARIANT: `dir` was created for `file`. Its `data` and `show` were set above, and the
         // boxes keep their addresses.
         Ok(Self {
             dir,
@@ -94,8 +94,8 @@ impl<T: Contents> Drop for DebugFile<T> {
 ///
 /// # Safety
 ///
-/// `m` must be a `seq_file` that no other thread accesses during the call, and whose private data
-/// points to a `T` that is valid during the call.
+/// `m` must be a `seq_file` that no other thread accesses during the call. Its private data must
+/// point to a `T` that is valid during the call.
 unsafe extern "C" fn show<T: Contents>(m: *mut c::seq_file, _: *mut c_void) -> c_int {
     // SAFETY: By the safety requirements `m` is valid, and its private data points to a `T` that is
     // valid during the call.

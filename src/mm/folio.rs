@@ -165,9 +165,9 @@ impl Folio {
     ///
     /// # Safety
     ///
-    /// `page` must be a `struct page` whose memory was online in an RCU read-side critical section
-    /// that lasts at least until this function returns, and that keeps `struct page`s of such
-    /// memory.
+    /// `page` must be a `struct page` of memory that was online in an RCU read-side critical
+    /// section. That section must last at least until this function returns, and must keep the
+    /// `struct page`s of such memory.
     #[inline(always)]
     pub(super) unsafe fn candidate(page: *mut c::page) -> Option<NonNull<c::folio>> {
         // SAFETY: By the safety requirements the `struct page` exists.
@@ -236,8 +236,8 @@ impl Folio {
         node == unsafe { Node::of(self.as_ptr()) }
     }
 
-    /// Clears the *referenced* and *young* flags, that is, the accesses that reclaim knows of apart
-    /// from accessed bits in page tables.
+    /// Clears the *referenced* and *young* flags, which are the accesses that are recorded for
+    /// reclaim outside of page tables.
     #[inline]
     pub(crate) fn forget_references(&self) {
         // SAFETY: The folio is valid by the type invariants. Each flag is cleared atomically.
@@ -301,8 +301,8 @@ impl Drop for Folio {
     }
 }
 
-/// A folio whose lock is held. `folio->mapping` does not change, the mapping exists, and reclaim
-/// does not process the folio.
+/// A locked folio. `folio->mapping` does not change, the mapping exists, and reclaim does not
+/// process the folio.
 ///
 /// # Invariants
 ///

@@ -118,7 +118,7 @@ impl IsolatedFolios {
     ///
     /// # Safety
     ///
-    /// Those of [`Isolated::new`].
+    /// The safety requirements of [`Isolated::new`] must be met.
     pub(super) unsafe fn isolate_ptr(&self, folio: *mut c::folio) -> Option<Isolated> {
         // SAFETY: By the safety requirements of this function, which are those of
         // `Isolated::new()`, the folio is valid and referenced, and no LRU lock is held.

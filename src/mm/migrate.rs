@@ -72,7 +72,7 @@ impl MigrationList {
     ///
     /// # Safety
     ///
-    /// Those of [`Isolated::new`].
+    /// The safety requirements of [`Isolated::new`] must be met.
     pub(super) unsafe fn add_ptr(&mut self, folio: *mut c::folio) {
         // SAFETY: By the safety requirements the folio is valid.
         if unsafe { Node::of(folio) } == self.to {

@@ -60,7 +60,7 @@ pub fn node_addresses(nid: i32) -> Option<(u64, u64)> {
             bindings::damon_rs_helper_node_end_pfn(nid),
         )
     };
-    // CAST: Both have 64 bits.
+    // CAST: Both types have 64 bits.
     let addr = |page: usize| (page as u64).saturating_mul(PAGE_SIZE as u64);
     Some((addr(pages.0), addr(pages.1)))
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Processes, as users name them.
+//! Processes, identified by their PIDs.
 //!
 //! C header: [`include/linux/pid.h`](srctree/include/linux/pid.h)
 
@@ -17,57 +17,58 @@ use kernel::{
 
 use crate::bindings;
 
-/// A counted reference to a `struct pid`.
+/// A reference to a `struct pid`.
 ///
-/// A number can come to mean another process as soon as its process has ended; a `struct pid` never
-/// does.
+/// A PID number may be reused as soon as its process has ended. A `struct pid` is never reused
+/// while there is a reference to it.
 ///
 /// # Invariants
 ///
-/// The pointer is to a `struct pid` of which this value owns one reference.
+/// The pointer is to a `struct pid`, and this value owns one reference to it.
 pub struct Pid(NonNull<c::pid>);
 
-// SAFETY: References to a `struct pid` are counted atomically, and may be put by any thread.
+// SAFETY: The reference count of a `struct pid` is atomic, and any thread may drop a reference.
 unsafe impl Send for Pid {}
-// SAFETY: All methods take what they read under RCU, or from fields that never change.
+// SAFETY: The methods only read fields that never change, or that are protected by RCU.
 unsafe impl Sync for Pid {}
 
 impl Pid {
-    /// The process of this number in the caller's pid namespace.
+    /// Returns the process with this PID in the PID namespace of the caller, `None` if there is
+    /// none.
     pub fn find(nr: i32) -> Option<Self> {
-        // SAFETY: Any number may be asked for.
+        // SAFETY: The function accepts any number.
         let pid = NonNull::new(unsafe { c::find_get_pid(nr) })?;
-        // INVARIANT: `find_get_pid` hands its reference to the caller.
+        // INVARIANT: `find_get_pid()` returns a reference, which the new value owns.
         Some(Self(pid))
     }
 
-    /// The number of this process in the caller's pid namespace, 0 if it is not visible there.
+    /// Returns the PID of this process in the PID namespace of the caller, 0 if it has none there.
     pub fn nr(&self) -> i32 {
         // SAFETY: The pid is valid by the type invariants.
         unsafe { c::pid_vnr(self.0.as_ptr()) }
     }
 
-    /// Whether there still is a process: true until its parent has waited for it.
+    /// Returns whether the process exists. This is true until its parent has waited for it.
     pub fn is_alive(&self) -> bool {
-        // SAFETY: The pid is valid by the type invariants. Its task is not looked at.
+        // SAFETY: The pid is valid by the type invariants. The helper does not dereference its
+        // task.
         unsafe { bindings::damon_rs_helper_pid_has_task(self.0.as_ptr()) }
     }
 
-    /// The address space of this process, `None` once it has ended. Kernel threads have none
-    /// either.
+    /// Returns the address space of this process. `None` if the process has ended, and for a kernel
+    /// thread.
     ///
-    /// Letting go of the result can be what tears the address space down, and may sleep.
+    /// Dropping the result may be what frees the address space, and may sleep.
     pub fn mm(&self) -> Option<ARef<MmWithUser>> {
         let rcu = rcu::read_lock();
-        // SAFETY: The pid is valid by the type invariants, and we are inside of an RCU read-side
-        // critical section.
+        // SAFETY: The pid is valid by the type invariants, and `rcu` is held.
         let task = NonNull::new(unsafe { c::pid_task(self.0.as_ptr(), c::pid_type_PIDTYPE_PID) })?;
-        // SAFETY: The task was still attached to the pid, so it is freed no earlier than a grace
-        // period from now.
+        // SAFETY: The task was attached to the pid under `rcu`, so it is not freed while `rcu` is
+        // held.
         let mm = NonNull::new(unsafe { c::get_task_mm(task.as_ptr()) });
         drop(rcu);
-        // SAFETY: `get_task_mm` hands its `mm_users` reference, which is what `ARef<MmWithUser>`
-        // owns, to the caller. The type is a transparent wrapper of `struct mm_struct`.
+        // SAFETY: `get_task_mm()` returns a reference that counts in `mm_users`, as
+        // `ARef<MmWithUser>` owns one. `MmWithUser` is a transparent wrapper of `struct mm_struct`.
         mm.map(|mm| unsafe { ARef::from_raw(mm.cast()) })
     }
 }
@@ -76,7 +77,7 @@ impl Clone for Pid {
     fn clone(&self) -> Self {
         // SAFETY: The pid is valid by the type invariants.
         unsafe { bindings::damon_rs_helper_get_pid(self.0.as_ptr()) };
-        // INVARIANT: We have just taken the reference that the new value owns.
+        // INVARIANT: The reference that the new value owns was acquired above.
         Self(self.0)
     }
 }
@@ -91,7 +92,8 @@ impl Eq for Pid {}
 
 impl Drop for Pid {
     fn drop(&mut self) {
-        // SAFETY: By the type invariants we own a reference, and this value is gone afterwards.
+        // SAFETY: By the type invariants this value owns a reference. It does not use the pid after
+        // this call.
         unsafe { c::put_pid(self.0.as_ptr()) };
     }
 }

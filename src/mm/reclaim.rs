@@ -68,7 +68,7 @@ impl ReclaimList {
                 pages = self.calls.reclaim_pages(list);
             });
         }
-        // CAST: Both have 64 bits.
+        // CAST: Both types have 64 bits.
         pages.saturating_mul(PAGE_SIZE) as u64
     }
 }

@@ -342,8 +342,8 @@ impl<V: Visitor> Walk<'_, V> {
         // complete.
         let notifiers = unsafe { Notifiers::of(mm) };
         if let Some((memory, directory)) = &mut walk.known {
-            // SAFETY: The VMA exists, see above. `vm_end` changes only with the rmap lock held for
-            // writing.
+            // SAFETY: The VMA exists, because it is linked under the rmap lock, which is held.
+            // `vm_end` changes only with that lock held for writing.
             let end = unsafe { (*vma).__bindgen_anon_1.__bindgen_anon_1.vm_end };
             let end = addr.saturating_add(walk.size).min(end);
             let see = |entry, start, size| {
@@ -389,8 +389,9 @@ impl<V: Visitor> Walk<'_, V> {
         addr: usize,
         notifiers: &Notifiers,
     ) -> bool {
-        // SAFETY: By the safety requirements of this function those of `Place::new()` are met
-        // during this call, and `place` is dropped at its end.
+        // SAFETY: By the safety requirements, during this call the folio is user memory, referenced
+        // and locked, and the VMA is linked under the rmap lock of the folio, which is held.
+        // `place` is dropped at its end.
         let mut place = unsafe { Place::new(self.calls, folio, vma, addr) };
         while let Some((entry, start, size)) = place.next() {
             let mapping = Mapping {

@@ -10,8 +10,8 @@
 //! kernel's header.
 //!
 //! Functions are called by static calls (`calls.h`), not through pointers: the kernel removes the
-//! ENDBR instruction from functions whose address it never takes, so an indirect call of them is
-//! fatal on CPUs that enforce IBT.
+//! ENDBR instruction from functions that it never calls through a pointer, so an indirect call of
+//! them is fatal on CPUs that enforce IBT.
 //!
 //! `kallsyms_lookup_name()` finds the symbols. It is not exported either; registering a kprobe on
 //! it yields its address. It also finds symbols of modules, and finds one of several symbols with
@@ -111,7 +111,7 @@ macro_rules! features {
                     #[allow(clippy::too_many_arguments)]
                     pub(crate) unsafe fn $fn(&self, $($arg: $arg_type),*) $(-> $ret)? {
                         // SAFETY: By the type invariants the static call calls the C function of
-                        // this name, whose preconditions the caller meets.
+                        // this name, and the caller meets its preconditions.
                         paste!(unsafe { bindings::[<damon_rs_call_ $fn>]($($arg),*) })
                     }
                 )*

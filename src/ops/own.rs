@@ -74,7 +74,8 @@ pub trait AddressSpace: Send + Sync {
     /// See [`Operations::sample`] for more.
     fn sample(&self, regions: &mut [Region], pass: &mut Pass<'_>);
 
-    /// Returns whether there is still anything to monitor. The kdamond ends if there is not.
+    /// Returns whether there is still anything to monitor. The kdamond ends if no target has
+    /// anything.
     fn is_valid(&self) -> bool {
         true
     }

@@ -26,7 +26,7 @@
 //! To remember one mapping is enough. Regions are in ascending order and an entry maps one
 //! contiguous range: if b is in the range that preparing a' has cleared, then so is everything in
 //! between, and no other mapping was cleared meanwhile. The same holds for the idle flag of a large
-//! folio whose pages are mapped contiguously. If they are not (a folio that is mapped twice, or
+//! folio if its pages are mapped contiguously. If they are not (a folio that is mapped twice, or
 //! partly replaced by copies), the idle flag of a page may have been set by the preparation of
 //! another sample several regions before. This does not hide accesses through the page table,
 //! because each entry has an accessed bit of its own. An access is missed only if something else

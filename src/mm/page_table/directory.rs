@@ -16,7 +16,7 @@ const DIRECTORY_SHIFT: u32 = c::PUD_SHIFT;
 /// A PMD table, which serves 1 GiB of addresses.
 ///
 /// It stays in place as long as the VMA that it was found for is locked, or as long as an rmap lock
-/// is held under which that VMA is linked. This does not hold for hugetlb VMAs, whose PMD tables
+/// is held under which that VMA is linked. This does not hold for hugetlb VMAs: their PMD tables
 /// may be unshared.
 ///
 /// # Invariants

@@ -25,9 +25,8 @@ use crate::bindings;
 /// # Invariants
 ///
 /// Unless `plain` is zero, `pages` is the start of the `struct page` array of all PFNs, and `mask`
-/// selects the physical address in a present entry. x86 inverts the address bits if the entry is
-/// present (`PROTNONE`) without the present bit.
-/// processor does not follow them.
+/// selects the physical address in a present entry. x86 inverts the address bits in an entry that
+/// is present (`PROTNONE`) without the present bit.
 #[derive(Clone, Copy)]
 pub(in crate::mm) struct Frames {
     /// The mask for the fast path: `(pteval & plain) == PRESENT` means present and not special.

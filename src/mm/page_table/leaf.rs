@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Page tables whose entries map memory, and their locks.
+//! Page tables with entries that map memory, and their locks.
 //!
 //! This file does what `pte_offset_map_lock()` and `pmd_trans_huge_lock()` do in the kernel.
 //! Neither is available to modules.
@@ -27,7 +27,7 @@ use crate::bindings;
 /// A page table has `1 << ENTRIES_SHIFT` entries on each level.
 const ENTRIES_SHIFT: u32 = c::PMD_SHIFT - c::PAGE_SHIFT;
 
-/// A locked page table whose entries map memory.
+/// A locked page table with entries that map memory.
 ///
 /// # Invariants
 ///
@@ -190,8 +190,8 @@ impl LeafTable {
         }
     }
 
-    /// Returns whether the table depends on a lock whose waiters are not detected: the hugetlb VMA
-    /// lock.
+    /// Returns whether the table depends on the hugetlb VMA lock. Waiters for that lock are not
+    /// detected.
     pub(super) fn is_brief(&self) -> bool {
         self.tables.is_some()
     }
@@ -203,7 +203,8 @@ impl LeafTable {
     }
 }
 
-/// Returns the index of the entry of an address in a table whose entries map `1 << shift` bytes.
+/// Returns the index of the entry of an address in a table with entries that map `1 << shift`
+/// bytes.
 #[inline]
 fn index(addr: usize, shift: u32) -> usize {
     addr.wrapping_shr(shift) & ((1 << ENTRIES_SHIFT) - 1)

@@ -78,7 +78,7 @@ impl KnownDirectory {
     ///
     /// # Safety
     ///
-    /// As for [`Self::find`].
+    /// The safety requirements of [`Self::find`] must be met.
     #[inline(never)]
     unsafe fn go_to(&mut self, mm: *mut c::mm_struct, addr: usize) -> Result<(), Span> {
         // SAFETY: By the safety requirements `addr` is in a VMA of `mm` that is linked under an
@@ -201,7 +201,7 @@ impl<'a> Memory<'a> {
     ) -> Seen {
         let (mut entry, mut at) = (first, addr);
         while at < end {
-            // SAFETY: By the safety requirements `entry` is a PTE of a table whose lock is held.
+            // SAFETY: By the safety requirements `entry` is a PTE of a table that is locked.
             let word = unsafe { EntryWord::read(entry) };
             if word.is_present() {
                 if self.contains(self.frames.address(&word)) && !see(word, at, PAGE_SIZE) {
@@ -230,7 +230,7 @@ impl<'a> Memory<'a> {
         see: &mut impl FnMut(EntryWord, usize, usize) -> bool,
     ) -> Seen {
         const SIZE: usize = 1 << c::PMD_SHIFT;
-        // SAFETY: By the safety requirements `entry` is a PMD entry of a table whose lock is held.
+        // SAFETY: By the safety requirements `entry` is a PMD entry of a table that is locked.
         let word = unsafe { EntryWord::read(entry) };
         if !word.is_present() {
             return Seen::NotAll;

@@ -79,9 +79,9 @@ impl MappingLock {
         let mapping = folio.mapping();
         let semaphore = match mapping & FLAGS {
             // SAFETY: The folio is referenced and locked, and the thread may sleep. A null `rwc`
-            // makes the function wait for the lock. It returns null or an `anon_vma` whose root is
-            // locked. That `anon_vma` exists as long as the lock is held: `unlink_anon_vmas()`
-            // needs the lock for writing to take VMAs out of it and frees it only when it is empty.
+            // makes the function wait for the lock. It returns null, or an `anon_vma` with a locked
+            // root. That `anon_vma` exists as long as the lock is held: `unlink_anon_vmas()` needs
+            // the lock for writing to take VMAs out of it and frees it only when it is empty.
             ANON => unsafe {
                 let locked =
                     calls.folio_lock_anon_vma_read(folio.folio().as_ptr(), core::ptr::null_mut());
