@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A debugfs file whose readers keep the module loaded.
+//! A debugfs file that keeps the module loaded while it is open.
 //!
 //! Files of the kernel crate's `debugfs` have file operations without an owner. If the module is
 //! unloaded while one of them is open, closing it accesses freed memory.

@@ -81,7 +81,7 @@ mod groups {
     /// # Invariants
     ///
     /// `current` is null, or a memcg that `mem_cgroup_iter()` has returned. This value owns the
-    /// reference to it.
+    /// iterator's reference to it.
     pub(super) struct Groups {
         calls: &'static Memcgs,
         current: *mut c::mem_cgroup,

@@ -32,8 +32,8 @@ impl Notifiers {
     /// Returns the MMU notifiers of an address space.
     ///
     /// The result is complete while the caller holds the mmap lock, a VMA lock, or an rmap lock
-    /// that a VMA of the address space is in: the first notifier of an address space is registered
-    /// under `mm_take_all_locks()`, which acquires all of these locks for writing.
+    /// under which a VMA of the address space is linked: the first notifier of an address space is
+    /// registered under `mm_take_all_locks()`, which acquires all of these locks for writing.
     ///
     /// # Safety
     ///

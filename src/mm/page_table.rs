@@ -9,12 +9,12 @@
 //!
 //! ```text
 //!   addresses   ──x─────x──x───────────────x──────xx──x────────────────
-//! span         ├ PTE table ─┤├ hole ─ ─ ─ ─┤├ THP ┤├ PTE table ─┤
+//!   span         ├ PTE table ─┤├ hole ─ ─ ─ ─┤├ THP ┤├ PTE table ─┤
 //! ```
 //!
-//! As in the in-tree DAMON, an entry has to be present and to map a folio. Zero pages, device memory
-//! without folios and swapped-out memory count as not accessed. VMAs with `VM_PFNMAP` are not
-//! walked. Outside of hugetlbfs, PUD entries that map memory are skipped.
+//! As in the in-tree DAMON, an entry has to be present and to map a folio. Zero pages, device
+//! memory without folios and swapped-out memory count as not accessed. VMAs with `VM_PFNMAP` are
+//! not walked. Outside of hugetlbfs, PUD entries that map memory are skipped.
 //!
 //! C headers: [`include/linux/pgtable.h`](srctree/include/linux/pgtable.h),
 //! [`include/linux/mmap_lock.h`](srctree/include/linux/mmap_lock.h)
