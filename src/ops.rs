@@ -241,5 +241,5 @@ impl Operations for AnyOps {
 pub fn announce() {
     let paddr = if Paddr::is_available() { " paddr" } else { "" };
     let flag = if HAS_IDLE_FLAG { "with" } else { "without" };
-    pr_info!("operations vaddr fvaddr{paddr}; {flag} the idle flag of pages\n");
+    pr_info!("operations sets: vaddr fvaddr{paddr}; {flag} page idle flag\n");
 }

@@ -163,7 +163,7 @@ macro_rules! features {
         }
 
         $(
-            #[doc = concat!("What ", $what, " needs, if the kernel has it.")]
+            #[doc = concat!("Returns the symbols for ", $what, ", `None` if one was not found.")]
             $(#[cfg($cfg)])?
             pub(crate) fn $field() -> Option<&'static $feature> {
                 SYMBOLS.as_ref()?.$field.as_ref()
@@ -181,13 +181,13 @@ mod declared {
 
 features! {
     /// The kobject of `/sys/kernel/mm`, the parent of the module's directory.
-    MmDirectory(mm_directory, "the directory in /sys/kernel/mm") {
+    MmDirectory(mm_directory, "the sysfs directory in /sys/kernel/mm") {
         static mm_kobj: *mut c::kobject;
     }
 
     /// Iteration over memcgs, to find one by its path.
     #[cfg(CONFIG_MEMCG)]
-    Memcgs(memcgs, "finding memory control groups") {
+    Memcgs(memcgs, "the look-up of memcgs by path") {
         fn mem_cgroup_iter(
             root: *mut c::mem_cgroup,
             prev: *mut c::mem_cgroup,
@@ -198,7 +198,7 @@ features! {
 
     /// Memory usage of a memcg on each node.
     #[cfg(CONFIG_MEMCG)]
-    MemcgUsage(memcg_usage, "goals on the memory that control groups use") {
+    MemcgUsage(memcg_usage, "quota goals on memcg memory usage") {
         fn mem_cgroup_get_from_id(id: u64) -> *mut c::mem_cgroup;
         fn mem_cgroup_flush_stats(memcg: *mut c::mem_cgroup);
         fn lruvec_page_state(lruvec: *mut c::lruvec, idx: c::node_stat_item) -> c_ulong;
@@ -206,19 +206,19 @@ features! {
 
     /// Pressure stall information (PSI) of the whole system.
     #[cfg(CONFIG_PSI)]
-    Pressure(pressure, "goals on memory pressure") {
+    Pressure(pressure, "quota goals on memory pressure (PSI)") {
         static psi_system: c::psi_group;
     }
 
     /// Accessed bits of secondary MMUs, above all those of virtual machines.
     #[cfg(CONFIG_MMU_NOTIFIER)]
-    SecondaryMmus(secondary_mmus, "seeing accesses by virtual machines") {
+    SecondaryMmus(secondary_mmus, "accessed bits of secondary MMUs (virtual machines)") {
         fn __mmu_notifier_clear_young(mm: *mut c::mm_struct, start: c_ulong, end: c_ulong) -> bool;
         fn __mmu_notifier_test_young(mm: *mut c::mm_struct, address: c_ulong) -> bool;
     }
 
     /// Reverse mapping (rmap): the page table entries that map a folio.
-    ReverseMapping(reverse_mapping, "monitoring of physical addresses (paddr)") {
+    ReverseMapping(reverse_mapping, "physical address monitoring (paddr)") {
         fn rmap_walk(folio: *mut c::folio, control: *mut bindings::rmap_walk_control);
         fn rmap_walk_locked(folio: *mut c::folio, control: *mut bindings::rmap_walk_control);
         fn page_vma_mapped_walk(walk: *mut bindings::page_vma_mapped_walk) -> bool;
@@ -229,7 +229,7 @@ features! {
     }
 
     /// The address ranges of System RAM.
-    SystemRam(system_ram, "finding out where memory is") {
+    SystemRam(system_ram, "the detection of System RAM") {
         fn walk_system_ram_res(
             start: u64,
             end: u64,
@@ -240,7 +240,7 @@ features! {
 
     /// `madvise()` on any address space.
     #[cfg(CONFIG_ADVISE_SYSCALLS)]
-    Advice(advice, "actions of schemes on virtual addresses (willneed, cold, pageout, hugepage, nohugepage, collapse)") {
+    Advice(advice, "DAMOS actions by madvise() (willneed, cold, pageout, hugepage, nohugepage, collapse)") {
         fn do_madvise(
             mm: *mut c::mm_struct,
             start: c_ulong,
@@ -250,25 +250,25 @@ features! {
     }
 
     /// Isolation of folios from their LRU lists.
-    Isolation(isolation, "actions of schemes that reclaim or move physical memory") {
+    Isolation(isolation, "DAMOS actions that isolate folios (pageout on paddr, migrate_hot, migrate_cold)") {
         fn folio_isolate_lru(folio: *mut c::folio) -> bool;
         fn folio_putback_lru(folio: *mut c::folio);
     }
 
     /// Reclaim of isolated folios.
-    Reclaim(reclaim, "the action pageout on physical addresses") {
+    Reclaim(reclaim, "the DAMOS action pageout on paddr") {
         fn reclaim_pages(folio_list: *mut c::list_head) -> c_ulong;
     }
 
     /// Activation and deactivation of folios on the LRU lists.
-    LruOrder(lru_order, "the actions lru_prio and lru_deprio") {
+    LruOrder(lru_order, "the DAMOS actions lru_prio and lru_deprio") {
         fn folio_activate(folio: *mut c::folio);
         fn folio_deactivate(folio: *mut c::folio);
     }
 
     /// Migration of isolated folios.
     #[cfg(CONFIG_MIGRATION)]
-    Migration(migration, "the actions migrate_hot and migrate_cold") {
+    Migration(migration, "the DAMOS actions migrate_hot and migrate_cold") {
         fn migrate_pages(
             l: *mut c::list_head,
             new: bindings::new_folio_t,
@@ -282,7 +282,7 @@ features! {
 
     /// Page tables of hugetlbfs.
     #[cfg(CONFIG_HUGETLB_PAGE)]
-    HugeTlb(hugetlb, "seeing accesses to hugetlb memory by virtual address") {
+    HugeTlb(hugetlb, "monitoring of hugetlb memory (vaddr)") {
         fn hugetlb_vma_lock_read(vma: *mut c::vm_area_struct);
         fn hugetlb_vma_unlock_read(vma: *mut c::vm_area_struct);
         fn huge_pte_offset(mm: *mut c::mm_struct, addr: c_ulong, size: c_ulong) -> *mut c::pte_t;
@@ -308,7 +308,7 @@ pub(crate) fn resolve() -> Result {
         Ok(kallsyms) => Some(kallsyms),
         Err(ENOMEM) => return Err(ENOMEM),
         Err(e) => {
-            pr_warn!("kallsyms_lookup_name() was not found ({e:?})\n");
+            pr_warn!("kallsyms_lookup_name() not found ({e:?})\n");
             None
         }
     };
@@ -320,12 +320,12 @@ pub(crate) fn resolve() -> Result {
 fn found<T>(what: impl fmt::Display, outcome: Option<Result<T, &'static CStr>>) -> Option<T> {
     match outcome {
         None => {
-            pr_warn!("no {what}: symbols of the kernel cannot be looked up\n");
+            pr_warn!("{what}: not available, kernel symbols cannot be looked up\n");
             None
         }
         Some(Ok(feature)) => Some(feature),
         Some(Err(symbol)) => {
-            pr_warn!("no {what}: the kernel has no {symbol}\n");
+            pr_warn!("{what}: not available, symbol {symbol} not found\n");
             None
         }
     }

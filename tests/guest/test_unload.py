@@ -250,4 +250,4 @@ def test_load_says_what_there_is(damon: Damon) -> None:
     load()
     said = [message.text for message in log.messages(INFO)]
     log.close()
-    assert f"{damon.module}: operations vaddr fvaddr paddr; {flag} the idle flag of pages" in said
+    assert f"{damon.module}: operations sets: vaddr fvaddr paddr; {flag} page idle flag" in said
