@@ -17,6 +17,7 @@ mod areas;
 mod attributes;
 pub(crate) mod debugfs;
 mod folio;
+mod folio_flags;
 mod folios;
 mod hotplug;
 mod isolated;

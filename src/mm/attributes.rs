@@ -7,15 +7,15 @@
 
 use core::marker::PhantomData;
 
-use kernel::{
-    bindings as c,
-    page::PAGE_SIZE, //
-};
+use kernel::bindings as c;
 
 #[cfg(CONFIG_MEMCG)]
 use kernel::sync::rcu;
 
-use super::folio::FolioFlags;
+use super::folio_flags::{
+    size,
+    FolioFlags, //
+};
 use crate::bindings;
 
 /// The attributes of a folio.
@@ -84,18 +84,4 @@ impl FolioAttributes<'_> {
     pub(crate) fn memcg(&self) -> Option<u64> {
         None
     }
-}
-
-/// Returns the size of a folio in bytes.
-///
-/// # Safety
-///
-/// The folio must be valid, and must be neither freed nor split during the call.
-pub(super) unsafe fn size(folio: *mut c::folio) -> usize {
-    // SAFETY: By the safety requirements of this function the folio is valid.
-    if !unsafe { FolioFlags::of(folio) }.large() {
-        return PAGE_SIZE;
-    }
-    // SAFETY: By the safety requirements of this function the folio is valid and is not split.
-    unsafe { bindings::damon_rs_helper_folio_nr_pages(folio) }.saturating_mul(PAGE_SIZE)
 }

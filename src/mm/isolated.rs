@@ -20,10 +20,8 @@ use core::{
 use kernel::bindings as c;
 
 use super::{
-    folio::{
-        Folio,
-        FolioFlags, //
-    },
+    folio::Folio,
+    folio_flags::FolioFlags,
     symbols::{
         self,
         Isolation, //

@@ -28,37 +28,37 @@ use kernel::{
 
 use crate::bindings;
 
-mod area;
-mod directory;
-mod entry;
-mod frames;
 mod hugetlb;
-mod leaf;
 mod mapped;
-mod span;
-mod word;
+mod pte;
+mod tables;
+mod vma;
 
 use super::notifiers::Notifiers;
-use area::{
+use tables::{
+    Directory,
+    LeafTable, //
+};
+use vma::{
     Area,
-    AreaKind, //
+    AreaKind,
+    Span, //
 };
-use directory::Directory;
-use leaf::LeafTable;
-use span::Span;
 
-pub(crate) use area::Origin;
-pub(crate) use entry::{
-    Entry,
-    Forgotten, //
-};
-pub(super) use frames::Frames;
 pub(super) use mapped::{
     KnownDirectory,
     Memory,
     Seen, //
 };
-pub(super) use word::EntryWord;
+pub(crate) use pte::{
+    Entry,
+    Forgotten, //
+};
+pub(super) use pte::{
+    EntryWord,
+    Frames, //
+};
+pub(crate) use vma::Origin;
 
 /// A cursor over the page tables of an address space. It holds the locks of its current position.
 ///

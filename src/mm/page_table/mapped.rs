@@ -18,11 +18,15 @@ use kernel::{
 };
 
 use super::{
-    directory::Directory,
-    frames::Frames,
-    leaf::LeafTable,
-    span::Span,
-    word::EntryWord, //
+    pte::{
+        EntryWord,
+        Frames, //
+    },
+    tables::{
+        Directory,
+        LeafTable, //
+    },
+    vma::Span, //
 };
 
 /// The result of a scan of page table entries.
