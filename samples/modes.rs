@@ -21,7 +21,7 @@ use damon::{
         OpsId,
         Space, //
     },
-    sysfs::parameters::{
+    service::{
         Enabled,
         Held,
         Number,

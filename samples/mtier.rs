@@ -34,7 +34,7 @@ use damon::{
         OpsId,
         Space, //
     },
-    sysfs::parameters::{
+    service::{
         Enabled,
         Flag,
         Number,

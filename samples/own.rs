@@ -23,7 +23,7 @@ use damon::{
         OpsId,
         Space, //
     },
-    sysfs::parameters::{
+    service::{
         Enabled,
         Held,
         Number,

@@ -16,7 +16,7 @@ use damon::{
         OpsId,
         Space, //
     },
-    sysfs::parameters::{
+    service::{
         Enabled,
         Number,
         Service, //

@@ -12,7 +12,7 @@ from pathlib import Path
 from cache import REPO
 
 # The layers whose job it is to make something unsafe safe.
-OWNERS = re.compile(r"src/(mm|ops)(/|\.rs$)|src/sysfs/kobject|src/kdamond/thread")
+OWNERS = re.compile(r"src/(mm|glue|service)(/|\.rs$)|src/sysfs/kobject|src/kdamond/thread")
 TESTS = re.compile(r"^\s*#\[(kernel::macros::)?kunit_tests|^\s*#\[cfg\(test\)\]")
 COMMENT = re.compile(r"^\s*//")
 BLOCK = re.compile(r"\bunsafe\s*(\{|impl\b|extern\s+\"\"\s*\{)")

@@ -15,15 +15,17 @@
 //!
 //! Other modules use the crate to create a [`Kdamond`](kdamond::Kdamond) ([`kdamond::new`]), start
 //! it with [`Params`](kdamond::Params), send requests to it, and drop it. A module that consists of
-//! such a kdamond and of module parameters implements [`Service`](sysfs::parameters::Service) and
+//! such a kdamond and of module parameters implements [`Service`](service::Service) and
 //! uses [`service_module!`](crate::service_module!). A module can also define the memory to
 //! monitor, with an [`AddressSpace`](ops::AddressSpace). `samples/` contains complete modules.
 
 pub mod debugfs;
 pub mod engine;
+mod glue;
 pub mod kdamond;
 pub mod mm;
 pub mod ops;
+pub mod service;
 pub mod sysfs;
 pub mod trace;
 
@@ -71,56 +73,6 @@ module! {
     authors: ["The damon-rs developers"],
     description: "Data Access MONitor",
     license: "GPL",
-}
-
-/// Defines a module that runs a [`Service`](sysfs::parameters::Service) and has no other code.
-///
-/// The first line names the static [`Switch`](sysfs::parameters::Switch) that is defined, and the
-/// type of the service. `name` is the name of the module on a kernel without the in-tree DAMON, and
-/// `beside` the name on a kernel with it. [`parameters!`](crate::parameters!) then lists the
-/// parameters of the module.
-#[macro_export]
-macro_rules! service_module {
-    (
-        $switch:ident: $service:ty,
-        name: $name:tt,
-        beside: $beside:tt,
-        description: $text:tt $(,)?
-    ) => {
-        #[cfg(not(CONFIG_DAMON))]
-        ::kernel::prelude::module! {
-            type: ServiceModule,
-            name: $name,
-            authors: ["The damon-rs developers"],
-            description: $text,
-            license: "GPL",
-        }
-
-        #[cfg(CONFIG_DAMON)]
-        ::kernel::prelude::module! {
-            type: ServiceModule,
-            name: $beside,
-            authors: ["The damon-rs developers"],
-            description: $text,
-            license: "GPL",
-        }
-
-        static $switch: $crate::sysfs::parameters::Switch<$service> =
-            $crate::sysfs::parameters::Switch::new($crate::this_module!());
-
-        /// The loaded module. Dropping it ends the service.
-        struct ServiceModule {
-            _loaded: $crate::sysfs::parameters::Loaded<$service>,
-        }
-
-        impl ::kernel::Module for ServiceModule {
-            fn init(_: &'static ::kernel::ThisModule) -> ::kernel::error::Result<Self> {
-                Ok(Self {
-                    _loaded: $switch.load()?,
-                })
-            }
-        }
-    };
 }
 
 /// The name of the module in sysfs and in the trace events: `damon`, or `damon_rs` on a kernel with

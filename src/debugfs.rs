@@ -12,13 +12,13 @@
 mod json;
 
 use crate::{
+    glue::debugfs::{
+        Contents,
+        DebugFile, //
+    },
     kdamond::{
         ecanceled,
         Registry, //
-    },
-    mm::debugfs::{
-        Contents,
-        DebugFile, //
     }, //
 };
 use json::Text;

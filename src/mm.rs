@@ -15,13 +15,11 @@
 mod advice;
 mod areas;
 mod attributes;
-pub(crate) mod debugfs;
 mod folio;
 mod folio_flags;
 mod folios;
 mod hotplug;
 mod isolated;
-pub(crate) mod log;
 mod memcg;
 pub(crate) mod metrics;
 #[cfg(CONFIG_MIGRATION)]
@@ -38,7 +36,6 @@ mod rmap;
 mod sections;
 pub(crate) mod symbols;
 mod system_ram;
-pub(crate) mod tracepoints;
 
 pub(crate) use advice::{
     advise,

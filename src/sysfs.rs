@@ -60,7 +60,7 @@ mod tried_regions;
 mod values;
 mod watermarks;
 
-pub use kobject::parameters;
+pub use crate::service;
 pub use tree::Tree;
 
 use crate::{

@@ -13,11 +13,11 @@ use crate::{
         Region,
         Stat, //
     },
-    mm::tracepoints::{
+    glue::tracepoints::{
         self,
         TraceRegion,
         TraceStat, //
-    },
+    }, //
 };
 
 /// Emits the events of the engine as trace events. The methods are called on the kdamond.

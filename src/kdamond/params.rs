@@ -14,10 +14,8 @@ use crate::{
         SchemeParams,
         TargetParams, //
     },
-    mm::{
-        log::Because,
-        system_ram, //
-    },
+    glue::log::Because,
+    mm::system_ram,
     ops::{
         AnyOps,
         OpsId,

@@ -19,7 +19,7 @@ use damon::{
         OpsId,
         Space, //
     },
-    sysfs::parameters::{
+    service::{
         Flag,
         Held,
         Number,

@@ -37,7 +37,7 @@ use damon::{
         Params,
         ANY_PAGES, //
     },
-    sysfs::parameters::{
+    service::{
         CommitInputs,
         Enabled,
         Flag,

@@ -36,7 +36,7 @@ use damon::{
         Params,
         ANY_PAGES, //
     },
-    sysfs::parameters::{
+    service::{
         CommitInputs,
         Enabled,
         Flag,

@@ -20,7 +20,7 @@ use damon::{
         Params, //
     },
     ops::OpsId,
-    sysfs::parameters::{
+    service::{
         Enabled,
         KdamondPid,
         Number,

@@ -33,7 +33,7 @@ use crate::{
         FilterKind,
         MinMax, //
     },
-    mm::log::Because,
+    glue::log::Because, //
 };
 use kernel::{
     alloc::flags::__GFP_NOWARN,

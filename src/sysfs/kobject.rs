@@ -90,21 +90,21 @@
 //! C headers: [`include/linux/kobject.h`](srctree/include/linux/kobject.h),
 //! [`include/linux/sysfs.h`](srctree/include/linux/sysfs.h)
 
-pub mod parameters;
 mod place;
-mod text;
 
-pub(super) use place::Place;
-use text::c_str;
-pub(super) use text::{
-    bytes,
+pub(super) use place::{
     Input,
+    Place, //
+};
+
+pub(super) use crate::glue::text::{
+    bytes,
     Integer,
     Page, //
 };
-
 use crate::{
     debug,
+    glue::text::c_str,
     kdamond::ecanceled, //
 };
 use core::{

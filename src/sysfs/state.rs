@@ -19,14 +19,14 @@ use super::{
 };
 use crate::{
     bindings,
+    glue::log::Because,
     kdamond::{
         ecanceled,
         now,
         Context,
         Kdamond,
         Params, //
-    },
-    mm::log::Because,
+    }, //
 };
 use kernel::{
     new_mutex,

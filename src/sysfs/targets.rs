@@ -24,14 +24,12 @@ use crate::{
         AddrRange,
         TargetParams, //
     },
-    mm::{
-        log::Because,
-        Pid, //
-    },
+    glue::log::Because,
+    mm::Pid,
     ops::{
         OpsId,
         Space, //
-    },
+    }, //
 };
 use kernel::{
     alloc::flags::__GFP_NOWARN,

@@ -6,10 +6,6 @@
 //! files may become visible in any order. show() and store() acquire no lock, and a task that
 //! removes the directory can wait for them. The exception is [`Text`], which has its own lock.
 
-pub(super) use super::kobject::parameters::{
-    Flag as Switch,
-    Number, //
-};
 use super::kobject::{
     bytes,
     files,
@@ -19,6 +15,10 @@ use super::kobject::{
     Integer,
     Page,
     Value, //
+};
+pub(super) use crate::service::{
+    Flag as Switch,
+    Number, //
 };
 use core::marker::PhantomData;
 use kernel::{

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Definitions of the tracepoints, which are possible only in C.  mm/tracepoints.rs
+ * Definitions of the tracepoints, which are possible only in C.  glue/tracepoints.rs
  * calls the functions below.  All may be called in any context.
  */
 

@@ -4,7 +4,6 @@
 //!
 //! Input is parsed by the functions that C code of the kernel uses, so both accept the same text.
 
-use super::place::Place;
 use core::{
     fmt,
     ptr::NonNull, //
@@ -14,10 +13,7 @@ use kernel::{
     error::to_result,
     page::PAGE_SIZE,
     prelude::*,
-    str::{
-        kstrtobool,
-        CStrExt, //
-    },
+    str::CStrExt,
     sync::atomic::{
         Atomic,
         AtomicType,
@@ -43,19 +39,19 @@ impl<'a> Page<'a> {
     ///
     /// `buf` must point to `PAGE_SIZE` bytes of initialized memory that is accessed only through
     /// the result for all of `'a`.
-    pub(super) unsafe fn from_raw(buf: *mut c_char) -> Self {
+    pub(crate) unsafe fn from_raw(buf: *mut c_char) -> Self {
         // SAFETY: By the safety requirements of this function `PAGE_SIZE` bytes are initialized and
         // accessed only through this slice for all of `'a`.
         Self::new(unsafe { core::slice::from_raw_parts_mut(buf, PAGE_SIZE) })
     }
 
     /// Returns the number of bytes written.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.len
     }
 
     /// Appends bytes without a newline.
-    pub(in crate::sysfs) fn bytes(&mut self, bytes: &[u8]) {
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
         let end = self.bytes.len().saturating_sub(1);
         let free = self.bytes.get_mut(self.len..end).unwrap_or_default();
         let mut written = 0usize;
@@ -68,7 +64,7 @@ impl<'a> Page<'a> {
     }
 
     /// Appends bytes and a newline.
-    pub(in crate::sysfs) fn line(&mut self, bytes: &[u8]) {
+    pub(crate) fn line(&mut self, bytes: &[u8]) {
         self.bytes(bytes);
         self.bytes(b"\n");
     }
@@ -103,47 +99,6 @@ impl fmt::Write for Page<'_> {
     }
 }
 
-/// The input of a store() call: the text, up to the first NUL byte, and the directory of the file.
-pub(in crate::sysfs) struct Input<'a> {
-    text: &'a CStr,
-    place: Place<'a>,
-}
-
-impl<'a> Input<'a> {
-    pub(super) fn new(text: &'a CStr, place: Place<'a>) -> Self {
-        Self { text, place }
-    }
-
-    /// Returns the directory of the file, which cannot be removed before the call returns.
-    pub(in crate::sysfs) fn place(&self) -> Place<'a> {
-        self.place
-    }
-
-    /// Returns the text as bytes, with newlines and without the NUL byte.
-    pub(in crate::sysfs) fn bytes(&self) -> &'a [u8] {
-        bytes(self.text)
-    }
-
-    /// Parses a number: decimal, hexadecimal with the prefix `0x`, or octal with the prefix `0`. A
-    /// newline may follow.
-    ///
-    /// Fails with `EINVAL` if the text is not a number, and with `ERANGE` if the number does not
-    /// fit into `T`.
-    pub(in crate::sysfs) fn number<T: Integer>(&self) -> Result<T> {
-        T::parse(self.text)
-    }
-
-    /// Parses a boolean as `kstrtobool()` does. Fails with `EINVAL`.
-    pub(in crate::sysfs) fn boolean(&self) -> Result<bool> {
-        kstrtobool(self.text)
-    }
-
-    /// Returns whether the text is `word`. A newline may follow.
-    pub(in crate::sysfs) fn is(&self, word: &CStr) -> bool {
-        same_word(self.text, word)
-    }
-}
-
 /// Returns the C string that `text` points to. The result is never `None`.
 ///
 /// Replaces `CStr::from_char_ptr`, which can panic on overflow of an addition.
@@ -151,7 +106,7 @@ impl<'a> Input<'a> {
 /// # Safety
 ///
 /// `text` must point to a NUL-terminated string that is valid and not changed for all of `'a`.
-pub(super) unsafe fn c_str<'a>(text: NonNull<c_char>) -> Option<&'a CStr> {
+pub(crate) unsafe fn c_str<'a>(text: NonNull<c_char>) -> Option<&'a CStr> {
     // SAFETY: By the safety requirements of this function `text` is NUL-terminated.
     let len = unsafe { bindings::strlen(text.as_ptr()) };
     // SAFETY: `strlen()` found a NUL byte behind `len` bytes, and by the safety requirements of
@@ -163,19 +118,19 @@ pub(super) unsafe fn c_str<'a>(text: NonNull<c_char>) -> Option<&'a CStr> {
 
 /// Returns the bytes of a C string without the NUL byte.
 // Not `CStr::to_bytes`: the compiler keeps a panic for its subtraction.
-pub(in crate::sysfs) fn bytes(text: &CStr) -> &[u8] {
+pub(crate) fn bytes(text: &CStr) -> &[u8] {
     let with_nul = text.to_bytes_with_nul();
     with_nul.split_last().map_or(&[], |(_, bytes)| bytes)
 }
 
-fn same_word(text: &CStr, word: &CStr) -> bool {
+pub(crate) fn same_word(text: &CStr, word: &CStr) -> bool {
     // SAFETY: Both pointers are to NUL-terminated strings, which the function only reads.
     unsafe { bindings::sysfs_streq(text.as_char_ptr(), word.as_char_ptr()) }
 }
 
 /// An integer type that a file or module parameter can hold.
 pub trait Integer: AtomicType + fmt::Display {
-    /// Parses a number in the format and with the errors of [`Input::number`].
+    /// Parses a number in the format and with the errors of the `kstrto…()` function of its type.
     fn parse(text: &CStr) -> Result<Self>;
 
     /// Loads the number with relaxed ordering.

@@ -66,6 +66,6 @@ impl<T> Because for Result<T> {
 #[macro_export]
 macro_rules! debug {
     ($($arg:tt)*) => {
-        $crate::mm::log::debug(::kernel::prelude::fmt!($($arg)*))
+        $crate::glue::log::debug(::kernel::prelude::fmt!($($arg)*))
     };
 }

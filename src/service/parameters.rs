@@ -5,33 +5,25 @@
 //! The parameters of [`module!`](kernel::macros::module) are set only when the module is loaded.
 //! [`parameters!`](crate::parameters!) defines [`Parameter`]s that also have files in
 //! `/sys/module/…/parameters/`, which can be read and written later. [`Number`] and [`Flag`] only
-//! store a value. A [`Switch`] starts and stops a [`Service`]: a kdamond that a module runs while
-//! it is enabled.
+//! store a value.
 //!
 //! Parameters without a value (`KERNEL_PARAM_OPS_FL_NOARG`) are not supported, and there is no type
 //! for string parameters.
 //!
 //! The kernel holds the parameter lock of the module (`kernel_param_lock()`) while it calls the
-//! get() and set() callbacks of a parameter. A [`Switch`] protects its state with the same lock,
-//! which serializes parameter accesses, loading and unloading. The kdamond is stopped with the lock
-//! held, so no code that runs on the kdamond may acquire it.
+//! get() and set() callbacks of a parameter. [`Held`] is the proof of that.
 //!
 //! C header: [`include/linux/moduleparam.h`](srctree/include/linux/moduleparam.h)
 
-use super::text::c_str;
-pub use super::text::{
-    Integer,
-    Page, //
-};
 use crate::{
     debug,
-    kdamond::{
-        ecanceled,
-        Kdamond, //
+    glue::text::{
+        c_str,
+        Integer,
+        Page, //
     },
 };
 use core::{
-    cell::UnsafeCell,
     ffi::c_void,
     marker::PhantomData,
     ptr::{
@@ -62,6 +54,13 @@ use kernel::{
 /// The current task holds the parameter lock of the module, and no other `Held` for this lock
 /// exists during that time.
 pub struct Held(*mut c::module);
+
+impl Held {
+    /// Returns whether this is the lock of `module`.
+    pub(super) fn is_of(&self, module: &ThisModule) -> bool {
+        ptr::eq(self.0, module.as_ptr())
+    }
+}
 
 /// A module parameter.
 ///
@@ -168,198 +167,13 @@ impl<T: Integer + 'static, const N: usize> Parameter for Numbers<T, N> {
     }
 }
 
-/// A running service of a module. Dropping it stops the service and sleeps until it has stopped.
-///
-/// The functions are called with the parameter lock held and may sleep.
-pub trait Service: Send + Sized + 'static {
-    /// Starts the service with the current values of the parameters.
-    fn start() -> Result<Self>;
-
-    /// Applies the current values of the parameters to the running service. The default fails with
-    /// `EINVAL`, for services that do not support it.
-    fn commit(&self) -> Result {
-        Err(EINVAL)
-    }
-
-    /// Returns the kdamond for the parameters [`Enabled`] and [`KdamondPid`].
-    fn kdamond(&self) -> &Kdamond;
-}
-
-/// The state of the module of a [`Switch`].
-enum State<S> {
-    /// The module is being loaded. Parameters can be set, but the service cannot be started yet.
-    Loading { enable: bool },
-    /// The module is loaded. `service` is kept when its kdamond ends by itself, until the next
-    /// start.
-    Loaded {
-        service: Option<S>,
-        /// Whether the service was ever started.
-        was_on: bool,
-    },
-    /// The module is being unloaded. Files of parameters may still be open.
-    Unloading,
-}
-
-/// Starts and stops a [`Service`] by the parameters of its module: [`Enabled`], [`CommitInputs`]
-/// and [`KdamondPid`] access a switch. The module calls [`Self::load`] from its init function.
-pub struct Switch<S> {
-    module: &'static ThisModule,
-    /// Protected by the parameter lock of `module`.
-    state: UnsafeCell<State<S>>,
-}
-
-// SAFETY: The state is only accessed with the parameter lock held, so two threads never access it
-// at the same time. `S: Send` allows each of them to access and to drop the service.
-unsafe impl<S: Send> Sync for Switch<S> {}
-
-impl<S: Service> Switch<S> {
-    /// Creates a switch of `module` that is off.
-    pub const fn new(module: &'static ThisModule) -> Self {
-        Self {
-            module,
-            state: UnsafeCell::new(State::Loading { enable: false }),
-        }
-    }
-
-    /// Activates the switch until the result is dropped: from now on, a store to [`Enabled`] starts
-    /// or stops the service. Starts the service if `enabled` was set while the module was loaded.
-    ///
-    /// Acquires the parameter lock and sleeps. Fails with the error of [`Service::start`].
-    pub fn load(&'static self) -> Result<Loaded<S>> {
-        let mut held = Locked::new(self.module);
-        let state = self.state(&mut held.0)?;
-        if let State::Loading { enable } = *state {
-            let service = if enable { Some(S::start()?) } else { None };
-            *state = State::Loaded {
-                service,
-                was_on: enable,
-            };
-        }
-        Ok(Loaded(self))
-    }
-
-    /// Returns the service for parameters that the module defines itself. `None` if it was not
-    /// started, was turned off, or `held` is of another module. The kdamond of the service may have
-    /// ended.
-    pub fn service<'a>(&'a self, held: &'a mut Held) -> Option<&'a S> {
-        match self.state(held) {
-            Ok(State::Loaded { service, .. }) => service.as_ref(),
-            _ => None,
-        }
-    }
-
-    /// Returns the state. Fails with `EINVAL` if `held` is the lock of another module.
-    fn state<'a>(&'a self, held: &'a mut Held) -> Result<&'a mut State<S>> {
-        if !ptr::eq(held.0, self.module.as_ptr()) {
-            return Err(EINVAL);
-        }
-        // SAFETY: By the type invariants of `Held` the parameter lock of `self.module` is held, and
-        // `held` is the only value for it. It is mutably borrowed while the result lives, so there
-        // is no other reference to the state.
-        Ok(unsafe { &mut *self.state.get() })
-    }
-
-    fn is_on(&self, held: &mut Held) -> bool {
-        self.service(held)
-            .is_some_and(|service| service.kdamond().is_running())
-    }
-
-    fn turn(&self, on: bool, held: &mut Held) -> Result {
-        let running = self.is_on(held);
-        match self.state(held)? {
-            State::Loading { enable } => *enable = on,
-            State::Loaded { service, was_on } if on != running => {
-                // Stops an earlier service before the next one is started.
-                *service = None;
-                if on {
-                    *service = Some(S::start()?);
-                    *was_on = true;
-                }
-            }
-            State::Loaded { .. } => {}
-            State::Unloading => return Err(ENODEV),
-        }
-        Ok(())
-    }
-}
-
-/// An active [`Switch`], to be kept in the module. Dropping it stops the service; later stores to
-/// [`Enabled`] fail with `ENODEV`. Dropping it acquires the parameter lock and sleeps.
-pub struct Loaded<S: Service>(&'static Switch<S>);
-
-impl<S: Service> Drop for Loaded<S> {
-    fn drop(&mut self) {
-        let mut held = Locked::new(self.0.module);
-        if let Ok(state) = self.0.state(&mut held.0) {
-            *state = State::Unloading;
-        }
-    }
-}
-
-/// The parameter `enabled`: shows whether the kdamond of the service is running. A store starts or
-/// stops the service.
-pub struct Enabled<S: Service>(pub &'static Switch<S>);
-
-impl<S: Service> Parameter for Enabled<S> {
-    fn store(&self, text: &CStr, held: &mut Held) -> Result {
-        self.0.turn(kstrtobool(text)?, held)
-    }
-
-    fn show(&self, page: &mut Page<'_>, held: &mut Held) -> Result {
-        page.flag(self.0.is_on(held));
-        Ok(())
-    }
-}
-
-/// The parameter `commit_inputs`: storing `Y` applies the current values of the parameters to the
-/// running service. Always reads as `N`.
-pub struct CommitInputs<S: Service>(pub &'static Switch<S>);
-
-impl<S: Service> Parameter for CommitInputs<S> {
-    fn store(&self, text: &CStr, held: &mut Held) -> Result {
-        if !kstrtobool(text)? {
-            return Ok(());
-        }
-        match self.0.state(held)? {
-            State::Loaded {
-                service: Some(service),
-                ..
-            } => service.commit(),
-            // As the in-tree modules, where `damon_call()` on the stopped context returns this.
-            State::Loaded { was_on: true, .. } => Err(ecanceled()),
-            _ => Err(EINVAL),
-        }
-    }
-
-    fn show(&self, page: &mut Page<'_>, _: &mut Held) -> Result {
-        page.flag(false);
-        Ok(())
-    }
-}
-
-/// The parameter `kdamond_pid`: shows the PID of the kdamond of the service, or -1 if it does not
-/// run.
-pub struct KdamondPid<S: Service>(pub &'static Switch<S>);
-
-impl<S: Service> Parameter for KdamondPid<S> {
-    /// Ignores a value that is given when the module is loaded.
-    fn store(&self, _: &CStr, _: &mut Held) -> Result {
-        Ok(())
-    }
-
-    fn show(&self, page: &mut Page<'_>, held: &mut Held) -> Result {
-        let service = self.0.service(held);
-        let pid = service.and_then(|service| service.kdamond().pid());
-        page.number(pid.unwrap_or(-1))
-    }
-}
-
 /// A guard of the parameter lock that the module has acquired itself. Dropping it releases the
 /// lock.
-struct Locked(Held);
+pub(super) struct Locked(Held);
 
 impl Locked {
-    fn new(module: &'static ThisModule) -> Self {
+    /// Acquires the parameter lock of the module that calls this. Sleeps.
+    pub(super) fn new(module: &'static ThisModule) -> Self {
         let module = module.as_ptr();
         // SAFETY: `module` points to the `struct module` of the module that called this function,
         // so it is loaded. Its init and exit functions may sleep, so may this call.
@@ -367,6 +181,11 @@ impl Locked {
         // INVARIANT: The lock was just acquired. Every other `Held` for it lives only while another
         // task holds the lock.
         Self(Held(module))
+    }
+
+    /// Returns the proof that the lock is held.
+    pub(super) fn held(&mut self) -> &mut Held {
+        &mut self.0
     }
 }
 
@@ -529,7 +348,7 @@ macro_rules! parameters {
             #[link_section = "__param"]
             #[used]
             static ENTRY: ::kernel::module_param::KernelParam =
-                $crate::sysfs::parameters::entry(
+                $crate::service::entry(
                     $crate::this_module!(),
                     ::kernel::c_str!(stringify!($name)),
                     $mode,
@@ -540,7 +359,7 @@ macro_rules! parameters {
 
             #[link_section = ".modinfo"]
             #[used]
-            static MODINFO: [u8; TEXT.len()] = $crate::sysfs::parameters::bytes(TEXT);
+            static MODINFO: [u8; TEXT.len()] = $crate::service::bytes(TEXT);
         };)+
     };
 }
