@@ -13,6 +13,7 @@
 #include <linux/mman.h>
 #include <linux/psi.h>
 #include <linux/rmap.h>
+#include <linux/sort.h>
 #include <linux/version.h>
 
 #include "debugfs/file.h"

@@ -29,6 +29,8 @@ pub mod service;
 pub mod sysfs;
 pub mod trace;
 
+pub use glue::sort::sort;
+
 use kernel::{
     prelude::*,
     str::CStr, //

@@ -5,7 +5,6 @@
 //! It monitors all System RAM with auto-tuned intervals. Every five seconds it updates the
 //! estimated memory bandwidth and the percentiles of the idle time of memory.
 
-use core::cell::Cell;
 use damon::{
     engine::{
         AttrsParams,
@@ -27,6 +26,7 @@ use damon::{
         Numbers,
         Service, //
     },
+    sort, //
 };
 use kernel::{
     prelude::*,
@@ -133,28 +133,6 @@ fn per_second(amount: u64, interval: Micros) -> u64 {
     whole
         .saturating_mul(SECOND)
         .saturating_add(rest.unwrap_or(0))
-}
-
-/// Sorts in ascending order by Shellsort. The sort functions of `core` can panic.
-fn sort(times: &mut [(i64, u64)]) {
-    let cells = Cell::from_mut(times).as_slice_of_cells();
-    let pair = |below: usize, at: usize| Some((cells.get(below)?, cells.get(at)?));
-    let mut gap = cells.len() / 2;
-    while gap > 0 {
-        for start in gap..cells.len() {
-            let mut at = start;
-            while let Some(below) = at.checked_sub(gap) {
-                match pair(below, at) {
-                    Some((low, high)) if low.get() > high.get() => {
-                        high.set(low.replace(high.get()))
-                    }
-                    _ => break,
-                }
-                at = below;
-            }
-        }
-        gap /= 2;
-    }
 }
 
 /// Updates the percentiles of the idle time of memory. For memory that is accessed, the idle time
