@@ -2,15 +2,29 @@
 
 //! The core layer of DAMON: everything that can be decided without touching memory.
 //!
-//! A [`Context`] holds the targets with their regions, the schemes and all that was learned about
-//! them. The caller owns the clock: it calls [`Context::begin_tick`] and [`Context::finish_tick`]
-//! after each sampling interval. What is done at a tick, and in which order, is decided here. The
-//! operations of an address space are behind [`Operations`], the sink of trace events behind
-//! [`Events`], and random numbers follow from one seed. Nothing of the kernel is used but its
-//! allocator and error codes, so that the same files run in a program on the host.
+//! A [`Context`] holds the targets with their regions, the schemes and the state that was learned
+//! about them. The caller owns the clock. It calls [`Context::begin_tick`] and
+//! [`Context::finish_tick`] after each sampling interval; this layer decides what is due at a tick,
+//! and in which order. The address space is behind [`Operations`], the trace events are behind
+//! [`Events`], the system metrics are behind [`Machine`], and all random numbers follow from one
+//! seed. Of the kernel, this layer uses only the allocator and the error codes, so the same files
+//! are also compiled for the host.
 //!
-//! Every number in here that a user gave may be any 64-bit value, and an overflow in kernel Rust is
-//! a kernel BUG. Arithmetic on such numbers is therefore saturating, checked or bounded by a type.
+//! Only one thread uses a context at a time: the kdamond, once the context has been moved into it.
+//! Hence nothing in this layer takes a lock.
+//!
+//! # No panics
+//!
+//! A panic in kernel Rust is a kernel BUG, and any number from the user may be any 64-bit value.
+//! Code in this layer therefore contains no panic at all, and `scripts/panics.py` checks the linked
+//! module for references to one. The price is visible in the code:
+//!
+//! - Arithmetic is saturating or checked, wraps where it is meant to wrap, or is bounded by a type.
+//! - Slices are accessed with `get()` and not with an index, even where the index is always valid.
+//!   Some `else` branches therefore never run.
+//! - A loop that needs the position of an item zips the items with a range. `enumerate()` counts
+//!   with an addition that may be compiled with an overflow check.
+//! - A vector is allocated with its final capacity and filled with `push_within_capacity()`.
 
 #![deny(unsafe_code)]
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The end of an aggregation interval: what it has found, and regions that fit it better.
+//! The end of an aggregation window: its results, and the adjustment of the regions to them.
 
 use super::{
     context::{
@@ -24,18 +24,19 @@ use super::{
 use kernel::prelude::*;
 
 impl<O: Operations> Context<O> {
-    /// The part of the last aggregation interval's time that lies before the last aggregation, in
-    /// basis points.
+    /// Returns how much of the time of the latest aggregation interval lies in the last complete
+    /// window, in basis points: 10,000 when the current window begins, and 0 when it ends.
     pub(crate) fn left_bp(&self) -> u32 {
         let samples = self.settings.attrs.aggr_samples().max(1);
         let left = samples.saturating_sub(self.progress.in_window);
         narrow(mul_div(left, u64::from(HIT), samples))
     }
 
-    /// Ends an aggregation interval: counts ages, merges regions that are accessed alike.
+    /// Counts the ages of the regions and merges adjacent regions with similar access rates. As
+    /// `kdamond_merge_regions()`.
     ///
-    /// While there are more regions than the upper limit allows, merges again, with a coarser idea
-    /// of "alike" each time.
+    /// While there are more regions than the upper limit, merges again with a larger threshold for
+    /// "similar" each time.
     pub(super) fn merge(&mut self) {
         let Settings { attrs, probes, .. } = &self.settings;
         let measure = Measure::of(probes);
@@ -62,7 +63,8 @@ impl<O: Operations> Context<O> {
         self.apply_min_nr_regions();
     }
 
-    /// Starts the next aggregation window: what was counted becomes the result of the last one.
+    /// Starts the next aggregation window: the counts become the result of the last complete
+    /// window. As `kdamond_reset_aggregated()`.
     pub(super) fn start_window(&mut self) {
         for target in &mut self.targets {
             for region in target.regions.as_mut_slice() {
@@ -73,7 +75,7 @@ impl<O: Operations> Context<O> {
         self.progress.in_window = 0;
     }
 
-    /// Reports the results of the last aggregation window.
+    /// Reports the results of the last complete aggregation window.
     pub(super) fn report(&self, events: &mut dyn Events) {
         if !events.aggregated_enabled() {
             return;
@@ -87,15 +89,16 @@ impl<O: Operations> Context<O> {
         }
     }
 
-    /// Splits regions at random, if there is room for as many again below the upper limit.
+    /// Splits regions at random, if there is room for twice as many regions below the upper limit.
+    /// As `kdamond_split_regions()`.
     ///
-    /// In two usually. In three where the last split was all merged away again and there is plenty
-    /// of room: maybe a region's middle is what differs.
+    /// A region is usually split in two. It is split in three if the last merge has undone all
+    /// splits and there is plenty of room, because the difference may be in the middle of a region.
     ///
-    /// Where there is less room none is split, or if [`Self::set_split_in_part`] has said so, one in
-    /// as many as the room is enough for, another one each time. So does the in-tree DAMON from Linux
-    /// 7.3 on: whatever needs more than half of the regions would keep the rest from being looked at
-    /// more closely.
+    /// If there is less room, no region is split. With [`Self::set_split_in_part`] one region in
+    /// every few is split, as many as there is room for, and other ones each time. The C DAMON does
+    /// this from Linux 7.3 on: otherwise a workload that needs more than half of the regions would
+    /// keep the other regions from being refined.
     pub(crate) fn split(&mut self) {
         let nr_regions = self.nr_regions();
         let max = self.settings.attrs.max_regions();
@@ -105,7 +108,8 @@ impl<O: Operations> Context<O> {
             if !self.settings.split_in_part {
                 return;
             }
-            // One in max / room, rounded down. That is more than nr_regions / room, so no more are
+            // Splits one region in every `max / room`, rounded down. This is `nr_regions / room +
+            // 1`, rounded down, and thus more than `nr_regions / room`. Hence no more regions are
             // split than there is room for.
             let room = max.saturating_sub(nr_regions);
             let Some(every) = max.checked_div(room) else {
@@ -118,7 +122,7 @@ impl<O: Operations> Context<O> {
         let stuck = self.progress.last_nr_regions == nr_regions && nr_regions < max / 3;
         let pieces = if stuck { 3 } else { 2 };
         for target in &mut self.targets {
-            // Without memory for more regions monitoring goes on with those that there are.
+            // If memory allocation fails, monitoring continues with the existing regions.
             let _ = target.regions.split(
                 pieces,
                 &mut turn,
@@ -219,7 +223,7 @@ mod tests {
         assert_eq!(whole.nr_regions(), before);
 
         let mut some = context(true)?;
-        // 1500 / 739 is 2, so every second one is split, the first among them.
+        // 1500 / 739 is 2, so every second region is split, beginning with the first one.
         some.split();
         assert_eq!(some.nr_regions(), 761 + 381);
         // Then 1500 / 358 is 4, and so on, until there is no more room.
@@ -250,7 +254,7 @@ mod tests {
         })?;
         let mut context = Context::new(params, 0)?;
         context.set_split_in_part(true);
-        // Two of five in a round, as 9 / 4 is 2, and then the other three.
+        // The first pass splits two of five, as 9 / 4 is 2, and the second pass the other three.
         let mut split = [0; 5];
         for _ in 0..2 {
             for target in &mut context.targets {

@@ -1,29 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The feedback loop of everything that tunes itself.
+//! The feedback loop of everything that is tuned automatically, as in
+//! `damon_feed_loop_next_input()`.
 //!
-//! An input is made larger as long as the score that it leads to is below the goal, and smaller
-//! while it is above, in proportion to the distance:
+//! An input is increased while its score is below the goal and decreased while it is above, in
+//! proportion to the distance:
 //!
 //! ```text
 //! next = last * (1 + (goal - score) / goal)
 //! ```
 //!
-//! For example, an input of 40,000 that scored 7,500 of 10,000 is a quarter short: the next is
-//! 50,000. One that scored 12,500 is followed by 30,000, and from twice the goal on by the smallest
-//! input there is, which is never zero: from there no proportion would lead back.
+//! For example, the goal is 10,000. After an input of 40,000 with a score of 7,500, which is a
+//! quarter short, the next input is 50,000. After a score of 12,500 it is 30,000. For scores from
+//! twice the goal on it is the smallest input, which is not zero: no proportion would lead back
+//! from zero.
 
 use super::num::mul_div;
 use core::cmp::Ordering;
 use kernel::prelude::*;
 
-/// The score that is aimed at.
+/// The score to be reached.
 pub(crate) const GOAL: u64 = 10_000;
 
-/// The smallest input, small enough to mean nothing and large enough to grow again.
+/// The smallest input: small enough to have no effect, and large enough to grow again.
 const SMALLEST: u64 = 10_000;
 
-/// The input that should bring the score to [`GOAL`] after `last` has led to `score`.
+/// Returns the input that should bring the score to [`GOAL`], after the input `last` has led to
+/// `score`.
 pub(crate) fn next_input(last: u64, score: u64) -> u64 {
     if score >= GOAL.saturating_mul(2) {
         return SMALLEST;

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Filters: which memory, of what matches a scheme's pattern, its action is for.
+//! Filters: the memory that a scheme's action is for, of the memory that matches the scheme's
+//! access pattern.
 //!
-//! Some kinds need no look at pages. The core layer evaluates these, and first. What they let
-//! through is handed to the operations, which evaluate the others page by page. In both layers the
-//! first filter that matches decides. What no filter of a layer matches is treated the other way
-//! round than what its last one matches; the core layer leaves it to the operations where these
-//! have filters too.
+//! Filters that need no access to pages are evaluated in the core layer, and first. Memory that
+//! they do not reject is passed to the operations layer, which evaluates the other filters for each
+//! page. In both layers the first filter that matches decides. Memory that no filter of a layer
+//! matches is treated in the opposite way of the layer's last filter. In the core layer it is not
+//! rejected if the operations layer has filters too.
 
 use super::{
     num::Grain,
@@ -15,29 +16,30 @@ use super::{
 };
 use kernel::prelude::*;
 
-/// What a filter looks for.
+/// The kind of memory that a filter matches.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FilterKind {
     /// Anonymous memory.
     Anon,
     /// Memory on an active LRU list.
     Active,
-    /// Memory of the control group with this number, which no other one ever has.
+    /// Memory of the memory cgroup with this memcg ID. An ID is never reused.
     Memcg(u64),
-    /// Memory that was accessed since the last look at it; the look makes it old.
+    /// Memory that was accessed since the last check. The check clears that state.
     Young,
-    /// Memory in folios of a size in bytes.
+    /// Memory in folios whose size in bytes is in the range.
     HugepageSize(MinMax<u64>),
     /// Memory that is not mapped.
     Unmapped,
-    /// Addresses in a range, in the unit of the operations.
+    /// An address range, in the unit of addresses.
     Addr(AddrRange),
-    /// The target at this position.
+    /// The target with this index.
     Target(usize),
 }
 
 impl FilterKind {
-    /// Whether the operations evaluate it, as it takes a look at pages.
+    /// Returns whether the filter needs access to pages, so that the operations layer evaluates it.
+    /// As `damos_filter_for_ops()`.
     pub fn is_for_ops(self) -> bool {
         match self {
             Self::Addr(_) | Self::Target(_) => false,
@@ -51,14 +53,14 @@ impl FilterKind {
     }
 }
 
-/// A rule of a scheme.
+/// A filter of a scheme.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Filter {
-    /// What to look for.
+    /// The kind of memory.
     pub kind: FilterKind,
-    /// Whether it is for what is of the kind, or for what is not.
+    /// `true`: the filter matches memory of the kind; `false`: all other memory.
     pub matching: bool,
-    /// Whether the action is for what the filter is for, or is to spare it.
+    /// `true`: memory that matches is allowed; `false`: it is rejected.
     pub allow: bool,
 }
 
@@ -66,26 +68,27 @@ pub struct Filter {
 ///
 /// # Invariants
 ///
-/// `core` has those that the core layer evaluates, and `ops` those that the operations do.
+/// `core` has the filters of the core layer, and `ops` those of the operations layer.
 #[derive(PartialEq, Eq, Debug, Default)]
 pub struct Filters {
     core: KVec<Filter>,
     ops: KVec<Filter>,
 }
 
-/// What the filters of the core layer make of the first addresses of a range.
+/// The result of the core layer's filters for the first addresses of a range.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Verdict {
-    /// The address behind those that it is about.
+    /// End of the addresses that the result holds for, exclusive.
     pub(crate) end: u64,
-    /// Whether the action is to spare them.
+    /// The addresses are rejected.
     pub(crate) spared: bool,
-    /// Whether a filter has allowed them.
+    /// A filter has allowed the addresses, so that the filters of the operations layer do not
+    /// apply.
     pub(crate) allowed: bool,
 }
 
 impl Filters {
-    /// The filters of `list`, in its order in each layer. Fails with `ENOMEM`.
+    /// Creates the filters of `list`. Each layer keeps the order of the list. Fails with `ENOMEM`.
     pub fn new(list: &[Filter]) -> Result<Self> {
         let mut core = KVec::with_capacity(list.len(), GFP_KERNEL)?;
         let mut ops = KVec::with_capacity(list.len(), GFP_KERNEL)?;
@@ -99,46 +102,46 @@ impl Filters {
         Ok(Self { core, ops })
     }
 
-    /// Those that the core layer evaluates.
+    /// Returns the filters of the core layer.
     #[inline]
     pub fn core(&self) -> &[Filter] {
         &self.core
     }
 
-    /// Those that the operations evaluate, but of memory that a filter of the core layer has
-    /// allowed.
+    /// Returns the filters of the operations layer. They do not apply to memory that a filter of
+    /// the core layer has allowed.
     #[inline]
     pub fn ops(&self) -> &[Filter] {
         &self.ops
     }
 
-    /// All filters in the order of their evaluation.
+    /// Returns all filters in the order of their evaluation.
     pub fn iter(&self) -> impl Iterator<Item = &Filter> {
-        // The kernel prelude has another `chain`.
+        // The method syntax would call another `chain`, which is in the kernel prelude.
         Iterator::chain(self.core.iter(), &self.ops)
     }
 
-    /// Whether there is none.
+    /// Returns whether there is no filter.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.core.is_empty() && self.ops.is_empty()
     }
 
-    /// Whether the action spares what no filter of the core layer matches. What is let through by
-    /// it is up to the operations' filters, so if there are some, nothing is spared by default.
+    /// Returns whether memory that no filter of the core layer matches is rejected. The decision is
+    /// left to the operations layer if that has filters. As `damos_set_filters_default_reject()`.
     pub fn core_default_reject(&self) -> bool {
         self.ops.is_empty() && rejects_by_default(&self.core)
     }
 
-    /// Whether the action spares what no filter of the operations matches, unless a filter of the
-    /// core layer has allowed it.
+    /// Returns whether memory that no filter of the operations layer matches is rejected, unless a
+    /// filter of the core layer has allowed it.
     pub fn ops_default_reject(&self) -> bool {
         rejects_by_default(&self.ops)
     }
 
-    /// What the filters of the core layer make of the addresses from `start`, up to `end` or to
-    /// where the answer changes. Boundaries are multiples of `grain`.
-    // What is seldom called leaves registers to what is not.
+    /// Returns the result for the addresses from `start` up to `end`, or up to the address from
+    /// which the result differs. Boundaries of ranges are aligned to `grain`.
+    // Out of line: it runs rarely, and inlined it would take registers from the hot path.
     #[inline(never)]
     fn decide(&self, target: usize, start: u64, end: u64, grain: Grain) -> Verdict {
         let mut end = end;
@@ -175,23 +178,24 @@ impl Filters {
     }
 }
 
-/// What filters of the core layer make of the addresses of a target, remembered as far as it holds:
-/// most regions lie where the one before does.
+/// The result of the core layer's filters for the addresses of a target, cached for as long as it
+/// holds: most regions lie in the same range as the one before.
 ///
-/// Made anew for each target, and each time that the filters may be others. Asked about ascending
-/// addresses.
+/// The cache must be created anew for each target and after each change of the filters. It must be
+/// queried with ascending addresses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Known(Verdict);
 
 impl Known {
-    /// Whether it is known that all addresses up to `end` are let through, from the one that
-    /// [`Self::decide`] was asked about last.
+    /// Returns whether it is known that no filter rejects the addresses up to `end`, from the
+    /// address that [`Self::decide`] was last called with.
     #[inline]
     pub(crate) fn passes(&self, end: u64) -> bool {
         end <= self.0.end && !self.0.spared
     }
 
-    /// What `filters` make of the addresses from `start`, up to where the answer changes.
+    /// Returns the result of `filters` for the addresses from `start`, up to the address from which
+    /// the result differs.
     #[inline]
     pub(crate) fn decide(
         &mut self,
@@ -200,15 +204,16 @@ impl Known {
         start: u64,
         grain: Grain,
     ) -> Verdict {
-        // Each filter says the same from the address it was asked about up to the end of the verdict.
+        // The result of each filter is constant from the address of the last query up to the end of
+        // the verdict.
         if self.0.end <= start {
             self.0 = filters.decide(target, start, u64::MAX, grain);
         }
         self.0
     }
 
-    /// How many of the addresses from `start` up to `end` are not spared.
-    // What is seldom called leaves registers to what is not.
+    /// Returns how many of the addresses from `start` up to `end` are not rejected.
+    // Out of line: it runs rarely, and inlined it would take registers from the hot path.
     #[inline(never)]
     pub(crate) fn size_passed(
         &mut self,
@@ -234,7 +239,8 @@ impl Known {
     }
 }
 
-/// What the last filter matches is treated one way, the rest the other.
+/// Returns whether memory that no filter matches is rejected. As `damos_filters_default_reject()`:
+/// the default is the opposite of the last filter's.
 fn rejects_by_default(filters: &[Filter]) -> bool {
     filters.last().is_some_and(|last| last.allow)
 }
@@ -261,7 +267,7 @@ mod tests {
         FilterKind::Addr(AddrRange { start, end })
     }
 
-    /// The answers for `[0, 100)`: where each ends, and whether its addresses are spared.
+    /// Returns the results for `[0, 100)`: the end of each, and whether its addresses are rejected.
     fn pieces(list: &[Filter], grain: u64) -> Result<KVec<(u64, bool)>> {
         let (filters, grain) = (Filters::new(list)?, Grain::try_from(grain)?);
         let mut pieces = KVec::new();
@@ -348,11 +354,11 @@ mod tests {
             pieces(&[allow], 1)?,
             &[(20, true), (30, false), (100, true)][..]
         );
-        // Boundaries are where regions may have theirs.
+        // Boundaries are aligned to `grain`.
         assert_eq!(pieces(&[allow], 16)?, &[(16, true), (100, true)][..]);
         let not = filter(addr(0, 50), false, REJECT);
         assert_eq!(pieces(&[not], 1)?, &[(50, false), (100, true)][..]);
-        // An empty range is nowhere.
+        // An empty range matches no address.
         let none = filter(addr(40, 40), true, ALLOW);
         assert_eq!(pieces(&[none], 1)?, &[(40, true), (100, true)][..]);
         Ok(())
@@ -405,7 +411,7 @@ mod tests {
         assert_eq!(defaults(&[core(ALLOW)])?, (true, false));
         assert_eq!(defaults(&[core(REJECT)])?, (false, false));
         assert_eq!(defaults(&[core(ALLOW), core(REJECT)])?, (false, false));
-        // With filters of the operations it is up to them.
+        // With filters of the operations layer, that layer decides.
         assert_eq!(defaults(&[core(ALLOW), ops(ALLOW)])?, (false, true));
         assert_eq!(defaults(&[core(REJECT), ops(ALLOW)])?, (false, true));
         assert_eq!(defaults(&[ops(REJECT), core(ALLOW)])?, (false, false));

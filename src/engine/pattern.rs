@@ -1,41 +1,41 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What schemes, filters, quotas and operations have in common: an action, the memory it is for, and
-//! its outcome.
+//! Types that schemes, filters, quotas and operations share: an action, the access pattern of its
+//! memory, and the outcome.
 
 use super::regions::region::Region;
 use core::ffi::CStr;
 use kernel::prelude::*;
 
-/// What a scheme does with memory. Which of them an address space can do is up to its operations.
+/// The action of a scheme. The operations decide which actions an address space supports.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Action {
-    /// `madvise()` with `MADV_WILLNEED`.
+    /// Calls `madvise()` with `MADV_WILLNEED`.
     Willneed,
-    /// `madvise()` with `MADV_COLD`.
+    /// Calls `madvise()` with `MADV_COLD`.
     Cold,
-    /// Reclaim.
+    /// Reclaims the memory.
     Pageout,
-    /// `madvise()` with `MADV_HUGEPAGE`.
+    /// Calls `madvise()` with `MADV_HUGEPAGE`.
     Hugepage,
-    /// `madvise()` with `MADV_NOHUGEPAGE`.
+    /// Calls `madvise()` with `MADV_NOHUGEPAGE`.
     Nohugepage,
-    /// `madvise()` with `MADV_COLLAPSE`.
+    /// Calls `madvise()` with `MADV_COLLAPSE`.
     Collapse,
-    /// Move up on the LRU lists.
+    /// Prioritizes the memory on its LRU lists.
     LruPrio,
-    /// Move down on the LRU lists.
+    /// Deprioritizes the memory on its LRU lists.
     LruDeprio,
-    /// Migrate, the warmest first.
+    /// Migrates the memory to other nodes, hotter regions first.
     MigrateHot,
-    /// Migrate, the coldest first.
+    /// Migrates the memory to other nodes, colder regions first.
     MigrateCold,
-    /// Count and show, change nothing.
+    /// Only counts the memory in the statistics.
     Stat,
 }
 
 impl Action {
-    /// The word for it in the files of users.
+    /// Returns the keyword of the action in the sysfs files.
     pub const fn name(self) -> &'static CStr {
         match self {
             Self::Willneed => c"willneed",
@@ -53,7 +53,7 @@ impl Action {
     }
 }
 
-/// A range of values with both ends in it. Nothing is in it if `min > max`.
+/// A range of values that includes both ends. It is empty if `min > max`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct MinMax<T> {
     /// The smallest value.
@@ -63,26 +63,27 @@ pub struct MinMax<T> {
 }
 
 impl<T: PartialOrd> MinMax<T> {
-    /// Whether `value` is in the range.
+    /// Returns whether `value` is in the range.
     #[inline]
     pub fn contains(&self, value: T) -> bool {
         self.min <= value && value <= self.max
     }
 }
 
-/// Which memory a scheme is for.
+/// The access pattern of the regions that a scheme is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct AccessPattern {
-    /// Size of a region.
+    /// Size of a region, in the unit of addresses.
     pub sz: MinMax<u64>,
-    /// Accesses in an aggregation interval.
+    /// Accesses in an aggregation interval, in samples: the access rate.
     pub nr_accesses: MinMax<u32>,
-    /// Aggregation intervals for which the accesses have stayed alike.
+    /// Age, in aggregation intervals: for how long the access rate has been about the same.
     pub age: MinMax<u32>,
 }
 
 impl AccessPattern {
-    /// Whether `region` is accessed by this pattern.
+    /// Returns whether `region` has this access pattern. The access rate is the pseudo moving sum
+    /// ([`Region::nr_accesses_bp`]), as in `__damos_valid_target()`.
     #[inline]
     pub fn matches(&self, region: &Region) -> bool {
         self.sz.contains(region.size())
@@ -91,12 +92,12 @@ impl AccessPattern {
     }
 }
 
-/// Outcome of a scheme's action on a region.
+/// The outcome of a scheme's action on a region.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Applied {
     /// Bytes that the action took effect on.
     pub bytes: u64,
-    /// Bytes that passed the filters that the operations look at.
+    /// Bytes that passed the filters of the operations layer.
     pub filter_passed: u64,
 }
 

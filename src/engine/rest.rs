@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Times in which monitoring rests: pauses, and those of the watermarks of all schemes.
+//! Times without monitoring: pauses, and times in which the watermarks deactivate all schemes.
 
 use super::{
     attrs::Micros,
@@ -12,19 +12,22 @@ use super::{
 use kernel::prelude::*;
 
 impl<O: Operations> Context<O> {
-    /// From now on time does not count for what schemes may do in it, until [`Self::go_on`].
+    /// Stops the clock of the quotas until [`Self::go_on`]: time and memory pressure from now on do
+    /// not count.
     pub fn stand_still(&mut self, machine: &dyn Machine) {
         self.progress.pauses.begin(machine);
     }
 
-    /// From now on time counts, if it did not.
+    /// Restarts the clock of the quotas, if it was stopped.
     pub fn go_on(&mut self, machine: &dyn Machine) {
         self.progress.pauses.end(machine);
     }
 
-    /// Lets each scheme rest or not, as its watermarks want it.
+    /// Activates and deactivates each scheme according to its watermarks.
     ///
-    /// If all rest, so does monitoring: returns the time until the next look.
+    /// If all schemes are inactive, monitoring stops too. In that case this returns the time until
+    /// the next check, which is the smallest interval of all watermarks. Returns `None` if a scheme
+    /// is active or if an interval is zero. As `kdamond_wait_activation()`.
     pub fn check_watermarks(&mut self, machine: &dyn Machine) -> Option<Micros> {
         let mut shortest: Option<Micros> = None;
         for scheme in &mut self.schemes {
@@ -107,7 +110,7 @@ mod tests {
         };
         assert_eq!(at(Some(600)), Some(Micros(50)));
         assert_eq!(at(Some(150)), None);
-        // The first one stays active up to its own mark.
+        // The first scheme stays active up to its high watermark.
         assert_eq!(at(Some(400)), None);
         assert_eq!(at(Some(600)), Some(Micros(50)));
         assert_eq!(at(Some(400)), Some(Micros(50)));

@@ -1,36 +1,35 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What is due at a sampling tick.
+//! The schedule of a context: what is due at a sampling tick.
 //!
-//! Time is counted in sampling intervals that have passed since the start, as `struct damon_ctx`
-//! does. None pass during a pause, which therefore leaves the position in the aggregation window
-//! where it was.
+//! As in `struct damon_ctx`, time is counted in sampling intervals that have passed since the
+//! start. None pass during a pause, so a pause keeps the position in the aggregation window.
 
 use super::attrs::Attrs;
 use kernel::prelude::*;
 
-/// When the next aggregation, operations update and tuning are due, in sampling intervals since the
+/// The times of the next aggregation, operations update and tuning, in sampling intervals since the
 /// start.
 pub(crate) struct Schedule {
     pub(crate) next_aggregation: u64,
     next_ops_update: u64,
     /// `None` while tuning is off.
     next_tuning: Option<u64>,
-    /// Whether the intervals are to be tuned at the end of the tick under way.
+    /// Tuning is due at the end of the current tick.
     tuning: bool,
 }
 
-/// What is due at one tick.
+/// The steps that are due at one tick.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Due {
     /// The aggregation window ends.
     pub(crate) aggregation: bool,
-    /// The address ranges of the targets are to be read again.
+    /// An operations update is due: the address ranges of the targets are read again.
     pub(crate) ops_update: bool,
 }
 
 impl Schedule {
-    /// A schedule that starts when `passed` sampling intervals have passed.
+    /// Returns a schedule that starts when `passed` sampling intervals have passed.
     pub(crate) fn new(attrs: &Attrs, passed: u64) -> Self {
         Self {
             next_aggregation: passed.saturating_add(attrs.aggr_samples()),
@@ -40,8 +39,8 @@ impl Schedule {
         }
     }
 
-    /// Returns what is due when `passed` sampling intervals have passed, and plans the next
-    /// occasion of it. An interval of zero sampling intervals is due at every tick.
+    /// Returns the steps that are due when `passed` sampling intervals have passed, and schedules
+    /// the next ones. An interval of zero sampling intervals is due at every tick.
     pub(crate) fn begin_tick(&mut self, passed: u64, attrs: &Attrs) -> Due {
         let is_due = |next: &mut u64, interval: u64| {
             let due = passed >= *next;
@@ -53,7 +52,7 @@ impl Schedule {
         let aggregation = is_due(&mut self.next_aggregation, attrs.aggr_samples());
         let ops_update = is_due(&mut self.next_ops_update, attrs.ops_update_samples());
         self.tuning = match (&mut self.next_tuning, attrs.tuning_samples()) {
-            // Intervals change between two aggregation windows only.
+            // Intervals only change between two aggregation windows.
             (Some(next), Some(interval)) if aggregation => is_due(next, interval),
             _ => false,
         };
@@ -63,15 +62,15 @@ impl Schedule {
         }
     }
 
-    /// Returns whether the intervals are to be tuned in the tick under way, once. A window that was
+    /// Returns whether tuning is due in the current tick, and clears that. A window that was
     /// restarted since [`Self::begin_tick`] has no results to tune by.
     pub(crate) fn take_tuning(&mut self) -> bool {
         core::mem::take(&mut self.tuning)
     }
 
-    /// Keeps the time of the next operations update, as the intervals were tuned from `old` to
-    /// `attrs` when `passed` sampling intervals have passed. The number of samples in an aggregation
-    /// window stays the same.
+    /// Keeps the time of the next operations update when the intervals are tuned from `old` to
+    /// `attrs`, after `passed` sampling intervals. The number of samples in an aggregation window
+    /// stays the same.
     pub(crate) fn tuned(&mut self, passed: u64, attrs: &Attrs, old: &Attrs) {
         if let Some(left) = self.next_ops_update.checked_sub(passed) {
             self.next_ops_update = passed.saturating_add(attrs.convert_samples(left, old));
@@ -139,7 +138,8 @@ mod tests {
         Ok(())
     }
 
-    /// The same with a goal for every `aggrs` aggregation windows.
+    /// Returns the same attributes with a tuning goal that is due every `aggrs` aggregation
+    /// windows.
     fn with_goal(attrs: &Attrs, aggrs: u64) -> Result<Attrs> {
         let mut params = *attrs.params();
         params.goal.aggrs = aggrs;
@@ -174,7 +174,7 @@ mod tests {
         schedule.tuned(100, &slow, &fast);
         assert!(!schedule.begin_tick(149, &slow).ops_update);
         assert!(schedule.begin_tick(150, &slow).ops_update);
-        // One that is late stays late.
+        // An update that is late stays late.
         let mut late = Schedule::new(&slow, 0);
         late.tuned(160, &fast, &slow);
         assert!(late.begin_tick(160, &fast).ops_update);

@@ -4,17 +4,17 @@
 //!
 //! ```text
 //! begin_tick:   check → [the aggregation window ends: merge, start the next window]
-//!               the kdamond makes its repeating calls
+//!               the kdamond runs its repeating calls
 //! finish_tick:  [schemes are due: apply] → [tuning is due: tune]
 //!               → [a window has ended: report, split] → [an update is due: update] → prepare
 //! ```
 //!
 //! The order is that of `kdamond_fn()`, with one exception: the next aggregation window starts
-//! before the calls and the schemes, not behind them. [`Region::last_nr_accesses`] is always the
-//! result of the last complete window, for each reader and at each time.
+//! before the calls and the schemes, and not after them. [`Region::last_nr_accesses`] is therefore
+//! the result of the last complete window for each reader and at each time.
 //!
-//! Where most of the samples that are prepared with the check are those that are prepared in the
-//! end, one pass over the regions does both, and little or nothing is left for the end.
+//! Where most of the samples that are prepared along with the access check survive the rest of the
+//! tick, one pass over the regions does both, and the last step prepares few samples or none.
 //!
 //! [`Region::last_nr_accesses`]: super::Region::last_nr_accesses
 
@@ -36,17 +36,20 @@ use super::{
     schedule::Due, //
 };
 
-/// The first half of a sampling tick is done, and the second is not.
+/// The state between the two halves of a sampling tick: [`Context::begin_tick`] returns it, and
+/// [`Context::finish_tick`] consumes it.
 #[must_use = "a tick has two halves"]
 pub struct Tick {
     due: Due,
-    /// Some schemes are due.
+    /// At least one scheme is due.
     schemes: bool,
 }
 
 impl<O: Operations> Context<O> {
-    /// Prepares a sample of each region: the start of monitoring, and its continuation after a
-    /// pause. Samples that were prepared before are dropped.
+    /// Prepares a sample of each region. Samples that were prepared before are dropped.
+    ///
+    /// The caller does this when monitoring starts, and when it resumes after a pause or after a
+    /// time in which all schemes were inactive.
     pub fn prepare(&mut self) {
         for target in &mut self.targets {
             target.regions.forget_samples();
@@ -54,10 +57,13 @@ impl<O: Operations> Context<O> {
         self.sample(PassKind::Prepare);
     }
 
-    /// The first half of a sampling tick, when a sampling interval has passed: checks the prepared
-    /// samples. At the end of an aggregation window it merges regions and starts the next window.
+    /// Runs the first half of a sampling tick. The caller calls it when a sampling interval has
+    /// passed.
     ///
-    /// A commit is allowed before [`Self::finish_tick`].
+    /// Checks the prepared samples. At the end of an aggregation window it also merges regions and
+    /// starts the next window.
+    ///
+    /// The caller may commit parameters between this and [`Self::finish_tick`].
     pub fn begin_tick(&mut self) -> Tick {
         self.pass();
         let passed = self.progress.passed;
@@ -78,13 +84,13 @@ impl<O: Operations> Context<O> {
         Tick { due, schemes }
     }
 
-    /// The second half of a sampling tick: applies the schemes that are due, tunes the intervals,
-    /// reports the results of a window that has ended, splits regions, reads the address ranges
-    /// of the targets again, and prepares the next samples.
+    /// Runs the second half of a sampling tick: applies the schemes that are due, tunes the
+    /// intervals, reports the results of a window that has ended, splits regions, reads the address
+    /// ranges of the targets again, and prepares the next samples.
     ///
-    /// `walker` is shown each region and scheme, each scheme in one of its intervals only. Returns
-    /// whether the walk is complete, which it is when each scheme has had an interval since
-    /// [`Self::begin_walk`].
+    /// `walker` visits each region that a scheme is applied to, for one apply interval of each
+    /// scheme. Returns `true` when the walk is complete: each scheme has had an apply interval
+    /// since [`Self::begin_walk`].
     pub fn finish_tick(
         &mut self,
         tick: Tick,
@@ -114,19 +120,21 @@ impl<O: Operations> Context<O> {
         progress.in_window = progress.in_window.saturating_add(1);
     }
 
-    /// Whether samples can as well be prepared before all that is due when `passed` sampling
-    /// intervals have passed: schemes, and an aggregation or none.
+    /// Returns whether the next samples can be prepared along with the check, before the other
+    /// steps that are due when `passed` sampling intervals have passed: schemes and, if
+    /// `aggregation`, the end of a window.
     ///
-    /// They can unless a scheme looks at memory, which must not look untouched because of a sample
-    /// that was prepared just now. Regions that are merged or split need other samples, so there is
-    /// no use in it where most of them are likely to.
+    /// They cannot if a due scheme looks at memory. To prepare a sample clears the accessed bit,
+    /// and memory with a sample that was prepared just now would look idle to the scheme. At the
+    /// end of a window there is no gain if regions are likely to be merged and split, because those
+    /// need new samples.
     fn keeps_samples(&self, passed: u64, aggregation: bool) -> bool {
         let Settings { ops, .. } = &self.settings;
         let mut due = self.schemes.iter().filter(|its| its.takes_part(passed));
         !(aggregation && self.progress.split) && due.all(|its| !ops.acts(its.params()))
     }
 
-    /// One pass over all regions.
+    /// Passes over all regions once.
     pub(crate) fn sample(&mut self, kind: PassKind) {
         if self.settings.probes.are_weighted() {
             return self.sample_attributes(kind);
@@ -144,8 +152,8 @@ impl<O: Operations> Context<O> {
         }
     }
 
-    /// As [`Self::sample`] where attributes are sampled and no accesses: nothing is prepared, and the
-    /// addresses are chosen by the check.
+    /// Passes over all regions where data attributes are sampled instead of accesses. Nothing is
+    /// prepared: the check itself picks the sampling addresses.
     fn sample_attributes(&mut self, kind: PassKind) {
         if kind == PassKind::Prepare {
             return;
