@@ -108,9 +108,9 @@ impl<O: Operations> Context<O> {
             if !self.settings.split_in_part {
                 return;
             }
-            // Splits one region in every `max / room`, rounded down. This is `nr_regions / room +
-            // 1`, rounded down, and thus more than `nr_regions / room`. Hence no more regions are
-            // split than there is room for.
+            // Splits one region in every `max / room`, rounded down. This is rounded down from
+            // `nr_regions / room + 1`, and thus more than `nr_regions / room`. Hence no more
+            // regions are split than there is room for.
             let room = max.saturating_sub(nr_regions);
             let Some(every) = max.checked_div(room) else {
                 self.progress.last_nr_regions = nr_regions;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Monitoring attributes: how often, and with how many regions, memory is looked at.
+//! Monitoring attributes: the intervals of monitoring and the limits on the number of regions.
 
 use super::{
     num::{
@@ -12,34 +12,36 @@ use super::{
 };
 use kernel::prelude::*;
 
-/// Number of regions that a context is kept within, whatever limits the user has set.
+/// Upper bound of the number of regions of a context, regardless of the limits that the user has
+/// set.
 ///
-/// A limit may be any 64-bit value, but who asks for at least 2^63 regions shall get a fine-grained
-/// monitor, not a machine without memory: this many regions are 48 MiB.
+/// A limit may be any 64-bit value. A user that requests at least 2^63 regions should get
+/// fine-grained monitoring, and not exhaust the memory of the system: this many regions take 48
+/// MiB.
 pub const MAX_REGIONS: usize = 1 << 20;
 
-/// A time interval in microseconds, as users state it: any 64-bit value.
+/// A time interval in microseconds. Any 64-bit value is valid.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub struct Micros(pub u64);
 
 impl Micros {
-    /// `ms` milliseconds; saturates.
+    /// Creates an interval of `ms` milliseconds; saturates.
     pub const fn from_millis(ms: u64) -> Self {
         Self(ms.saturating_mul(1_000))
     }
 
-    /// `secs` seconds; saturates.
+    /// Creates an interval of `secs` seconds; saturates.
     pub const fn from_secs(secs: u64) -> Self {
         Self(secs.saturating_mul(1_000_000))
     }
 
-    /// The interval in nanoseconds; saturates.
+    /// Returns the interval in nanoseconds; saturates.
     pub const fn as_nanos(self) -> u64 {
         self.0.saturating_mul(1_000)
     }
 
-    /// How many intervals of `unit` fit into this one. No interval is shorter than a microsecond:
-    /// a unit of zero counts as one.
+    /// Returns how many intervals of `unit` fit into this one. A unit of zero counts as one
+    /// microsecond.
     pub const fn in_units_of(self, unit: Self) -> u64 {
         match self.0.checked_div(unit.0) {
             Some(n) => n,
@@ -48,12 +50,13 @@ impl Micros {
     }
 }
 
-/// Aim of the intervals' auto-tuning; off while `aggrs` is zero.
+/// The goal of the automatic tuning of the intervals, as `struct damon_intervals_goal`. Tuning is
+/// off while `aggrs` is zero.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct IntervalsGoal {
-    /// Wanted ratio of observed to possible access events, in basis points.
+    /// Ratio of observed to possible access events to be reached, in basis points.
     pub access_bp: u64,
-    /// Number of aggregations to reach it in.
+    /// Number of aggregation intervals to reach it within.
     pub aggrs: u64,
     /// Shortest sampling interval that tuning may set.
     pub min_sample_us: Micros,
@@ -61,18 +64,18 @@ pub struct IntervalsGoal {
     pub max_sample_us: Micros,
 }
 
-/// Monitoring attributes as a user states them.
+/// Monitoring attributes, as the user has set them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct AttrsParams {
-    /// Time between two looks at a region.
+    /// The sampling interval: time between two access checks of a region.
     pub sample: Micros,
-    /// Time over which the outcomes of looks are counted.
+    /// The aggregation interval: time over which the results of access checks are counted.
     pub aggr: Micros,
-    /// Time between two updates of what the targets cover.
+    /// The operations update interval: time between two updates of the ranges of the targets.
     pub ops_update: Micros,
-    /// Aim of the intervals' auto-tuning.
+    /// The goal of the automatic tuning of the intervals.
     pub goal: IntervalsGoal,
-    /// Lower limit on the number of regions of a context; at least 3.
+    /// Lower limit on the number of regions of a context. At least 3.
     pub min_nr_regions: u64,
     /// Upper limit on the number of regions of a context.
     pub max_nr_regions: u64,
@@ -92,7 +95,7 @@ impl Default for AttrsParams {
 }
 
 impl AttrsParams {
-    /// What of the values does not fit together, in the names of the files, if something does not.
+    /// Returns the first conflict between the values, in the names of the sysfs files, or `None`.
     pub fn misfit(&self) -> Option<&'static str> {
         let goal = &self.goal;
         let tunable = goal.min_sample_us <= self.sample && self.sample <= goal.max_sample_us;
@@ -106,11 +109,12 @@ impl AttrsParams {
     }
 }
 
-/// Monitoring attributes that fit together.
+/// Validated monitoring attributes.
 ///
 /// # Invariants
 ///
-/// - The goal, if there is one, admits the sampling interval.
+/// - If tuning is on, the sampling interval is within the limits of its goal. If both limits are
+///   zero, it may be one microsecond as well.
 /// - `3 <= min_nr_regions <= max_nr_regions` and `sample <= aggr`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Attrs {
@@ -121,7 +125,7 @@ pub struct Attrs {
 impl TryFrom<AttrsParams> for Attrs {
     type Error = Error;
 
-    /// `EINVAL` for values that do not fit together.
+    /// Fails with `EINVAL` if the values conflict, see [`AttrsParams::misfit`].
     fn try_from(params: AttrsParams) -> Result<Self> {
         if params.misfit().is_some() {
             return Err(EINVAL);
@@ -134,42 +138,43 @@ impl TryFrom<AttrsParams> for Attrs {
 }
 
 impl Attrs {
-    /// The values as the user stated them.
+    /// Returns the values.
     pub fn params(&self) -> &AttrsParams {
         &self.params
     }
 
-    /// Time between two looks at a region. May be zero.
+    /// Returns the sampling interval. May be zero.
     pub fn sample(&self) -> Micros {
         self.params.sample
     }
 
-    /// Time over which accesses are counted.
+    /// Returns the aggregation interval.
     pub fn aggr(&self) -> Micros {
         self.params.aggr
     }
 
-    /// Time between two updates of what the targets cover.
+    /// Returns the operations update interval.
     pub fn ops_update(&self) -> Micros {
         self.params.ops_update
     }
 
-    /// Aim of the intervals' auto-tuning, if it is on.
+    /// Returns the goal of the automatic tuning of the intervals, if that is on.
     pub fn goal(&self) -> Option<&IntervalsGoal> {
         Some(&self.params.goal).filter(|goal| goal.aggrs != 0)
     }
 
-    /// Number of sampling intervals between two times of tuning, if it is on.
+    /// Returns the number of sampling intervals between two tunings, if tuning is on.
     pub fn tuning_samples(&self) -> Option<u64> {
         self.goal()
             .map(|goal| goal.aggrs.saturating_mul(self.aggr_samples()))
     }
 
-    /// The same attributes, with a sampling interval that is as near to `sample` as the goal admits
-    /// and an aggregation interval of as many samples as before.
+    /// Returns the same attributes with the sampling interval in the limits of the goal that is
+    /// closest to `sample`, and with an aggregation interval of as many sampling intervals as
+    /// before.
     ///
-    /// The sampling interval is never shorter than a microsecond: nothing in proportion to zero
-    /// would lead away from it.
+    /// The sampling interval becomes at least one microsecond, because no proportion of zero would
+    /// lead away from zero.
     pub(crate) fn tuned(&self, sample: Micros) -> Self {
         let mut params = self.params;
         let goal = &params.goal;
@@ -179,31 +184,34 @@ impl Attrs {
             .max(Micros(1));
         let samples = self.aggr_samples().max(1);
         params.aggr = Micros(params.sample.0.saturating_mul(samples));
-        // INVARIANT: The goal has not changed and admits what is in its limits, the one with a
-        // limit of zero one microsecond too; and `samples` is not zero.
+        // INVARIANT: The sampling interval was clamped to the limits of the goal, which does not
+        // change; it exceeds them only if both are zero and it is one microsecond. `sample <=
+        // aggr`, as `samples` is at least one. The limits on the number of regions do not change.
         Self {
             params,
             window: SampleWindow::new(narrow(params.aggr.in_units_of(params.sample))),
         }
     }
 
-    /// How many sampling intervals of these attributes the time of `n` intervals of `old` is.
+    /// Returns the time of `n` sampling intervals of `old` in sampling intervals of these
+    /// attributes.
     pub fn convert_samples(&self, n: u64, old: &Self) -> u64 {
         let unit = |attrs: &Self| attrs.sample().0.max(1);
         mul_div(n, unit(old), unit(self))
     }
 
-    /// Number of sampling intervals in an aggregation interval. May be zero.
+    /// Returns the number of sampling intervals in an aggregation interval. May be zero.
     pub fn aggr_samples(&self) -> u64 {
         self.params.aggr.in_units_of(self.params.sample)
     }
 
-    /// Number of sampling intervals between two operations updates. May be zero.
+    /// Returns the number of sampling intervals between two operations updates. May be zero.
     pub fn ops_update_samples(&self) -> u64 {
         self.params.ops_update.in_units_of(self.params.sample)
     }
 
-    /// The most accesses that can be counted in one aggregation interval; at least one.
+    /// Returns the largest number of accesses that can be counted in an aggregation interval. At
+    /// least one.
     pub fn max_nr_accesses(&self) -> u32 {
         self.window.samples()
     }
@@ -212,12 +220,12 @@ impl Attrs {
         self.window
     }
 
-    /// The lower limit on the number of regions, within [`MAX_REGIONS`].
+    /// Returns the lower limit on the number of regions, at most [`MAX_REGIONS`].
     pub(crate) fn min_regions(&self) -> usize {
         length(self.params.min_nr_regions).min(MAX_REGIONS)
     }
 
-    /// The upper limit on the number of regions, within [`MAX_REGIONS`].
+    /// Returns the upper limit on the number of regions, at most [`MAX_REGIONS`].
     pub(crate) fn max_regions(&self) -> usize {
         length(self.params.max_nr_regions).min(MAX_REGIONS)
     }

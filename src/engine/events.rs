@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The interfaces through which monitoring reports: trace events, and walks.
+//! The interfaces through which monitoring reports its results: trace events and walks.
 
 use super::{
     attrs::Micros,
@@ -12,26 +12,31 @@ use super::{
 };
 
 /// A sink of trace events.
+///
+/// All methods are called on the kdamond, in process context and without locks held. They may
+/// sleep.
 pub trait Events {
-    /// Whether somebody listens to [`Self::aggregated`].
+    /// Returns whether [`Self::aggregated`] has a listener.
     fn aggregated_enabled(&self) -> bool;
 
-    /// The results of the last aggregation window ([`Region::last_nr_accesses`],
-    /// [`Region::last_probe_hits`]) for one of the `nr_regions` regions of a target, which is named
-    /// by its index.
+    /// Reports the results of the last complete aggregation window ([`Region::last_nr_accesses`],
+    /// [`Region::last_probe_hits`]) for one of the `nr_regions` regions of a target. `target` is
+    /// the index of the target.
     fn aggregated(&mut self, target: usize, nr_regions: usize, region: &Region, nr_probes: usize);
 
-    /// The sampling interval that tuning has come to, another than before or not.
+    /// Reports the sampling interval after each tuning, changed or not.
     fn tuned(&mut self, sample: Micros);
 
-    /// Whether somebody listens to [`Self::before_apply`].
+    /// Returns whether [`Self::before_apply`] has a listener.
     fn before_apply_enabled(&self) -> bool {
         false
     }
 
-    /// A scheme's action is about to be tried on one of the `nr_regions` regions of a target, both
-    /// named by their index. `hits` are those of each probe in the current aggregation window, or
-    /// the last one at its end.
+    /// Reports that a scheme's action is about to be tried on one of the `nr_regions` regions of a
+    /// target. `scheme` and `target` are indices.
+    ///
+    /// `hits` are the hits of each probe in the current aggregation window or, if a window has just
+    /// ended, in that window.
     fn before_apply(
         &mut self,
         scheme: usize,
@@ -43,18 +48,20 @@ pub trait Events {
         let _ = (scheme, target, nr_regions, region, hits);
     }
 
-    /// What a scheme may act on in the window that begins, in the unit of addresses.
+    /// Reports the effective size quota of a scheme at the start of a charge window, in the unit of
+    /// addresses. `scheme` is the index of the scheme.
     fn effective_quota(&mut self, scheme: usize, effective: u64) {
         let _ = (scheme, effective);
     }
 
-    /// What a scheme has done so far, at the end of one of its intervals.
+    /// Reports the statistics of a scheme at the end of an apply interval. `scheme` is the index of
+    /// the scheme.
     fn after_interval(&mut self, scheme: usize, stat: &Stat) {
         let _ = (scheme, stat);
     }
 }
 
-/// A scheme's action was tried on a region.
+/// A region that a scheme's action was tried on.
 pub struct Tried<'a> {
     /// Index of the target.
     pub target: usize,
@@ -62,14 +69,18 @@ pub struct Tried<'a> {
     pub scheme: usize,
     /// The region.
     pub region: &'a Region,
-    /// Hits of each of the context's probes within the last aggregation interval's time.
+    /// Hits of each of the context's probes in the time of the latest aggregation interval.
     pub probe_hits: &'a [u8],
-    /// Bytes of it that passed the filters that the operations look at.
+    /// Size of the part that passed the filters of the operations layer, in the unit of addresses.
     pub sz_filter_passed: u64,
 }
 
-/// Somebody who looks on.
+/// A visitor of the regions that schemes are applied to.
 pub trait Walker {
-    /// Called for each region and scheme, right after the scheme's action was tried on the region.
+    /// Called for each region that a scheme is applied to, right after the scheme's action was
+    /// tried on the region.
+    ///
+    /// Runs on the kdamond, in process context and without locks held. May sleep; monitoring waits
+    /// for it.
     fn visit(&mut self, tried: &Tried<'_>);
 }

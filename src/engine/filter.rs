@@ -6,7 +6,7 @@
 //! Filters that need no access to pages are evaluated in the core layer, and first. Memory that
 //! they do not reject is passed to the operations layer, which evaluates the other filters for each
 //! page. In both layers the first filter that matches decides. Memory that no filter of a layer
-//! matches is treated in the opposite way of the layer's last filter. In the core layer it is not
+//! matches gets the opposite of the last filter's decision, but in the core layer it is not
 //! rejected if the operations layer has filters too.
 
 use super::{

@@ -1,42 +1,48 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What quotas, their goals and watermarks have to know of the machine.
+//! The system metrics that quotas, their goals and watermarks depend on.
 
 use kernel::prelude::*;
 
-/// The clock and the state of the memory.
+/// The clock and the system metrics.
 ///
-/// Nothing here fails in a way that somebody could mend: where a metric cannot be had, it has the
-/// value that the in-tree DAMON gives it then.
+/// All methods are called on the kdamond, in process context and without locks held. They may
+/// sleep.
+///
+/// A caller cannot handle an error in a useful way. A metric that is not available therefore has
+/// the value that the C DAMON uses in that case.
 pub trait Machine {
-    /// A monotonic clock in nanoseconds.
+    /// Returns the time of a monotonic clock, in nanoseconds.
     fn now_ns(&self) -> u64;
 
-    /// Free memory in thousandths of all. Fails where it cannot be had; watermarks are ignored
-    /// then.
+    /// Returns the free memory in thousandths of the total memory. Fails if the metric is not
+    /// available; watermarks are ignored in that case.
     fn free_mem_permil(&self) -> Result<u32>;
 
-    /// Microseconds so far in which some task waited for memory. Fails where the kernel does not
-    /// count them; they are taken as zero then.
+    /// Returns the total time in which at least one task was stalled on memory, in microseconds:
+    /// the `some` line of the memory PSI. Fails if the kernel does not account it; the time is
+    /// taken as zero in that case.
     fn some_mem_psi_us(&self) -> Result<u64>;
 
-    /// Memory of a node in use, in basis points of what it has; 0 if there is no such node.
+    /// Returns the used memory of a node in basis points of its total memory; 0 if there is no such
+    /// node.
     fn node_mem_used_bp(&self, nid: i32) -> u64;
 
-    /// Free memory of a node, in basis points of what it has; 10,000 if there is no such node.
+    /// Returns the free memory of a node in basis points of its total memory; 10,000 if there is no
+    /// such node.
     fn node_mem_free_bp(&self, nid: i32) -> u64;
 
-    /// Memory of a node that is used by a control group, in basis points of what the node has; 0
-    /// if there is no such node or group.
+    /// Returns the memory of a node that a memory cgroup uses, in basis points of the node's total
+    /// memory; 0 if there is no such node or cgroup. `memcg` is a memcg ID.
     fn node_memcg_used_bp(&self, nid: i32, memcg: u64) -> u64;
 
-    /// Memory of a node that is not used by a control group, in basis points of what the node has;
-    /// 10,000 if there is no such node or group.
+    /// Returns the memory of a node that a memory cgroup does not use, in basis points of the
+    /// node's total memory; 10,000 if there is no such node or cgroup. `memcg` is a memcg ID.
     fn node_memcg_free_bp(&self, nid: i32, memcg: u64) -> u64;
 
-    /// Memory on active LRU lists, in basis points of that on all.
+    /// Returns the memory on active LRU lists in basis points of the memory on all LRU lists.
     fn active_mem_bp(&self) -> u64;
 
-    /// Memory on inactive LRU lists, in basis points of that on all.
+    /// Returns the memory on inactive LRU lists in basis points of the memory on all LRU lists.
     fn inactive_mem_bp(&self) -> u64;
 }

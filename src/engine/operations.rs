@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What an address space has to be able to do to be monitored.
+//! The interface to an address space that is monitored.
 
 use super::{
     pattern::{
@@ -23,105 +23,124 @@ use super::{
 };
 use kernel::prelude::*;
 
-/// What is to be applied to a region.
+/// The application of a scheme to a region.
 pub struct Attempt<'a> {
     /// The scheme.
     pub scheme: &'a SchemeParams,
-    /// Whether a filter of the core layer has allowed the whole region. The operations do not ask
-    /// theirs then.
+    /// A filter of the core layer has allowed the whole region, so that the filters of the
+    /// operations layer do not apply.
     pub allowed: bool,
-    /// For the operations to note which entity they were at last, such as a folio that reaches
-    /// into the next region, so that none is tried twice. One for each scheme, and nothing at the
-    /// beginning of each of its intervals.
+    /// The entity that an action was last applied to, for use by the operations layer. An entity
+    /// such as a large folio may reach into the next region; this allows the operations to try it
+    /// only once.
+    ///
+    /// There is one for each scheme. It is `None` at the start of each apply interval. As
+    /// `last_applied` of `struct damos`.
     pub last: &'a mut Option<usize>,
 }
 
-/// Memory in a region, in bytes.
+/// Sizes of memory in a region, in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Eligible {
-    /// All of it.
+    /// All memory of the region.
     pub bytes: u64,
-    /// What is on the node that was asked for.
+    /// The part on the requested node.
     pub on_node: u64,
 }
 
-/// What an address space can do.
+/// The operations on an address space, as `struct damon_operations`.
 ///
-/// The engine hands over a whole target at a time with its regions in ascending order, so that an
-/// implementation can take a reference, a lock or a place in a page table once for many regions.
+/// All methods run in process context and without locks held. They are called on the kdamond,
+/// except for [`Self::min_region_sz`], [`Self::outlives_targets`] and [`Self::knows_nodes`], which
+/// are also called on the thread that starts a kdamond. All may sleep.
+///
+/// A method gets all regions of a target at once and in ascending order where it can. An
+/// implementation can then take a reference or a lock, or look up a page table, once for many
+/// regions.
 pub trait Operations {
-    /// Names the memory of one target, e.g. a process.
+    /// The memory of one target, for example a process.
     type Space;
 
-    /// Smallest size of a region in the unit of addresses; a power of two.
+    /// Returns the smallest size of a region, in the unit of addresses. It must be a power of two;
+    /// parameters with another value are rejected.
     fn min_region_sz(&self) -> u64;
 
-    /// The ranges that a target should cover now, or `None` where the regions that the user has
-    /// set stand.
+    /// Returns the ranges that a target should cover now, or `None` if the regions that the user
+    /// has set remain valid.
     ///
-    /// Asked at the start for targets without regions, and at every operations update for all. An
-    /// error leaves the target's regions as they are.
+    /// Called at the start for targets without regions, and at every operations update for all
+    /// targets. After an error the target keeps its regions.
     fn ranges(&mut self, space: &Self::Space) -> Result<Option<KVec<AddrRange>>>;
 
-    /// Passes over all regions of a target, in this order at each: if it has a sample
-    /// ([`Region::sample`]), shows the page of that to [`Pass::probe`] if [`Pass::probes`], and
-    /// looks whether it was accessed and tells [`Pass::record`] if [`Pass::checks`]; then prepares a
-    /// new one, if [`Pass::prepares`]. A region that still has one then may keep it.
+    /// Passes over all regions of a target. For each region it does the following, in this order:
     ///
-    /// Allocates nothing. A region without a sample is not to be looked at.
+    /// - If the region has a sample ([`Region::sample`]) and [`Pass::probes`], it passes the page
+    ///   of the sample to [`Pass::probe`].
+    /// - If the region has a sample and [`Pass::checks`], it checks whether the page was accessed
+    ///   and passes the result to [`Pass::record`].
+    /// - If [`Pass::prepares`], it prepares a new sample. A region that still has a sample may keep
+    ///   it.
+    ///
+    /// Regions without a sample must not be checked. An implementation must not allocate memory.
     fn sample(&mut self, space: &Self::Space, regions: &mut [Region], pass: &mut Pass<'_>);
 
-    /// Whether the target still exists.
+    /// Returns whether the target still exists.
     fn is_valid(&self, space: &Self::Space) -> bool;
 
-    /// Whether monitoring goes on whatever becomes of its targets, even without any: they are no
-    /// processes, which end.
+    /// Returns whether monitoring continues without valid targets. `true` for address spaces that
+    /// do not end, as processes do.
     fn outlives_targets(&self) -> bool {
         false
     }
 
-    /// Whether an address of `space` names the same memory as it did of `old_space` when `old`
-    /// were the operations.
+    /// Returns whether each address in `space` refers to the same memory as in `old_space` under
+    /// the operations `old`.
     ///
-    /// Samples that were prepared before a commit can be checked after it only if so. The answer
-    /// here is always safe: it costs one sample of each region.
+    /// Samples that were prepared before a commit are kept only in this case. `false`, the default,
+    /// is always safe; its cost is one sample of each region.
     fn same_space(&self, space: &Self::Space, old: &Self, old_space: &Self::Space) -> bool {
         let _ = (space, old, old_space);
         false
     }
 
-    /// Whether [`Self::apply`] can do something for `action`. A scheme with another one is counted
-    /// and walked as any, but changes nothing.
+    /// Returns whether [`Self::apply`] supports `action`. A scheme with an unsupported action is
+    /// counted and walked like any other, but changes nothing.
     fn supports(&self, action: Action) -> bool {
         action == Action::Stat
     }
 
-    /// Whether [`Self::apply`] has anything to do for a scheme, or to look at. It is not called if
-    /// not.
+    /// Returns whether [`Self::apply`] has anything to do for a scheme, or to check. If not, it is
+    /// not called.
     fn acts(&self, scheme: &SchemeParams) -> bool {
         self.supports(scheme.action)
     }
 
-    /// Whether [`Self::eligible`] can tell anything. Goals for it are refused in a commit if not.
+    /// Returns whether [`Self::eligible`] is implemented. If not, goals that need it are rejected
+    /// by a commit.
     fn knows_nodes(&self) -> bool {
         false
     }
 
-    /// How much memory there is in a region, and how much of it on the node with this number: on
-    /// none if there is no such node.
+    /// Returns the size of the memory in a region, and the size of its part on the node `nid`. The
+    /// latter is zero if there is no such node.
+    ///
+    /// Runs on the kdamond, in process context and without locks held. May sleep.
     fn eligible(&mut self, space: &Self::Space, region: &Region, nid: i32) -> Eligible {
         let _ = (space, region, nid);
         Eligible::default()
     }
 
-    /// Applies a scheme's action to a region. Called if [`Self::acts`] only.
+    /// Applies a scheme's action to a region. Only called if [`Self::acts`].
+    ///
+    /// Runs on the kdamond, in process context and without locks held. May sleep. It delays the
+    /// next access check.
     fn apply(&mut self, space: &Self::Space, region: &Region, attempt: Attempt<'_>) -> Applied {
         let _ = (space, region, attempt);
         Applied::default()
     }
 }
 
-/// A pass over the regions of a target, handed to [`Operations::sample`].
+/// A pass over the regions of a target, for [`Operations::sample`].
 pub struct Pass<'a> {
     kind: PassKind,
     window: SampleWindow,
@@ -129,13 +148,13 @@ pub struct Pass<'a> {
     rng: &'a mut Rng,
 }
 
-/// What a pass is for.
+/// The kind of a pass.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum PassKind {
     Check,
     Prepare,
     CheckAndPrepare,
-    /// For data attributes only. Samples are where the engine has put them.
+    /// For data attributes only. The caller has already picked the sampling addresses.
     Probe,
 }
 
@@ -156,26 +175,26 @@ impl<'a> Pass<'a> {
 }
 
 impl Pass<'_> {
-    /// Whether prepared samples are to be checked.
+    /// Returns whether prepared samples are checked.
     #[inline]
     pub fn checks(&self) -> bool {
         matches!(self.kind, PassKind::Check | PassKind::CheckAndPrepare)
     }
 
-    /// Whether new samples are to be prepared.
+    /// Returns whether new samples are prepared.
     #[inline]
     pub fn prepares(&self) -> bool {
         matches!(self.kind, PassKind::Prepare | PassKind::CheckAndPrepare)
     }
 
-    /// Whether the pages of samples are to be probed for data attributes. The same for all regions
-    /// of a pass, and never if there are no probes.
+    /// Returns whether data attributes of the pages of samples are probed. This is the same for all
+    /// regions of a pass, and `false` if there are no probes.
     #[inline]
     pub fn probes(&self) -> bool {
         !self.probes.is_empty() && self.kind != PassKind::Prepare
     }
 
-    /// Asks the probes about the page of a region's sample, `None` if there is none.
+    /// Applies all probes to the page of a region's sample; `None` means that there is no page.
     pub fn probe<P: PageAttributes>(&mut self, region: &mut Region, page: Option<&P>) {
         self.probes.look_at(&self.window, region, page);
         if self.kind == PassKind::Probe {
@@ -183,15 +202,15 @@ impl Pass<'_> {
         }
     }
 
-    /// Counts the outcome of a region's sample, and uses the sample up. Without a prepared sample
-    /// nothing is counted.
+    /// Counts the result of an access check, and consumes the sample. Does nothing if the region
+    /// has no sample.
     #[inline]
     pub fn record(&mut self, region: &mut Region, accessed: bool) {
         region.record(&self.window, accessed);
     }
 
-    /// Asks whether the address of a region's sample was accessed, if it has one and samples are to be
-    /// checked, and counts that as [`Self::record`] does.
+    /// Calls `accessed` with the sampling address and counts the result like [`Self::record`], if
+    /// the region has a sample and [`Self::checks`].
     #[inline]
     pub fn check(&mut self, region: &mut Region, accessed: impl FnOnce(u64) -> bool) {
         if self.checks() {
@@ -199,7 +218,7 @@ impl Pass<'_> {
         }
     }
 
-    /// Picks the next sampling address in the region at random, and marks it prepared.
+    /// Picks the next sampling address in the region at random, and marks it as prepared.
     #[inline]
     pub fn pick(&mut self, region: &mut Region) -> u64 {
         let addr = self.rng.range(region.start(), region.end());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a user asks for, at the start of a context or in a commit to a running one.
+//! The parameters of a context, for its start or for a commit to a running one.
 
 use super::{
     attrs::Attrs,
@@ -11,39 +11,41 @@ use super::{
 };
 use kernel::prelude::*;
 
-/// A target as the user states it.
+/// The parameters of a target.
 pub struct TargetParams<S> {
-    /// The memory that is meant.
+    /// The memory of the target.
     pub space: S,
-    /// In a commit: the running target at the same position is to be removed.
+    /// In a commit: the running target with the same index is to be removed.
     pub obsolete: bool,
-    /// What to monitor of it; empty to leave that to the operations, or in a commit as it is.
+    /// The ranges to monitor. If empty, the operations decide, or in a commit the target keeps its
+    /// regions.
     pub regions: KVec<AddrRange>,
 }
 
 /// All parameters of a context.
 pub struct Params<O: Operations> {
-    /// What the targets' address space can do.
+    /// The operations on the targets' address space.
     pub ops: O,
-    /// Monitoring attributes.
+    /// The monitoring attributes.
     pub attrs: Attrs,
-    /// Data attributes to probe for. A commit matches them with the running ones by position.
+    /// The probes for data attributes. A commit matches them with the running ones by index.
     pub probes: Probes,
-    /// Whether monitoring is to stand still.
+    /// Monitoring is to be paused.
     pub pause: bool,
-    /// The targets. A commit matches them with the running ones by position.
+    /// The targets. A commit matches them with the running ones by index.
     pub targets: KVec<TargetParams<O::Space>>,
-    /// The schemes. A commit matches them with the running ones by position.
+    /// The schemes. A commit matches them with the running ones by index.
     pub schemes: KVec<SchemeParams>,
 }
 
 impl<O: Operations> Params<O> {
-    /// Whether a target is one that only a commit can be about.
+    /// Returns whether a target is obsolete, which is only valid in a commit.
     pub fn has_obsolete_targets(&self) -> bool {
         self.targets.iter().any(|target| target.obsolete)
     }
 
-    /// Whether a goal asks about a node, of which the operations do not know.
+    /// Returns whether a goal needs [`Operations::eligible`] and the operations do not implement
+    /// it.
     pub fn asks_unknown_nodes(&self) -> bool {
         !self.ops.knows_nodes() && self.schemes.iter().any(|scheme| scheme.quota.needs_nodes())
     }

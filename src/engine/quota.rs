@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Quotas: how much a scheme may do in an interval, and what it is to do first.
+//! Quotas: how much memory a scheme may be applied to in a quota reset interval, and which memory
+//! has priority.
 
 mod goals;
 pub(super) mod priority;
@@ -15,103 +16,109 @@ pub(crate) use state::Resume;
 use super::attrs::Micros;
 use kernel::prelude::*;
 
-/// What a goal is measured by.
+/// The metric of a goal, as `enum damos_quota_goal_metric`. Nodes are named by ID, and memory
+/// cgroups by memcg ID.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum GoalMetric {
-    /// A number that the user feeds in.
+    /// The current value, as provided by the user.
     UserInput(u64),
-    /// Microseconds in which some task waited for memory, since the last look.
+    /// Time in which at least one task was stalled on memory since the last measurement, in
+    /// microseconds.
     SomeMemPsiUs,
-    /// Memory in use of the node with this number, in basis points.
+    /// Used memory of a node, in basis points of its total memory.
     NodeMemUsedBp(i32),
-    /// Free memory of the node with this number, in basis points.
+    /// Free memory of a node, in basis points of its total memory.
     NodeMemFreeBp(i32),
-    /// Memory of a node that a control group uses, in basis points of what the node has.
+    /// Memory of a node that a memory cgroup uses, in basis points of the node's total memory.
     NodeMemcgUsedBp(i32, u64),
-    /// Memory of a node that a control group does not use, in basis points of what the node has.
+    /// Memory of a node that a memory cgroup does not use, in basis points of the node's total
+    /// memory.
     NodeMemcgFreeBp(i32, u64),
-    /// Memory on active LRU lists, in basis points.
+    /// Memory on active LRU lists, in basis points of the memory on all LRU lists.
     ActiveMemBp,
-    /// Memory on inactive LRU lists, in basis points.
+    /// Memory on inactive LRU lists, in basis points of the memory on all LRU lists.
     InactiveMemBp,
-    /// How much of the memory that the scheme's pattern matches is on the node with this number,
-    /// in basis points.
+    /// Part of the memory matching the scheme's access pattern that is on a node, in basis points.
     NodeEligibleMemBp(i32),
 }
 
-/// A value to be reached by doing more or less.
+/// A goal for the automatic tuning of the quota.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Goal {
-    /// What is measured.
+    /// The metric. Tuning assumes that it grows with the quota.
     pub metric: GoalMetric,
-    /// The value to be reached; not zero.
+    /// The value to be reached. Not zero.
     pub target_value: u64,
 }
 
-/// How the quota follows the goals.
+/// The algorithm that tunes the quota to the goals.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Tuner {
-    /// Finds the quota with which goals stay reached.
+    /// Finds the quota that keeps the goals reached.
     #[default]
     Consist,
-    /// Does all that is allowed until goals are reached, and nothing then.
+    /// Allows as much as the other limits until the goals are reached, and nothing afterwards.
     Temporal,
 }
 
-/// How much of what an action failed on is charged; all of it if `denom` is zero.
+/// The charge for memory that an action failed on, as a fraction of its size. If `denom` is zero,
+/// the whole size is charged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct FailCharge {
-    /// Numerator of the share.
+    /// Numerator of the fraction.
     pub num: u32,
-    /// Denominator of the share.
+    /// Denominator of the fraction.
     pub denom: u32,
 }
 
-/// What counts how much when regions are put in order.
+/// Weights of size, access rate and age in a region's priority score.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Weights {
-    /// Size.
+    /// Weight of the size. Not used, as in the C DAMON.
     pub sz: u32,
-    /// Accesses.
+    /// Weight of the access rate.
     pub nr_accesses: u32,
-    /// Age.
+    /// Weight of the age.
     pub age: u32,
 }
 
-/// How much a scheme may do.
+/// The parameters of a quota.
 #[derive(PartialEq, Eq, Debug, Default)]
 pub struct QuotaParams {
-    /// Time that the action may take in an interval, in milliseconds; zero for no limit.
-    pub ms: u64,
-    /// Size that the action may be tried on in an interval, in the unit of addresses; zero for no
+    /// Time that the action may take in a quota reset interval, in milliseconds. Zero means no
     /// limit.
+    pub ms: u64,
+    /// Size of the memory that the action may be tried on in a quota reset interval, in the unit of
+    /// addresses. Zero means no limit.
     pub bytes: u64,
-    /// The interval.
+    /// The quota reset interval.
     pub reset_interval: Micros,
-    /// What is to be reached. Without goals the quota is what the other limits say.
+    /// The goals. If there are any, they yield one more limit.
     pub goals: KVec<Goal>,
-    /// How the quota follows the goals.
+    /// The algorithm that tunes the quota to the goals.
     pub tuner: Tuner,
-    /// How much of a failure is charged.
+    /// The charge for memory that the action failed on.
     pub fail_charge: FailCharge,
-    /// What is to be done first.
+    /// The weights for the prioritization of regions.
     pub weights: Weights,
 }
 
 impl GoalMetric {
-    /// Whether only operations that know of nodes can tell.
+    /// Returns whether the metric needs
+    /// [`Operations::eligible`](super::operations::Operations::eligible).
     pub(crate) fn needs_nodes(self) -> bool {
         matches!(self, Self::NodeEligibleMemBp(_))
     }
 }
 
 impl QuotaParams {
-    /// Whether there is a goal that only operations that know of nodes can tell about.
+    /// Returns whether a goal needs
+    /// [`Operations::eligible`](super::operations::Operations::eligible).
     pub(crate) fn needs_nodes(&self) -> bool {
         self.goals.iter().any(|goal| goal.metric.needs_nodes())
     }
 
-    /// Whether there is any limit.
+    /// Returns whether there is any limit. As `damos_quota_is_set()`.
     pub fn is_set(&self) -> bool {
         self.ms != 0 || self.bytes != 0 || !self.goals.is_empty()
     }

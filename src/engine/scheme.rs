@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! DAMON-based operation schemes: an action for memory of a certain access pattern.
+//! DAMON-based operation schemes: an action for memory of an access pattern, as `struct damos`.
 
 use super::{
     attrs::{
@@ -29,17 +29,17 @@ use super::{
 };
 use kernel::prelude::*;
 
-/// A node to move memory to.
+/// A migration destination.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Dest {
-    /// The number of the node, which may be none of the machine's.
+    /// ID of the node. The node may not exist.
     pub nid: u32,
-    /// Its share of what is moved, compared with those of the others.
+    /// Share of the migrated memory, relative to the weights of the other destinations.
     pub weight: u32,
 }
 
-/// The nodes among which memory is distributed; if there is none, [`SchemeParams::target_nid`] is
-/// where all goes.
+/// The migration destinations of a scheme. If there are none, [`SchemeParams::target_nid`] is the
+/// only destination.
 #[derive(PartialEq, Eq, Debug, Default)]
 pub struct Dests(KVec<Dest>);
 
@@ -50,38 +50,40 @@ impl From<KVec<Dest>> for Dests {
 }
 
 impl Dests {
-    /// The nodes in the order of the user.
+    /// Returns the destinations in the order of the user.
     #[inline]
     pub fn as_slice(&self) -> &[Dest] {
         &self.0
     }
 }
 
-/// A scheme as the user states it.
+/// The parameters of a scheme.
 #[derive(PartialEq, Eq, Debug)]
 pub struct SchemeParams {
-    /// Which memory it is for.
+    /// The access pattern of the memory that the scheme is for.
     pub pattern: AccessPattern,
-    /// What to do with it.
+    /// The action to be applied to the memory.
     pub action: Action,
-    /// Time between two applications; zero stands for the aggregation interval.
+    /// Time between two applications of the action. Zero stands for the aggregation interval.
     pub apply_interval: Micros,
-    /// Number of snapshots after which the scheme rests; zero for no limit.
+    /// Number of snapshots after which the scheme stops. Zero means no limit.
     pub max_nr_snapshots: u64,
-    /// Which memory of what matches the pattern it is for.
+    /// The filters, which further restrict the memory that matches the access pattern.
     pub filters: Filters,
-    /// The node that memory is migrated to if there are no [`Self::dests`]; `None` for none.
+    /// ID of the node that memory is migrated to if there are no [`Self::dests`]; `None` if there
+    /// is none.
     pub target_nid: Option<i32>,
-    /// The nodes that memory is migrated to.
+    /// The migration destinations.
     pub dests: Dests,
-    /// How much it may do.
+    /// The limits of the action in a quota reset interval.
     pub quota: QuotaParams,
-    /// When it is to rest.
+    /// The system metric values at which the scheme is active.
     pub watermarks: Watermarks,
 }
 
 impl SchemeParams {
-    /// A scheme without limits, filters and watermarks, to be applied when regions are aggregated.
+    /// Creates the parameters of a scheme without limits, filters and watermarks, whose apply
+    /// interval is the aggregation interval.
     pub fn new(pattern: AccessPattern, action: Action) -> Self {
         Self {
             pattern,
@@ -96,14 +98,14 @@ impl SchemeParams {
         }
     }
 
-    /// Whether the scheme counts regions, and does not look at what is in them.
+    /// Returns whether the scheme only counts regions, without access to their pages.
     pub fn only_counts(&self) -> bool {
         self.action == Action::Stat && self.filters.ops().is_empty()
     }
 
-    /// Whether the scheme does nothing but show what matches its pattern.
+    /// Returns whether the scheme does nothing but show the regions that match its access pattern.
     pub(crate) fn only_shows(&self) -> bool {
-        // What else a scheme can be asked for has to be thought about here.
+        // All fields are listed, so that a new one cannot be forgotten here.
         let Self {
             pattern: _,
             action,
@@ -122,22 +124,22 @@ impl SchemeParams {
     }
 }
 
-/// What a scheme has done so far.
+/// The statistics of a scheme, as `struct damos_stat`. All sizes are in the unit of addresses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Stat {
-    /// Regions that the action was tried on.
+    /// Number of regions that the action was tried on.
     pub nr_tried: u64,
-    /// Bytes that the action was tried on.
+    /// Size of the regions that the action was tried on.
     pub sz_tried: u64,
-    /// Regions that it took effect on, at least in part.
+    /// Number of regions that the action took effect on, at least in part.
     pub nr_applied: u64,
-    /// Bytes that it took effect on.
+    /// Size of the memory that the action took effect on.
     pub sz_applied: u64,
-    /// Bytes that passed the filters that the operations look at.
+    /// Size of the memory that passed the filters of the operations layer.
     pub sz_ops_filter_passed: u64,
-    /// Times that the quota was used up.
+    /// Number of times that the quota was exceeded.
     pub qt_exceeds: u64,
-    /// Snapshots of the monitoring results that the scheme has seen.
+    /// Number of snapshots of the monitoring results that the scheme was tried on.
     pub nr_snapshots: u64,
 }
 
@@ -161,55 +163,62 @@ impl Stat {
     }
 }
 
-/// What does not change for a scheme while schemes are applied to all regions.
+/// The due state of a scheme, computed once before the schemes are applied to all regions.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Turn {
-    /// Whether it is applied now.
+    /// The scheme is due and active. Cleared when its quota is full, as no room is made for it
+    /// before the next application.
     pub(crate) takes_part: bool,
-    /// Whether there is a quota.
+    /// The scheme has a quota.
     pub(crate) limited: bool,
-    /// Whether the operations have to do with it.
+    /// The operations layer is called for the scheme, see
+    /// [`Operations::acts`](super::operations::Operations::acts).
     pub(crate) acts: bool,
-    /// Whether somebody walks along who has not seen an application of it yet.
+    /// A walk is under way that has not visited this scheme in an apply interval yet.
     pub(crate) shown: bool,
-    /// Whether regions that it wants and that its filters let through are only counted: nothing
-    /// else has to be thought about.
+    /// A region that matches and that no filter rejects is only counted. This allows for a short
+    /// path without quota, operations, walk and trace event.
     pub(crate) counts: bool,
 }
 
-/// What a running scheme remembers; a commit of other parameters leaves it alone.
+/// The state of a running scheme. A commit of new parameters keeps it.
 #[derive(Debug)]
 pub(crate) struct SchemeState {
     pub(crate) stat: Stat,
     pub(crate) quota: QuotaState,
-    /// Whether the watermarks let the scheme act.
+    /// The watermarks activate the scheme.
     pub(crate) active: bool,
-    /// The sampling interval, counted from the start, after which the scheme is due.
+    /// Time at which the scheme is due, in sampling intervals since the start.
     pub(crate) next_apply: u64,
     pub(crate) turn: Turn,
-    /// What the filters of the core layer have said about the current target in this turn.
+    /// Results of the core layer's filters for the current target, in the application under way.
     pub(crate) known: Known,
-    /// Whether the walk under way, if any, has seen an application of this scheme.
+    /// The current walk has visited one apply interval of this scheme.
+    ///
+    /// A walk ends when it has visited an apply interval of every scheme. Without this flag, a
+    /// scheme with a short apply interval would be visited again and again while the walk waits for
+    /// a scheme with a long one.
     pub(crate) walked: bool,
-    /// What the operations have noted in the current interval.
+    /// The entity that the operations layer was last applied to in the current apply interval, see
+    /// [`Attempt::last`](super::operations::Attempt::last).
     pub(crate) last_entity: Option<usize>,
 }
 
-/// A scheme of a context.
+/// A scheme of a context: parameters and state.
 pub struct Scheme {
     pub(crate) params: SchemeParams,
     pub(crate) state: SchemeState,
 }
 
 impl Scheme {
-    /// A scheme that is first due an interval after `passed` sampling intervals. Fails with
-    /// `ENOMEM`.
+    /// Creates a scheme that is first due one apply interval after `passed` sampling intervals.
+    /// Fails with `ENOMEM`.
     pub(crate) fn new(params: SchemeParams, attrs: &Attrs, passed: u64) -> Result<Self> {
         let quota = QuotaState::new(&params.quota)?;
         Ok(Self::with_quota(params, quota, attrs, passed))
     }
 
-    /// As [`Self::new`], with a quota that was made for the parameters.
+    /// Creates a scheme like [`Self::new`]. `quota` must have been created for `params`.
     pub(crate) fn with_quota(
         params: SchemeParams,
         quota: QuotaState,
@@ -231,8 +240,8 @@ impl Scheme {
         scheme
     }
 
-    /// The scheme with other parameters and what it has done so far. `quota` was made for the
-    /// parameters, and lends its room.
+    /// Replaces the parameters and keeps the state. `quota` must have been created for `params`;
+    /// its preallocated goal states are used.
     pub(crate) fn with_params(self, params: SchemeParams, quota: QuotaState) -> Self {
         let Self {
             params: old,
@@ -243,38 +252,38 @@ impl Scheme {
         if !params.quota.is_set() {
             state.quota.clear();
         }
-        // With other marks it is for the next look to say.
+        // New watermarks take effect at the next check. Until then the scheme is active.
         state.active |= old.watermarks != params.watermarks;
         Self { params, state }
     }
 
-    /// The scheme as the user has stated it.
+    /// Returns the parameters of the scheme.
     pub fn params(&self) -> &SchemeParams {
         &self.params
     }
 
-    /// What the scheme has done so far.
+    /// Returns the statistics of the scheme.
     pub fn stat(&self) -> &Stat {
         &self.state.stat
     }
 
-    /// How much of its quota the scheme has used.
+    /// Returns the state of the quota.
     pub fn quota(&self) -> &QuotaState {
         &self.state.quota
     }
 
-    /// Whether the watermarks let the scheme act, as of the last look.
+    /// Returns whether the watermarks activated the scheme at the last check.
     pub fn is_active(&self) -> bool {
         self.state.active
     }
 
-    /// Whether the scheme is due after `passed` sampling intervals, and does not rest for its
-    /// watermarks.
+    /// Returns whether the scheme is due after `passed` sampling intervals, and active.
     pub(crate) fn takes_part(&self, passed: u64) -> bool {
         self.state.active && self.is_due(passed)
     }
 
-    /// Whether `region` is one that the scheme is for, and it is urgent enough.
+    /// Returns whether `region` matches the access pattern, and its score reaches the priority
+    /// threshold if there is a quota.
     #[inline]
     pub(crate) fn wants(&self, attrs: &Attrs, region: &Region) -> bool {
         let params = &self.params;
@@ -285,7 +294,8 @@ impl Scheme {
                     >= self.state.quota.min_score)
     }
 
-    /// Sets when the scheme is due next, counted from `passed` sampling intervals.
+    /// Schedules the next application, one apply interval after `passed` sampling intervals. As
+    /// `damos_set_next_apply_sis()`.
     pub(crate) fn schedule(&mut self, attrs: &Attrs, passed: u64) {
         let interval = match self.params.apply_interval {
             Micros(0) => attrs.aggr(),
@@ -294,9 +304,9 @@ impl Scheme {
         self.state.next_apply = passed.saturating_add(interval.in_units_of(attrs.sample()));
     }
 
-    /// Keeps the time at which the scheme is due, as the sampling interval changes from `old`
-    /// attributes when `passed` intervals have passed. One that comes with the aggregation
-    /// interval is planned anew.
+    /// Keeps the time at which the scheme is due when the sampling interval changes from that of
+    /// `old`, after `passed` sampling intervals. If the apply interval is the aggregation interval,
+    /// the scheme is scheduled anew.
     pub(crate) fn reschedule(&mut self, attrs: &Attrs, old: &Attrs, passed: u64) {
         if self.params.apply_interval == Micros(0) {
             return self.schedule(attrs, passed);
@@ -305,12 +315,12 @@ impl Scheme {
         self.state.next_apply = passed.saturating_add(attrs.convert_samples(left, old));
     }
 
-    /// Whether the scheme is due after `passed` sampling intervals.
+    /// Returns whether the apply interval of the scheme ends after `passed` sampling intervals.
     pub(crate) fn is_due(&self, passed: u64) -> bool {
         passed >= self.state.next_apply
     }
 
-    /// Whether the scheme has seen as many snapshots as it may.
+    /// Returns whether the scheme has reached its limit on the number of snapshots.
     pub(crate) fn is_resting(&self) -> bool {
         let max = self.params.max_nr_snapshots;
         max != 0 && self.state.stat.nr_snapshots >= max

@@ -1,38 +1,39 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Watermarks: when a scheme is to rest.
+//! Watermarks: the values of a system metric at which a scheme is active.
 
 use super::attrs::Micros;
 use kernel::prelude::*;
 
-/// What is compared with the marks.
+/// The system metric that is compared with the watermarks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum WatermarkMetric {
-    /// Nothing: the scheme never rests.
+    /// No metric: the scheme is always active.
     #[default]
     None,
-    /// Free memory of the machine, in thousandths of all.
+    /// Free memory of the system in thousandths of the total memory.
     FreeMemRate,
 }
 
-/// Between which marks a scheme is active.
+/// The watermarks of a scheme, as `struct damos_watermarks`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Watermarks {
-    /// What is compared.
+    /// The metric.
     pub metric: WatermarkMetric,
-    /// Time between two looks while all schemes rest.
+    /// Time between two checks while all schemes are inactive.
     pub interval: Micros,
-    /// Above it the scheme rests.
+    /// The scheme is deactivated above this value.
     pub high: u64,
-    /// Below it a resting scheme becomes active.
+    /// An inactive scheme is activated below this value, down to [`Self::low`].
     pub mid: u64,
-    /// Below it the scheme rests.
+    /// The scheme is deactivated below this value.
     pub low: u64,
 }
 
 impl Watermarks {
-    /// Whether a scheme is to be active where the metric has this value; `None` if it cannot be
-    /// had. Between the upper two marks it stays as it was.
+    /// Returns whether a scheme is active at `value` of the metric; `None` means that the metric is
+    /// not available, and activates the scheme. Between the high and the middle watermark the state
+    /// does not change.
     pub(crate) fn activate(&self, was_active: bool, value: Option<u64>) -> bool {
         match (self.metric, value) {
             (WatermarkMetric::None, _) | (_, None) => true,
