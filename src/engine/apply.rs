@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Applying schemes to regions, and showing it to who walks along.
+//! Applies schemes to regions and reports them to a walker. As `kdamond_apply_schemes()`.
 //!
-//! Each region in turn meets each scheme. A region is split where only a part of it is concerned:
-//! where the scheme has gone on from, where its quota ends, where a filter does. The part behind is
-//! the next region then. What a split has left behind without need is joined in the end.
+//! Each scheme is applied to each region in turn. A region is split if a scheme applies only to a
+//! part of it: at the address from which the scheme resumes, where its quota ends, and where the
+//! result of a filter changes. The remainder is then the next region. In the end, adjacent regions
+//! that do not differ are joined again.
 
 mod goals;
 mod quotas;
@@ -28,13 +29,12 @@ use kernel::prelude::*;
 use round::Round;
 
 impl<O: Operations> Context<O> {
-    /// Whether a scheme that does not rest for its watermarks has come to the end of its interval
-    /// when `passed` sampling intervals have passed.
+    /// Returns whether an active scheme is due when `passed` sampling intervals have passed.
     pub(crate) fn schemes_due_at(&self, passed: u64) -> bool {
         self.schemes.iter().any(|scheme| scheme.takes_part(passed))
     }
 
-    /// Starts a walk: what an earlier one has seen is forgotten.
+    /// Starts a walk: each scheme is visited in one apply interval from now on.
     pub fn begin_walk(&mut self) {
         for scheme in &mut self.schemes {
             scheme.state.walked = false;
@@ -43,9 +43,9 @@ impl<O: Operations> Context<O> {
 
     /// Applies all schemes that are due to all targets that still exist.
     ///
-    /// `walker` sees each region and scheme, but each scheme in one of its intervals only. Returns
-    /// whether the walk is complete, which is when every scheme had its interval since
-    /// [`Self::begin_walk`].
+    /// `walker` visits each region that a scheme is applied to, for one apply interval of each
+    /// scheme. Returns `true` when the walk is complete: each scheme has had an apply interval
+    /// since [`Self::begin_walk`].
     pub(super) fn apply_schemes(
         &mut self,
         events: &mut dyn Events,
@@ -102,14 +102,15 @@ impl<O: Operations> Context<O> {
                 continue;
             }
             round.meet_all(index, &target.space, regions, &mut self.schemes);
-            // Schemes can leave neighbours behind that do not differ any more.
+            // The schemes may have split regions that do not differ any more.
             regions.join_alike(size_limit);
         }
         self.finish_interval(events, walking)
     }
 
-    /// Sets when the schemes that were due are due next. If somebody walks along, returns whether
-    /// the walk is complete. A scheme that rests for its watermarks has nothing to show.
+    /// Schedules the next application of the schemes that were due. If a walk is under way, returns
+    /// whether it is complete. An inactive scheme is never applied, and so it counts as visited at
+    /// the end of its apply interval.
     fn finish_interval(&mut self, events: &mut dyn Events, walking: bool) -> bool {
         let passed = self.progress.passed;
         for (index, scheme) in (0..usize::MAX).zip(&mut self.schemes) {
@@ -160,7 +161,8 @@ mod tests {
         *, //
     };
 
-    /// A scheme for regions of some sizes, due after some sampling intervals of 5 ms.
+    /// Returns a scheme for regions with sizes in `sz`, with an apply interval of `samples`
+    /// sampling intervals of 5 ms.
     fn scheme(sz: MinMax<u64>, samples: u64) -> SchemeParams {
         let all = MinMax {
             min: 0,
@@ -177,8 +179,8 @@ mod tests {
         }
     }
 
-    /// A context with two targets and two schemes: one for all regions, due after two sampling
-    /// intervals, one for the larger ones, due after three.
+    /// Returns a context with two targets and two schemes: one for all regions, due after two
+    /// sampling intervals, and one for the larger regions, due after three.
     fn context() -> Result<Context<Fake>> {
         let params = params(&[&[(0, 10), (10, 30), (40, 50)], &[(0, 20)]], 1)?;
         let all = MinMax {
@@ -191,7 +193,7 @@ mod tests {
         Context::new(params, 0)
     }
 
-    /// Remembers what it has seen.
+    /// Records the regions that it visits.
     #[derive(Default)]
     struct Seen(KVec<(usize, usize, AddrRange)>);
 
@@ -248,7 +250,7 @@ mod tests {
         context.samples(1);
         assert!(context.apply_schemes(&mut Deaf, &Machinery::default(), Some(&mut seen)));
         assert_eq!(seen.0.len(), 6);
-        // The next walk starts afresh.
+        // The next walk starts from the beginning.
         context.samples(1);
         assert!(!context.apply_schemes(&mut Deaf, &Machinery::default(), Some(&mut seen)));
         assert_eq!(seen.0.len(), 10);
@@ -282,7 +284,7 @@ mod tests {
             context.apply_schemes(&mut Deaf, &Machinery::default(), None);
         }
         let stat = context.schemes().first().map(|scheme| *scheme.stat());
-        // One target's regions; the end of a target is the end of a snapshot.
+        // Only the regions of one target were tried: the end of a target ends a snapshot.
         assert_eq!(
             stat.map(|stat| (stat.nr_tried, stat.nr_snapshots)),
             Some((3, 1))
@@ -315,7 +317,8 @@ mod tests {
         Ok(())
     }
 
-    /// A context with the targets and the scheme, whose action works on all that it is tried on.
+    /// Returns a context with the given targets and scheme. The action has effect on all memory
+    /// that it is tried on.
     fn working(
         targets: &[&[(u64, u64)]],
         grain: u64,
@@ -338,7 +341,7 @@ mod tests {
         params
     }
 
-    /// What is applied at the next sampling interval.
+    /// Returns the ranges that the action is applied to at the next sampling interval.
     fn applied(context: &mut Context<Fake>, machine: &Machinery) -> KVec<(u64, u64)> {
         context.samples(1);
         context.apply_schemes(&mut Deaf, machine, None);
@@ -354,7 +357,8 @@ mod tests {
         machine.now_ns.set(1_000_000_000);
         assert_eq!(applied(&mut context, &machine), &[(25, 40), (100, 110)][..]);
         machine.now_ns.set(2_000_000_000);
-        // Behind the last of what it had come to, at the end of the last region, it starts over.
+        // The scheme resumes at 110. After the end of the last region it starts again from the
+        // first region.
         assert_eq!(applied(&mut context, &machine), &[(110, 120)][..]);
         assert_eq!(applied(&mut context, &machine), &[(0, 15)][..]);
         let stat = context.schemes().first().map(|scheme| *scheme.stat());

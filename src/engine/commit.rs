@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Changing the parameters of a running context.
+//! Commits new parameters to a running context.
 //!
-//! A commit has two parts. Planning checks everything and allocates everything, and may fail: then
-//! the context is as it was. Carrying the plan out only moves values, and cannot fail.
+//! A commit has two steps. Planning validates all parameters and allocates all memory. It may fail,
+//! and leaves the context unchanged in that case. Carrying out the plan only moves values and
+//! cannot fail.
 
 mod attrs;
 mod goals;
@@ -31,37 +32,40 @@ use super::{
 };
 use kernel::prelude::*;
 
-/// What a commit has done.
+/// The result of a commit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Committed {
-    /// Whether the attributes are others now. An aggregation interval has begun in this case, and
-    /// so has the time until the next operations update and tuning.
+    /// The attributes have changed. In this case the commit has started a new aggregation window
+    /// and a new interval to the next operations update, tuning and application of each scheme.
     pub attrs_changed: bool,
 }
 
-/// A commit that can be carried out.
+/// A validated commit with all memory that it needs.
 struct Plan<S> {
     grain: Grain,
-    /// Regions of each target that is not obsolete.
+    /// The regions of each target that is not obsolete.
     regions: KVec<Regions>,
-    /// Room for those targets.
+    /// Empty, with capacity for these targets.
     targets: KVec<Target<S>>,
-    /// Room for the schemes.
+    /// Empty, with capacity for the schemes.
     schemes: KVec<Scheme>,
-    /// The state of the quota that each scheme would start with.
+    /// The initial quota state of each scheme.
     quotas: KVec<QuotaState>,
 }
 
 impl<O: Operations> Context<O> {
-    /// Replaces the parameters and keeps what was learned, as far as it still means something.
+    /// Replaces the parameters, and keeps the learned state that is valid under the new ones. May
+    /// sleep.
     ///
-    /// Targets and schemes are matched by position. A target without ranges keeps its regions, one
-    /// with ranges keeps those in them. Counts and ages are converted to new intervals. Regions
-    /// that are added or lose their sample by a move have none to be checked.
+    /// Targets and schemes are matched by index. A target without ranges keeps its regions; a
+    /// target with ranges keeps the regions in them. Counts and ages are converted to the new
+    /// intervals. A region that is added has no sample, and neither has one whose sample is outside
+    /// of its new range.
     ///
-    /// `EINVAL` if the operations' region size is no power of two, a target's ranges cannot be, the
-    /// probes have weights that the attributes do not go with, an obsolete target matches none, or a
-    /// goal needs to know of nodes and the operations do not; `ENOMEM` without memory. Either way nothing has changed.
+    /// Fails with `ENOMEM`, and with `EINVAL` if the operations' `min_region_sz` is not a power of
+    /// two, the ranges of a target are invalid, the attributes do not allow for the weights of the
+    /// probes, an obsolete target matches no running one, or a goal needs [`Operations::eligible`]
+    /// and the operations do not implement it. After a failure nothing has changed.
     pub fn commit(&mut self, params: Params<O>) -> Result<Committed> {
         let plan = self.plan(&params)?;
         Ok(self.carry_out(plan, params))
@@ -96,7 +100,7 @@ impl<O: Operations> Context<O> {
                 regions.align(grain);
             }
             if !wanted.regions.is_empty() {
-                // What touches becomes one range, in which regions can stay as they are.
+                // Ranges that touch are joined, so that a region across their boundary is kept.
                 regions.set_ranges(&joined(&wanted.regions, grain)?, grain)?;
             }
             all_regions.push_within_capacity(regions)?;
@@ -133,7 +137,7 @@ impl<O: Operations> Context<O> {
             quotas,
         } = plan;
 
-        // The plan has made room for each push below.
+        // The plan has allocated the capacity for each push below.
         let mut running = core::mem::take(&mut self.schemes).into_iter();
         for (params, quota) in wanted_schemes.into_iter().zip(quotas) {
             let scheme = match running.next() {
@@ -148,7 +152,8 @@ impl<O: Operations> Context<O> {
 
         let running_probes = &self.settings.probes;
         let changed_probes = probes.differ_from(running_probes);
-        // A sample without weights is prepared, one with weights is only a place.
+        // Without weights a sample is prepared in the page tables; with weights it is only an
+        // address.
         let changed_mode = probes.are_weighted() != running_probes.are_weighted();
         let mut regions = regions.into_iter();
         let mut running = self.targets.iter();
@@ -157,7 +162,8 @@ impl<O: Operations> Context<O> {
                 space, obsolete, ..
             } = wanted;
             let current = running.next();
-            // Targets only move to the front, so what has moved is not met again.
+            // Targets only move to lower indices, so a later step of this loop does not match a
+            // `resume` that was changed here.
             let moved = (!obsolete).then_some(targets.len());
             for scheme in &mut schemes {
                 scheme.state.quota.follow(position, moved);
@@ -240,7 +246,8 @@ pub(super) mod tests {
         }
     }
 
-    /// Commits ranges to a context with one target, and compares where its regions are then.
+    /// Commits ranges to a context with one target, and returns whether its regions are then at
+    /// `after`.
     fn becomes(before: &[(u64, u64)], ranges: &[(u64, u64)], after: &[(u64, u64)]) -> Result<bool> {
         let mut context = Context::new(params(&[before], 1)?, 0)?;
         context.commit(params(&[ranges], 1)?)?;
@@ -267,7 +274,7 @@ pub(super) mod tests {
     fn a_target_keeps_its_regions_unless_told_others() -> Result {
         assert!(becomes(&[(3, 8), (8, 10)], &[(4, 6)], &[(4, 6)])?);
         assert!(becomes(&[(3, 8), (8, 10)], &[], &[(3, 8), (8, 10)])?);
-        // Where ranges touch is no boundary for what is in both.
+        // A region in two ranges that touch is not split at their boundary.
         assert!(becomes(&[(3, 10)], &[(0, 5), (5, 10)], &[(0, 10)])?);
         Ok(())
     }
@@ -296,11 +303,11 @@ pub(super) mod tests {
     #[test]
     fn matches_targets_by_position() -> Result {
         let mut context = Context::new(params(&[&[(0, 1)], &[(0, 2)], &[(0, 3)]], 1)?, 0)?;
-        // The second goes, a fourth comes.
+        // The second target is removed, and a fourth is added.
         let wanted = params(&[&[], &[], &[], &[(0, 4)]], 1)?;
         context.commit(obsolete(wanted, 1))?;
         assert!(targets_are_at(&context, &[&[(0, 1)], &[(0, 3)], &[(0, 4)]]));
-        // Those that are not named go.
+        // Targets without parameters are removed.
         context.commit(params(&[&[]], 1)?)?;
         assert!(targets_are_at(&context, &[&[(0, 1)]]));
         Ok(())
@@ -351,7 +358,8 @@ pub(super) mod tests {
         Ok(())
     }
 
-    /// A context whose only target is hot, after some sampling intervals.
+    /// Returns a context with one target, which is accessed all the time, after some sampling
+    /// intervals.
     pub(super) fn hot(samples: u32) -> Result<Context<Fake>> {
         let mut params = params(&[&[(0, 100)]], 1)?;
         if let Some(target) = params.targets.get_mut(0) {
@@ -363,7 +371,7 @@ pub(super) mod tests {
         Ok(context)
     }
 
-    /// Accesses and last accesses of the only region.
+    /// Returns `nr_accesses` and `last_nr_accesses` of the only region.
     pub(super) fn counts(context: &Context<Fake>) -> Option<(u32, u32)> {
         let region = context.targets().first()?.regions().first()?;
         Some((region.nr_accesses(), region.last_nr_accesses()))
@@ -386,7 +394,8 @@ pub(super) mod tests {
         context.start_window();
         context.samples(1);
         assert_eq!(hits(&context), Some(([1, 1, 0, 0], [20, 20, 0, 0])));
-        // A probe goes, and a weight comes: what was a sample is none any more.
+        // One probe is removed, and the other has a weight now. The sample was prepared without
+        // weights and is dropped.
         context.commit(with(&[7])?)?;
         assert_eq!(hits(&context), Some(([1, 0, 0, 0], [20, 0, 0, 0])));
         let sampled = |context: &Context<Fake>| {
@@ -398,7 +407,7 @@ pub(super) mod tests {
         assert_eq!(hits(&context), Some(([2, 0, 0, 0], [20, 0, 0, 0])));
         assert_eq!(counts(&context), Some((0, 0)));
         assert_eq!(sampled(&context), Some(false));
-        // Weights that could not be summed up are refused.
+        // Weights whose sum may overflow are rejected.
         assert_eq!(context.commit(with(&[u32::MAX])?), Err(EINVAL));
         assert!(context.probes().are_weighted());
         Ok(())
@@ -423,11 +432,11 @@ pub(super) mod tests {
         let mut context = hot(1)?;
         context.commit(same(&[(0, 100)], true)?)?;
         assert!(sampled(&context));
-        // Another space: its memory was not prepared.
+        // The memory of another space was not prepared.
         context.commit(same(&[], false)?)?;
         assert!(!sampled(&context));
         context.prepare();
-        // Another place.
+        // The sample is outside of the new range.
         context.commit(same(&[(200, 300)], false)?)?;
         assert!(!sampled(&context));
         Ok(())

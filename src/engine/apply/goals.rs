@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Measuring how near the goals of a quota are.
+//! Measures how far the goals of a quota are reached.
 
 use super::super::{
     context::Target,
@@ -18,7 +18,7 @@ use super::super::{
 };
 use kernel::prelude::*;
 
-/// What goals are measured with.
+/// The inputs of the measurement.
 pub(crate) struct Gauge<'a, O: Operations> {
     pub(crate) machine: &'a dyn Machine,
     pub(crate) pauses: &'a Pauses,
@@ -28,8 +28,8 @@ pub(crate) struct Gauge<'a, O: Operations> {
 }
 
 impl<O: Operations> Gauge<'_, O> {
-    /// How near the goals are, in basis points: the highest of their scores, with which least is
-    /// done. `None` if none can be told.
+    /// Measures the goals. Returns the highest of their scores in basis points, which leads to the
+    /// smallest quota, as `damos_quota_score()`. Returns `None` if no goal has a value.
     pub(crate) fn score(&mut self, goals: &[Goal], states: &mut [GoalState]) -> Option<u64> {
         let mut highest = None;
         for (goal, state) in goals.iter().zip(states) {
@@ -61,7 +61,8 @@ impl<O: Operations> Gauge<'_, O> {
         })
     }
 
-    /// How much of what matches the pattern is on a node.
+    /// Returns the part of the memory matching the access pattern that is on a node, in basis
+    /// points. As `damos_get_node_eligible_mem_bp()`.
     fn eligible_bp(&mut self, nid: i32) -> u64 {
         let (mut bytes, mut on_node): (u64, u64) = (0, 0);
         for target in self.targets {
@@ -95,7 +96,7 @@ mod tests {
         *, //
     };
 
-    /// The score of goals in a context whose memory is half on node 1.
+    /// Returns the score of goals in a context with half of its memory on node 1.
     fn score(
         goals: &[(GoalMetric, u64)],
         machine: &Machinery,
@@ -144,7 +145,7 @@ mod tests {
         assert_eq!(score(&[input, free])?, Some(10_000));
         let huge = (GoalMetric::UserInput(u64::MAX), 1);
         assert_eq!(score(&[huge])?, Some(u64::MAX));
-        // The fake memory is half on node 1, and there is no other.
+        // Half of the fake memory is on node 1; no other node exists.
         assert_eq!(
             score(&[(GoalMetric::NodeEligibleMemBp(1), 10_000)])?,
             Some(5_000)
@@ -168,7 +169,7 @@ mod tests {
         assert_eq!(look(70_000, &pauses)?, None);
         assert_eq!(look(70_050, &pauses)?, Some(5_000));
         assert_eq!(look(70_050, &pauses)?, Some(0));
-        // That of a pause does not count.
+        // The pressure during a pause does not count.
         machine.some_mem_psi_us.set(Some(70_060));
         pauses.begin(&machine);
         machine.some_mem_psi_us.set(Some(99_000));

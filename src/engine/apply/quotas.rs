@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What happens to quotas before schemes are applied.
+//! The adjustment of quotas before schemes are applied, as `damos_adjust_quota()`.
 
 use super::{
     super::{
@@ -21,8 +21,8 @@ use super::{
     goals::Gauge, //
 };
 impl<O: Operations> Context<O> {
-    /// Starts the windows that are due of the schemes that are, and decides which regions have
-    /// their turn first.
+    /// Starts a new charge window for each due scheme whose quota reset interval has expired, and
+    /// recomputes the priority threshold of each due scheme.
     pub(crate) fn adjust_quotas(&mut self, events: &mut dyn Events, machine: &dyn Machine) {
         let passed = self.progress.passed;
         for index in 0..self.schemes.len() {
@@ -61,7 +61,8 @@ impl<O: Operations> Context<O> {
         }
     }
 
-    /// Sets the smallest score with which regions have their turn.
+    /// Computes the priority threshold of a scheme: the score that a region must reach to have the
+    /// action applied.
     fn prioritize(&mut self, index: usize) {
         let Settings {
             ops, grain, attrs, ..
@@ -70,7 +71,7 @@ impl<O: Operations> Context<O> {
             return;
         };
         if !ops.supports(params.action) {
-            // Nothing to be put in order.
+            // The action has no effect, so no region needs priority.
             state.quota.min_score = 0;
             return;
         }

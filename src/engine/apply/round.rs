@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A region meets a scheme.
+//! Applies the due schemes to the regions of one target.
 
 use super::super::{
     attrs::Attrs,
@@ -25,7 +25,7 @@ use super::super::{
     scheme::Scheme, //
 };
 
-/// Where a region meets a scheme.
+/// A region and a scheme.
 struct Place<'a, S> {
     target: usize,
     space: &'a S,
@@ -34,13 +34,13 @@ struct Place<'a, S> {
     scheme: usize,
 }
 
-/// What is the same for all of them.
+/// The state that is the same for all regions and schemes.
 pub(super) struct Round<'a, 'w, O: Operations> {
     pub(super) ops: &'a mut O,
     pub(super) grain: Grain,
     pub(super) attrs: &'a Attrs,
     pub(super) events: &'a mut dyn Events,
-    /// Whether the events before each application are listened to.
+    /// The trace event before each application has a listener.
     pub(super) traced: bool,
     pub(super) machine: &'a dyn Machine,
     pub(super) walker: Option<&'w mut dyn Walker>,
@@ -49,7 +49,7 @@ pub(super) struct Round<'a, 'w, O: Operations> {
 }
 
 impl<O: Operations> Round<'_, '_, O> {
-    /// Each region of a target in turn meets each of the schemes that is due.
+    /// Applies each due scheme to each region of a target in turn.
     pub(super) fn meet_all(
         &mut self,
         target: usize,
@@ -60,7 +60,7 @@ impl<O: Operations> Round<'_, '_, O> {
         for scheme in &mut *schemes {
             scheme.state.known = Known::default();
         }
-        // Regions are added behind the current one while this goes on.
+        // A split inserts regions after the current one during this loop.
         let mut at: usize = 0;
         let mut any = true;
         while any && at < regions.len() {
@@ -86,7 +86,7 @@ impl<O: Operations> Round<'_, '_, O> {
         let turn = scheme.state.turn;
         if turn.limited {
             if scheme.state.quota.is_full(self.grain) {
-                // Nothing makes room before the next time.
+                // No room is made before the next application.
                 scheme.state.turn.takes_part = false;
                 return;
             }
@@ -104,14 +104,15 @@ impl<O: Operations> Round<'_, '_, O> {
                 false => self.try_on(place, regions, scheme),
             }
         }
-        // A target's last region ends a snapshot of it, matching or not.
+        // The last region of a target ends a snapshot, whether it matches or not.
         if is_last(place.at, regions) {
             scheme.state.stat.count_snapshot();
         }
     }
 
-    /// Whether the region had its turn in the window before, so that the scheme goes on behind it.
-    /// If a part had, that becomes a region.
+    /// Returns whether the scheme skips the region because it was already handled in the last
+    /// charge window. If only a part of it was, that part is split off and skipped. As
+    /// `damos_skip_charged_region()`.
     #[inline(never)]
     fn had_its_turn(
         &mut self,
@@ -126,7 +127,7 @@ impl<O: Operations> Round<'_, '_, O> {
         let size = region.size();
         let done = quota.had_its_turn(place.target, region, self.grain);
         if done != 0 && done < size {
-            // Without memory the rest has to wait as well.
+            // If memory allocation fails, the rest of the region is skipped as well.
             let _ = regions.split_at(place.at, done);
         }
         if is_last(place.at, regions) {
@@ -135,9 +136,9 @@ impl<O: Operations> Round<'_, '_, O> {
         done != 0
     }
 
-    /// Tries the scheme's action on the region, or on the first part of it that quota and filters
-    /// let it be tried on, which becomes a region.
-    // What is seldom called leaves registers to what is not.
+    /// Tries the scheme's action on the region, or on the first part of it that filters and quota
+    /// allow. That part becomes a region of its own.
+    // Out of line: it runs rarely, and inlined it would take registers from the hot path.
     #[inline(never)]
     fn try_on(&mut self, place: &Place<'_, O::Space>, regions: &mut Regions, scheme: &mut Scheme) {
         let Scheme { params, state } = scheme;
@@ -215,13 +216,13 @@ impl<O: Operations> Round<'_, '_, O> {
     }
 }
 
-/// Whether the region at index `at` is a target's last.
+/// Returns whether the region at index `at` is the last one of its target.
 fn is_last(at: usize, regions: &Regions) -> bool {
     at.saturating_add(1) >= regions.len()
 }
 
-/// Makes the region at index `at` no larger than `limit`, by splitting it, and returns its size.
-/// `None` if that cannot be: nothing may be done to it then.
+/// Splits the region at index `at` if it is larger than `limit`, and returns its size. Returns
+/// `None` if the split fails; the scheme must not be applied in that case.
 #[inline]
 fn cut(regions: &mut Regions, at: usize, limit: u64) -> Option<u64> {
     let size = regions.as_slice().get(at)?.size();

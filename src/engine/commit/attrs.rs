@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What was learned, after a change of the attributes that it was learned with.
+//! Converts monitoring results to new monitoring attributes.
 
 use super::super::{
     attrs::Attrs,
@@ -11,8 +11,8 @@ use super::super::{
 use kernel::prelude::*;
 
 impl<O: Operations> Context<O> {
-    /// Adapts what was learned to attributes that were `old`, and restarts the aggregation window
-    /// and all other intervals, as `damon_set_attrs()` does.
+    /// Converts all results from the attributes `old`, and restarts the aggregation window and all
+    /// other intervals, as `damon_set_attrs()` does.
     pub(super) fn adapt(&mut self, old: &Attrs) {
         self.rescale(old);
         let (attrs, passed) = (&self.settings.attrs, self.progress.passed);
@@ -23,10 +23,10 @@ impl<O: Operations> Context<O> {
         }
     }
 
-    /// Converts what was counted with `old` attributes to the ones of now.
+    /// Converts all counts from the attributes `old` to the current ones.
     pub(crate) fn rescale(&mut self, old: &Attrs) {
         let new = &self.settings.attrs;
-        // There is no ratio to an interval of zero; counts are taken as they are then.
+        // With an interval of zero there is no ratio to convert by, so counts are only limited.
         let zero = |attrs: &Attrs| attrs.sample().0 == 0 || attrs.aggr().0 == 0;
         let convertible = !zero(old) && !zero(new);
         let window = new.window();

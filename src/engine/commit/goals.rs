@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Changing what limits the schemes of a running context.
+//! Commits new quota goals to the schemes of a running context.
 
 use super::super::{
     context::Context,
@@ -14,11 +14,11 @@ use super::super::{
 use kernel::prelude::*;
 
 impl<O: Operations> Context<O> {
-    /// Replaces the goals of the schemes, matched by position, and nothing else. Schemes and lists
-    /// of goals beyond those of the other are left out.
+    /// Replaces the goals of the schemes, matched by index, and nothing else. Surplus schemes or
+    /// lists of goals are ignored. May sleep.
     ///
-    /// `EINVAL` if a goal needs to know of nodes and the operations do not, `ENOMEM` without
-    /// memory. Either way nothing has changed.
+    /// Fails with `ENOMEM`, and with `EINVAL` if a goal needs [`Operations::eligible`] and the
+    /// operations do not implement it. After a failure nothing has changed.
     pub fn commit_goals(&mut self, goals: KVec<KVec<Goal>>) -> Result {
         let knows_nodes = self.settings.ops.knows_nodes();
         let mut states = KVec::with_capacity(goals.len(), GFP_KERNEL)?;
@@ -116,7 +116,7 @@ mod tests {
         with_scheme(params(&[&[(0, 10)], &[(0, 40)]], 1)?, scheme)
     }
 
-    /// A context whose scheme was applied once.
+    /// Returns a context whose scheme was applied once.
     fn applied(scheme: SchemeParams) -> Result<Context<Fake>> {
         let mut context = Context::new(with(scheme)?, 0)?;
         context.settings.ops.works = true;
@@ -137,7 +137,7 @@ mod tests {
         let quota = scheme(&context)?.quota();
         assert_eq!((quota.charged(), quota.effective()), (25, 25));
         assert_eq!(quota.resumes_at(), Some((1, 15)));
-        // Without a quota it is forgotten.
+        // Without a quota the state is dropped.
         context.commit(with(limited(0, &[])?)?)?;
         let quota = scheme(&context)?.quota();
         assert_eq!((quota.charged(), quota.effective()), (0, 0));
@@ -154,7 +154,7 @@ mod tests {
         }
         context.commit(fewer)?;
         assert_eq!(scheme(&context)?.quota().resumes_at(), Some((0, 15)));
-        // And goes with it.
+        // The state is dropped along with its target.
         context.commit(with_scheme(params(&[], 1)?, limited(25, &[])?)?)?;
         assert_eq!(scheme(&context)?.quota().resumes_at(), None);
         Ok(())
@@ -168,13 +168,13 @@ mod tests {
         assert_eq!(tuned, 15_000);
         let mut lists = KVec::new();
         lists.push(list(&[input(70)])?, GFP_KERNEL)?;
-        // One for a scheme that is not there.
+        // The second list has no scheme.
         lists.push(list(&[input(1), input(2)])?, GFP_KERNEL)?;
         context.commit_goals(lists)?;
         let now = scheme(&context)?;
         assert_eq!(now.params().quota.goals, list(&[input(70)])?);
         assert_eq!(now.quota().tuned_bp(), tuned);
-        // The value is that of the last look still.
+        // The value is still that of the last measurement.
         assert!(now.quota().goal_values().eq([Some(50)]));
         Ok(())
     }
@@ -255,7 +255,7 @@ mod tests {
     fn the_same_marks_let_an_active_scheme_be() -> Result {
         let machine = Machinery::default();
         let mut context = Context::new(marked(500, 300)?, 0)?;
-        // Where it may be either, and stays what it was.
+        // Between the watermarks a scheme keeps its state.
         for (permil, active) in [(250, true), (400, true), (600, false), (400, false)] {
             machine.free_mem_permil.set(Some(permil));
             context.check_watermarks(&machine);
