@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A monitoring context: parameters, and what was learned with them.
+//! A monitoring context: its parameters, and the state that was learned with them.
 
 use super::{
     attrs::Attrs,
@@ -23,33 +23,34 @@ use super::{
 };
 use kernel::prelude::*;
 
-/// Regions that room is made for in advance, in all targets of a context together.
+/// Largest number of regions for which memory is preallocated, in all targets of a context
+/// together.
 const RESERVED_REGIONS: usize = 1 << 16;
 
-/// A target: some memory and what is known about it.
+/// A target: memory that is monitored, and its regions.
 pub struct Target<S> {
     pub(crate) space: S,
     pub(crate) regions: Regions,
-    /// Whether the regions were there at the end of an aggregation interval.
+    /// The regions existed at the end of an aggregation window, so their last counts are results.
     pub(crate) aggregated: bool,
 }
 
 impl<S> Target<S> {
-    /// The memory that is meant.
+    /// Returns the memory of the target.
     pub fn space(&self) -> &S {
         &self.space
     }
 
-    /// Its regions in ascending order.
+    /// Returns the regions in ascending order.
     pub fn regions(&self) -> &[Region] {
         self.regions.as_slice()
     }
 }
 
-/// Parameters that stand for the whole context.
+/// The parameters of the context as a whole.
 pub(crate) struct Settings<O> {
     pub(crate) ops: O,
-    /// What regions are aligned to: the operations' smallest region, checked.
+    /// `min_region_sz` of the operations, validated. Regions are aligned to it.
     pub(crate) grain: Grain,
     pub(crate) attrs: Attrs,
     pub(crate) probes: Probes,
@@ -58,28 +59,34 @@ pub(crate) struct Settings<O> {
     pub(crate) split_in_part: bool,
 }
 
-/// What a context remembers beside its targets and schemes.
+/// The state of a context besides its targets and schemes.
 pub(crate) struct Progress {
-    /// Sampling intervals since the start. Time spent paused is not among them.
+    /// Sampling intervals since the start. None pass during a pause.
     pub(crate) passed: u64,
     /// Sampling intervals since the current aggregation window began.
+    ///
+    /// A commit of other attributes restarts the window, so this cannot be derived from `passed`.
     pub(crate) in_window: u64,
     pub(crate) schedule: Schedule,
-    /// How large a region may become by merging.
+    /// Largest size of a region that merging may create, in the unit of addresses.
     pub(crate) size_limit: u64,
-    /// Number of splits of some regions only. The C DAMON has one for all its contexts.
+    /// Number of splits so far in which only some regions were split. In the C DAMON all contexts
+    /// share one such counter.
     pub(crate) splits_in_part: usize,
-    /// Number of regions when they were last split. The C DAMON has one for all its contexts,
-    /// and one context's splits there depend on another's.
+    /// Number of regions after the last split. In the C DAMON all contexts share one such variable,
+    /// so the splits of one context depend on those of the others.
     pub(crate) last_nr_regions: usize,
-    /// Whether the last aggregation has split regions, so that the next one may well merge and
-    /// split them again.
+    /// The last aggregation has split regions. The next one is then likely to merge and split them
+    /// again, so samples are not prepared early, see [`Context::begin_tick`].
     pub(crate) split: bool,
     pub(crate) rng: Rng,
     pub(crate) pauses: Pauses,
 }
 
-/// A monitoring context: parameters, and all that was learned with them.
+/// A monitoring context: its parameters, and the state that was learned with them. As `struct
+/// damon_ctx`.
+///
+/// It has a single owner, which is its kdamond once that runs.
 pub struct Context<O: Operations> {
     pub(crate) settings: Settings<O>,
     pub(crate) targets: KVec<Target<O::Space>>,
@@ -87,7 +94,7 @@ pub struct Context<O: Operations> {
     pub(crate) progress: Progress,
 }
 
-/// The room for regions to be made in each of `nr_targets` targets.
+/// Returns the number of regions for which memory is preallocated in each of `nr_targets` targets.
 pub(crate) fn capacity(attrs: &Attrs, nr_targets: usize) -> usize {
     let all = attrs.max_regions().min(RESERVED_REGIONS);
     all.saturating_add(nr_targets.saturating_sub(1))
@@ -96,11 +103,12 @@ pub(crate) fn capacity(attrs: &Attrs, nr_targets: usize) -> usize {
 }
 
 impl<O: Operations> Context<O> {
-    /// A context that has not seen anything yet. Random numbers follow from `seed`.
+    /// Creates a context that has not monitored anything yet. All its random numbers follow from
+    /// `seed`. May sleep.
     ///
-    /// `EINVAL` if the operations' region size is no power of two, a target's ranges cannot be or
-    /// the probes have weights that the attributes do not go with; `ENOMEM` without memory. Whether
-    /// a target is obsolete is asked in commits alone.
+    /// Fails with `ENOMEM`, and with `EINVAL` if the operations' `min_region_sz` is not a power of
+    /// two, the ranges of a target are invalid, or the attributes do not allow for the weights of
+    /// the probes. [`TargetParams::obsolete`] is only relevant for commits.
     pub fn new(params: Params<O>, seed: u64) -> Result<Self> {
         let Params {
             ops,
@@ -161,76 +169,77 @@ impl<O: Operations> Context<O> {
         })
     }
 
-    /// Monitoring attributes.
+    /// Returns the monitoring attributes.
     pub fn attrs(&self) -> &Attrs {
         &self.settings.attrs
     }
 
-    /// Whether monitoring is to stand still. Only a commit and [`Self::set_paused`] change it, and it
-    /// is up to the caller to take no step meanwhile.
+    /// Returns whether monitoring is paused. Only a commit and [`Self::set_paused`] change it.
+    /// While it is set, the caller must not run a sampling tick.
     pub fn paused(&self) -> bool {
         self.settings.pause
     }
 
-    /// Has monitoring stand still, or go on, from the next step on. All that was learned stays.
+    /// Pauses or resumes monitoring from the next step on. The learned state is kept.
     pub fn set_paused(&mut self, paused: bool) {
         self.settings.pause = paused;
     }
 
-    /// Sets whether some regions are split at the end of an aggregation window where there are too
-    /// many to split all, or none.
+    /// Sets whether some regions are split at the end of an aggregation window if there is not
+    /// enough room to split all. Otherwise none is split in that case.
     pub fn set_split_in_part(&mut self, in_part: bool) {
         self.settings.split_in_part = in_part;
     }
 
-    /// Sampling intervals since the start.
+    /// Returns the number of sampling intervals since the start.
     pub fn passed(&self) -> u64 {
         self.progress.passed
     }
 
-    /// The targets.
+    /// Returns the targets.
     pub fn targets(&self) -> &[Target<O::Space>] {
         &self.targets
     }
 
-    /// The schemes.
+    /// Returns the schemes.
     pub fn schemes(&self) -> &[Scheme] {
         &self.schemes
     }
 
-    /// What is probed for.
+    /// Returns the probes for data attributes.
     pub fn probes(&self) -> &Probes {
         &self.settings.probes
     }
 
-    /// What the targets' address space can do.
+    /// Returns the operations on the targets' address space.
     pub fn ops(&self) -> &O {
         &self.settings.ops
     }
 
-    /// Number of regions of all targets.
+    /// Returns the number of regions of all targets.
     pub fn nr_regions(&self) -> usize {
         self.targets.iter().fold(0, |sum: usize, target| {
             sum.saturating_add(target.regions.len())
         })
     }
 
-    /// Whether there is something to monitor: a target that still exists, or operations whose
-    /// targets do not end.
+    /// Returns whether there is anything to monitor: a target that still exists, or an address
+    /// space that does not end.
     pub fn any_target_valid(&self) -> bool {
         let ops = &self.settings.ops;
         let mut targets = self.targets.iter();
         ops.outlives_targets() || targets.any(|target| ops.is_valid(&target.space))
     }
 
-    /// Gives regions to targets that the user has set none for, and makes regions small enough for
-    /// the lower limit on their number. Called once, before the first sample.
+    /// Sets the initial regions of targets for which the user has set none, and splits regions
+    /// until the lower limit on their number holds. Must be called once, before the first sample is
+    /// prepared.
     pub fn start(&mut self) {
         self.fetch_ranges(Regions::is_empty);
         self.apply_min_nr_regions();
     }
 
-    /// Lets regions cover what the targets cover now.
+    /// Updates the regions to the ranges that the targets cover now.
     pub(crate) fn update(&mut self) {
         self.fetch_ranges(|_| true);
     }
@@ -242,15 +251,16 @@ impl<O: Operations> Context<O> {
                 continue;
             }
             if let Ok(Some(ranges)) = ops.ranges(&target.space) {
-                // On an error the regions are as they were, which is what we want then.
+                // After an error the target keeps its regions.
                 let _ = target.regions.set_ranges(&ranges, *grain);
             }
         }
     }
 
-    /// Largest size of a region for which the lower limit on their number holds.
+    /// Returns the largest size of a region with which the lower limit on the number of regions
+    /// holds.
     pub(crate) fn max_region_size(&self) -> u64 {
-        // Targets may overlap, and together exceed 64 bits.
+        // Targets may overlap, so the sum may exceed 64 bits.
         let total = self.targets.iter().fold(0, |sum: u128, target| {
             sum.saturating_add(u128::from(target.regions.size()))
         });
@@ -262,7 +272,7 @@ impl<O: Operations> Context<O> {
         let limit = self.max_region_size();
         self.progress.size_limit = limit;
         for target in &mut self.targets {
-            // Without memory for more regions monitoring goes on with those that there are.
+            // If memory allocation fails, monitoring continues with the existing regions.
             let _ = target.regions.limit_size(limit);
         }
     }

@@ -24,7 +24,8 @@ pub trait Events {
     /// the index of the target.
     fn aggregated(&mut self, target: usize, nr_regions: usize, region: &Region, nr_probes: usize);
 
-    /// Reports the sampling interval after each tuning, changed or not.
+    /// Reports the sampling interval that a tuning step has chosen. It is unchanged if a limit of
+    /// the goal does not allow for another one.
     fn tuned(&mut self, sample: Micros);
 
     /// Returns whether [`Self::before_apply`] has a listener.

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The results of the last aggregation interval, shown at once.
+//! The results of the last complete aggregation window, reported without waiting for the schemes.
 //!
-//! A walk along the application of schemes takes until each of them was due. If all that they do is
-//! to show what matches their patterns, what the walk would have seen at the last aggregation says
-//! the same and is still there: accesses and hits of the last interval are kept for the moving sums,
-//! and ages do not change in between. What has changed since are the regions themselves, which were
-//! split after the aggregation. Their pieces still have the same results, by which they are put
-//! together again; so they are when two regions that were apart have the same, which is then no
-//! loss.
+//! A walk takes until each scheme was due. If all schemes only show the regions that match their
+//! access patterns, the same results are available at once. The access counts and probe hits of the
+//! last window are kept for the pseudo moving sums, and ages do not change until the window ends.
+//!
+//! Only the regions have changed, as they were split after the aggregation. The parts still have
+//! equal results. Adjacent regions with equal results are therefore merged. This may also join
+//! regions that were distinct before, which loses no information.
 
 use super::{
     context::{
@@ -25,11 +25,11 @@ use super::{
 };
 use kernel::prelude::*;
 
-/// The regions of a target as they were at the last aggregation.
+/// Iterates over the regions of a target as they were at the end of the last complete window.
 struct Aggregated<'a> {
     regions: core::slice::Iter<'a, Region>,
     next: Option<Region>,
-    /// How large a region may be.
+    /// Largest size of a region, in the unit of addresses.
     size_limit: u64,
 }
 
@@ -64,13 +64,13 @@ impl Iterator for Aggregated<'_> {
 }
 
 impl<O: Operations> Context<O> {
-    /// Shows `walker` each region that each scheme would have been tried on at the last
-    /// aggregation. `false` if nothing was shown, as only a walk along the application of schemes
-    /// can tell.
+    /// Calls `walker` for each region that each scheme would have been tried on at the end of the
+    /// last complete window. Does not change the statistics of the schemes.
     ///
-    /// That is so while paused, without a scheme, if a scheme does more than to show what matches
-    /// its pattern or does so more often than there is an aggregation, and until all targets have
-    /// seen an aggregation. Statistics of the schemes do not change by it.
+    /// Returns `false` without a call if only a walk can provide the results. This is the case
+    /// while the context is paused, if it has no scheme, if a scheme does more than to show the
+    /// regions that match its pattern or is due more often than the aggregation, and until a window
+    /// has ended for all targets.
     pub fn show_latest(&self, walker: &mut dyn Walker) -> bool {
         if !self.has_latest() {
             return false;
@@ -156,7 +156,7 @@ mod tests {
         }
     }
 
-    /// What was shown: target, scheme, first and last address, accesses and age.
+    /// A visited region: target, scheme, start, end, access rate and age.
     type Shown = (usize, usize, u64, u64, u32, u32);
 
     #[derive(Default)]
@@ -183,7 +183,8 @@ mod tests {
         }
     }
 
-    /// A cold and a hot target with a scheme for all and one for hot memory.
+    /// Returns a context with an idle and a hot target, a scheme for all memory and one for hot
+    /// memory.
     fn context() -> Result<Context<Fake>> {
         let params = params(&[&[(0, 100)], &[(0, 100)]], 1)?;
         let hot = MinMax { min: 5, max: 20 };
@@ -215,7 +216,7 @@ mod tests {
         let mut context = context()?;
         aggregate(&mut context);
         aggregate(&mut context);
-        // The same again, with a walk at its end.
+        // The next window ends with a walk.
         context.samples(20);
         context.merge();
         context.start_window();
@@ -229,7 +230,7 @@ mod tests {
         context.apply_schemes(&mut Deaf, &Machinery::default(), Some(&mut walk));
         let first = walk.0.iter().copied().filter(|shown| shown.1 == 0);
         context.split();
-        // Whatever is seen of the next interval changes nothing.
+        // Samples of the next window do not change the results.
         context.samples(7);
         let seen = shown(&context)?;
         assert!(seen
@@ -238,12 +239,12 @@ mod tests {
             .copied()
             .filter(|shown| shown.1 == 0)
             .eq(first));
-        // The second scheme is not due for long, and shows the hot one.
+        // The second scheme is not due for a long time, and shows the hot region.
         let mut second = seen.0.iter().filter(|shown| shown.1 == 1);
         assert!(second.all(|(target, _, _, _, accesses, _)| (*target, *accesses) == (1, 20)));
         let covered = seen.0.iter().filter(|shown| shown.1 == 1);
         assert_eq!(covered.map(|shown| shown.3 - shown.2).sum::<u64>(), 100);
-        // Nothing was counted.
+        // The statistics do not change.
         let stats = context
             .schemes()
             .iter()
@@ -281,7 +282,7 @@ mod tests {
         assert!(shown(&context).is_err());
         aggregate(&mut context);
         assert!(shown(&context).is_ok());
-        // A target that comes later has not seen one either.
+        // A target that is added has no complete window yet.
         let more = params(&[&[], &[], &[(0, 50)]], 1)?;
         context.commit(with_scheme(more, scheme(ALL, Micros(0)))?)?;
         assert!(shown(&context).is_err());

@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Intervals auto-tuning: how often to look, so that a wanted share of the looks sees an access.
+//! Automatic tuning of the intervals to a given ratio of access checks that find an access. As
+//! `kdamond_tune_intervals()`.
 //!
-//! Each look at each byte could see an access. The share of those that do, within an aggregation
-//! interval, is a measure of how much the monitor learns for its money: with none it looks too
-//! often at too little happening, with all it cannot tell hot from warm. It is compared with the
-//! share that the user wants, and the sampling interval becomes longer where it is less and shorter
-//! where it is more; the aggregation interval follows, with as many samples as before.
+//! Each access check of each byte may find an access. The ratio of those that do, in an aggregation
+//! window, measures how much the monitoring finds for its cost. At a ratio near zero there are too
+//! many checks for too few accesses; at a ratio of one, hot memory cannot be distinguished from
+//! warm memory. The ratio is compared with the goal of the user. If it is less, the sampling
+//! interval is increased, and if it is more, the interval is decreased. The aggregation interval
+//! follows, with the same number of samples as before.
 //!
-//! For example, with 4 % wanted and 1 % seen the score is a quarter of the goal, three quarters
-//! are missing, and the intervals grow by that: 5 ms becomes 8.75 ms. With twice the wanted share or
-//! more they are halved at once, and never more than that.
+//! For example, with a goal of 4 % and a ratio of 1 % the score is a quarter of the goal. Three
+//! quarters are missing, so the intervals grow by three quarters: 5 ms becomes 8.75 ms. At twice
+//! the ratio of the goal or more the intervals are halved, and never reduced further in one step.
 
 use super::{
     attrs::{
@@ -29,7 +31,8 @@ use super::{
 };
 use kernel::prelude::*;
 
-/// How close the share of accesses among all samples of `regions` is to `goal_bp`, of [`GOAL`].
+/// Returns the ratio of accesses to samples of `regions`, relative to `goal_bp`: [`GOAL`] if they
+/// are equal. As `damon_get_intervals_score()`.
 fn score<'a>(regions: impl Iterator<Item = &'a Region>, samples: u64, goal_bp: u64) -> u64 {
     let (mut seen, mut possible): (u128, u128) = (0, 0);
     for region in regions {
@@ -37,7 +40,7 @@ fn score<'a>(regions: impl Iterator<Item = &'a Region>, samples: u64, goal_bp: u
         seen = seen.saturating_add(events(u64::from(region.last_nr_accesses())));
         possible = possible.saturating_add(events(samples));
     }
-    // The ratio of the two is what counts, and 64 bits are enough for it.
+    // Only the ratio of the two is needed, for which the upper 64 bits are enough.
     let excess = u64::BITS.saturating_sub(possible.max(seen).leading_zeros());
     let narrow =
         |events: u128| u64::try_from(events.checked_shr(excess).unwrap_or(0)).unwrap_or(u64::MAX);
@@ -45,10 +48,12 @@ fn score<'a>(regions: impl Iterator<Item = &'a Region>, samples: u64, goal_bp: u
     mul_div(narrow(seen), GOAL, wanted)
 }
 
-/// The factor, in basis points, that intervals are to be multiplied by: 5,000 to 20,000.
+/// Returns the factor for the intervals in basis points, from 5,000 to 20,000. As
+/// `damon_get_intervals_adaptation_bp()`.
 fn adaptation(score: u64) -> u64 {
     let factor = next_input(GOAL * GOAL, score) / GOAL;
-    // From one to all of it, so that a single hot interval is not the end of a long one.
+    // Rescales [1, 10,000] to [5,000, 10,000], so that one hot window does not reduce long
+    // intervals too rapidly.
     if factor <= GOAL {
         (GOAL / 2).saturating_add(factor / 2)
     } else {
@@ -57,13 +62,14 @@ fn adaptation(score: u64) -> u64 {
 }
 
 impl<O: Operations> Context<O> {
-    /// Tunes the intervals to their goal, by the results of the last aggregation window.
+    /// Tunes the intervals to their goal, based on the results of the last complete aggregation
+    /// window.
     ///
-    /// To be called when the window has ended and schemes have seen it. What is planned for later
-    /// stays at its time, as near as whole sampling intervals allow.
+    /// Must be called at the end of the window, after the schemes were applied. All events that are
+    /// scheduled for later keep their time, to the nearest sampling interval.
     ///
-    /// The C DAMON plans schemes and operations updates anew each time, and has none of either if
-    /// tuning comes more often.
+    /// The C DAMON reschedules schemes and operations updates each time, so neither ever happens if
+    /// tuning happens more often.
     pub(super) fn tune(&mut self, events: &mut dyn Events) {
         let old = self.settings.attrs;
         let Some(goal) = old.goal() else {
@@ -82,7 +88,8 @@ impl<O: Operations> Context<O> {
         }
     }
 
-    /// Lets what is measured in intervals follow them, after `old` were the attributes.
+    /// Converts the state that depends on the intervals from the attributes `old` to the current
+    /// ones.
     fn follow(&mut self, old: &Attrs) {
         self.rescale(old);
         let passed = self.progress.passed;
@@ -122,13 +129,13 @@ mod tests {
 
     #[test]
     fn scores_by_bytes_and_samples() -> Result {
-        // 10 of 20 samples of 100 bytes, none of 900: 5 % of what is possible.
+        // 10 of 20 samples of 100 bytes and none of 900 bytes: 5 % of all possible accesses.
         let regions = [region(0, 100, 0, 10, 0)?, region(100, 1000, 0, 0, 0)?];
         let score = |goal_bp| score(regions.iter(), 20, goal_bp);
         assert_eq!(score(500), 10_000);
         assert_eq!(score(1000), 5_000);
         assert_eq!(score(250), 20_000);
-        // No less than one event is wanted.
+        // The goal is at least one access event.
         assert_eq!(score(0), 10_000_000);
         Ok(())
     }
@@ -154,7 +161,7 @@ mod tests {
         assert_eq!(adaptation(u64::MAX), 5_000);
     }
 
-    /// What was told.
+    /// The reported sampling interval.
     #[derive(Default)]
     struct Heard(Option<u64>);
 
@@ -170,8 +177,8 @@ mod tests {
         }
     }
 
-    /// A context of a cold and a hot target at the end of an aggregation interval, which is to see
-    /// an access in `access_bp` of the looks.
+    /// Returns a context with an idle and a hot target at the end of an aggregation window. The
+    /// goal is an access in `access_bp` of the checks.
     fn merged(access_bp: u64) -> Result<Context<Fake>> {
         let mut params = params(&[&[(0, 100)], &[(0, 100)]], 1)?;
         params.attrs = Attrs::try_from(AttrsParams {
@@ -222,13 +229,13 @@ mod tests {
 
     #[test]
     fn tunes_towards_the_goal() -> Result {
-        // Half of all possible accesses are seen.
+        // Half of all possible accesses are found.
         assert_eq!(tuned(5_000)?, (None, 5_000, 100_000));
         assert_eq!(tuned(6_250)?, (Some(6_000), 6_000, 120_000));
         assert_eq!(tuned(10_000)?, (Some(7_500), 7_500, 150_000));
         assert_eq!(tuned(4_000)?, (Some(4_375), 4_375, 87_500));
         assert_eq!(tuned(1)?, (Some(2_500), 2_500, 50_000));
-        // No further than the limit.
+        // The interval stays within its limit.
         assert_eq!(tuned(1_000_000)?, (Some(9_000), 9_000, 180_000));
         Ok(())
     }
@@ -260,15 +267,15 @@ mod tests {
         };
         let before = age(&context).ok_or(EINVAL)?;
         context.tune(&mut Deaf);
-        // As many samples in a longer interval: the same counts, less intervals of age.
+        // The number of samples is the same in a longer interval: counts do not change, and ages
+        // are fewer intervals.
         let hot = context.targets().get(1).ok_or(EINVAL)?;
         assert!(hot
             .regions()
             .iter()
             .all(|region| region.last_nr_accesses() == 20));
         assert_eq!(age(&context), Some(before * 5 / 6));
-        // One scheme comes with the aggregation, the other when it would have come anyway: 900 ms
-        // from now.
+        // One scheme is due with the aggregation. The other keeps its time: 900 ms from now.
         let next = context
             .schemes()
             .iter()

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Goals: what is known of them, and the quota that follows from a score.
+//! Quota goals: the measured values of the goals, and the quota that a score leads to.
 
 use super::{
     super::feedback::{
@@ -12,19 +12,21 @@ use super::{
 };
 use kernel::prelude::*;
 
-/// The smallest quota that grows, times 10,000.
+/// The smallest quota from which tuning starts, times 10,000: one address.
 const SMALLEST: u64 = 10_000;
 
-/// What a running scheme knows of a goal.
+/// The state of a goal of a running scheme.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct GoalState {
-    /// Pressure at the last look.
+    /// Total pressure at the last measurement, in microseconds.
     pub(crate) last_psi_us: Option<u64>,
+    /// The last measured value, in the unit of the metric: basis points, microseconds or the unit
+    /// of the user.
     pub(crate) value: Option<u64>,
 }
 
 impl GoalState {
-    /// So many of goals that were not looked at. Fails with `ENOMEM`.
+    /// Creates the states of `len` goals without a value. Fails with `ENOMEM`.
     pub(crate) fn list(len: usize) -> Result<KVec<Self>> {
         let mut list = KVec::with_capacity(len, GFP_KERNEL)?;
         for _ in 0..len {
@@ -33,13 +35,16 @@ impl GoalState {
         Ok(list)
     }
 
-    /// The value at the last look. `None` before that, and where two looks are needed for one.
+    /// Returns the last measured value. `None` before the first measurement, and after the first
+    /// one if the value is the difference of two measurements.
     pub(crate) fn value(&self) -> Option<u64> {
         self.value
     }
 }
 
-/// The quota, times 10,000, that follows `last` at a score.
+/// Returns the next quota of the goals, in the unit of addresses times 10,000, after the quota
+/// `last` has led to `score`. As `damos_goal_tune_esz_bp_consist()` and
+/// `damos_goal_tune_esz_bp_temporal()`.
 pub(crate) fn tuned(params: &QuotaParams, last: u64, score: u64) -> u64 {
     match params.tuner {
         Tuner::Consist => next_input(last.max(SMALLEST), score),

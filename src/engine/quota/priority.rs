@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which regions are to be acted on first, where a quota does not allow for all.
+//! Prioritization: the regions that an action is applied to first if the quota does not allow for
+//! all of them.
 //!
-//! Each region gets a score for the action: how hot it is, or how cold. Sizes are summed up by
-//! score, and from the highest score down as many scores have their turn as fill the quota.
+//! Each region has a score for the action: how hot it is, or how cold. The sizes of the regions are
+//! added up by score. The priority threshold is the highest score for which the regions with that
+//! score or a higher one fill the quota.
 
 use super::{
     super::{
@@ -22,13 +24,14 @@ pub(crate) const MAX_SCORE: u32 = 99;
 /// Number of scores.
 const NR_SCORES: usize = 100;
 
-/// The largest part of a score.
+/// The largest value of a component of a score.
 const MAX_PART: u64 = 100;
 
-/// Ages beyond 2^32 seconds are alike.
+/// Limit of the logarithm of an age: no age counts more than 2^32 seconds.
 const MAX_AGE_LOG: u64 = 32;
 
-/// How urgent an action on a region is, up to [`MAX_SCORE`].
+/// Returns the priority of an action on a region, from 0 to [`MAX_SCORE`]. As `get_scheme_score` of
+/// the operations in `mm/damon/`.
 pub(crate) fn score(attrs: &Attrs, weights: &Weights, action: Action, region: &Region) -> u32 {
     match action {
         Action::LruPrio | Action::MigrateHot => hotness(attrs, weights, region),
@@ -44,12 +47,12 @@ pub(crate) fn score(attrs: &Attrs, weights: &Weights, action: Action, region: &R
     }
 }
 
-/// Scores of many regions for one scheme.
+/// Computes the scores of many regions for one scheme.
 pub(crate) struct Scorer<'a> {
     attrs: &'a Attrs,
     weights: &'a Weights,
     action: Action,
-    /// Rate and age of the last region, and its score.
+    /// Access rate and age of the last region, and its score.
     last: Option<((u32, u32), u32)>,
 }
 
@@ -63,8 +66,8 @@ impl<'a> Scorer<'a> {
         }
     }
 
-    /// [`score`], which is known where a region is as hot as the one before: many neighbours are
-    /// cold for as long.
+    /// Returns [`score`]. The result is cached, because many adjacent regions are idle and of the
+    /// same age.
     pub(crate) fn score(&mut self, region: &Region) -> u32 {
         let heat = (region.nr_accesses_bp(), region.age());
         match self.last {
@@ -78,7 +81,8 @@ impl<'a> Scorer<'a> {
     }
 }
 
-/// Hot is what is accessed often, and has been so for long; cold what has not been for long.
+/// Returns how hot a region is: the more often and the longer it has been accessed, the hotter; the
+/// longer it has been idle, the colder. As `damon_hot_score()`.
 fn hotness(attrs: &Attrs, weights: &Weights, region: &Region) -> u32 {
     let accesses = u64::from(region.nr_accesses_bp() / 10_000);
     let max = u64::from(attrs.max_nr_accesses()).max(1);
@@ -89,7 +93,7 @@ fn hotness(attrs: &Attrs, weights: &Weights, region: &Region) -> u32 {
         .checked_ilog2()
         .map_or(0, |log| u64::from(log).saturating_add(1))
         .min(MAX_AGE_LOG);
-    // The age of what is not accessed makes it colder.
+    // The age of an idle region makes it colder.
     let level = match frequency {
         0 => MAX_AGE_LOG.saturating_sub(log),
         _ => MAX_AGE_LOG.saturating_add(log),
@@ -100,7 +104,7 @@ fn hotness(attrs: &Attrs, weights: &Weights, region: &Region) -> u32 {
     let sum = by_frequency
         .saturating_mul(frequency)
         .saturating_add(by_age.saturating_mul(age));
-    // Without weights all are alike.
+    // Without weights all regions have the same score.
     let mean = sum
         .checked_div(by_frequency.saturating_add(by_age))
         .unwrap_or(0);
@@ -108,7 +112,7 @@ fn hotness(attrs: &Attrs, weights: &Weights, region: &Region) -> u32 {
     u32::try_from(hotness).map_or(MAX_SCORE, |hotness| hotness.min(MAX_SCORE))
 }
 
-/// Sizes of the regions by score.
+/// Sizes of regions by score.
 pub(crate) struct Histogram([u64; NR_SCORES]);
 
 impl Histogram {
@@ -125,12 +129,13 @@ impl Histogram {
         }
     }
 
-    /// The score down to which regions have their turn, to fill `quota`.
+    /// Returns the priority threshold for `quota`: the highest score for which the regions with
+    /// that score or a higher one fill the quota.
     pub(crate) fn min_score(&self, quota: u64) -> u32 {
         let mut filled: u64 = 0;
         for (score, size) in (0..=MAX_SCORE).rev().zip(self.0.iter().rev()) {
             filled = filled.saturating_add(*size);
-            // Not above the highest score that there is.
+            // The threshold must not be above the highest score of a region.
             if filled != 0 && filled >= quota {
                 return score;
             }
@@ -167,10 +172,10 @@ mod tests {
 
     #[test]
     fn hot_is_accessed_often_and_cold_is_not() -> Result {
-        // 20 of 20 samples. An age of nothing is in the middle.
+        // All 20 samples saw an access. An age of zero is in the middle.
         assert_eq!(both(&EVEN, 20, 0)?, (74, 25));
         assert_eq!(both(&EVEN, 0, 0)?, (24, 75));
-        // 10 aggregations are a second, and its logarithm 1.
+        // 10 aggregation intervals are one second, and its logarithm is 1.
         assert_eq!(both(&EVEN, 20, 10)?, (74, 25));
         let age = Weights {
             nr_accesses: 0,

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Charging a quota, from one window to the next.
+//! The state of a quota, and how it is charged from one charge window to the next.
 //!
-//! All limits become one, the effective quota in addresses: the smallest of the size, of what can
-//! be done in the time at the speed so far, and of what the goals want. What the action is tried on
-//! is charged. When the quota is used up the scheme rests until the window is over, and goes on
-//! behind the region that it had come to.
+//! All limits are combined into one, the effective size quota in the unit of addresses. It is the
+//! minimum of the size limit, of the size that can be processed within the time limit at the
+//! throughput so far, and of the quota of the goals. The memory that the action is tried on is
+//! charged. When the quota is full, the scheme is not applied until the charge window ends. In the
+//! next window it resumes after the last region that it was applied to.
 
 use super::{
     super::{
@@ -26,40 +27,40 @@ use super::{
 };
 use kernel::prelude::*;
 
-/// Addresses per millisecond that an action is taken to do before it has done anything: 1,024
-/// pages of 4 KiB, as the in-tree DAMON assumes.
+/// Throughput that is assumed before the action has been applied, in the unit of addresses per
+/// millisecond: 1,024 pages of 4 KiB, as in the C DAMON.
 const FIRST_THROUGHPUT: u64 = 4096 * 1024;
 
-/// Where a scheme goes on when its next window begins.
+/// The place at which a scheme resumes in its next charge window.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Resume {
-    /// Position of the target.
+    /// Index of the target.
     pub(crate) target: usize,
-    /// What lies before this address has had its turn.
+    /// The memory before this address was handled in the last window.
     pub(crate) addr: u64,
 }
 
-/// What a running scheme's quota has come to.
+/// The state of a running scheme's quota. Sizes are in the unit of addresses.
 #[derive(Default, Debug)]
 pub struct QuotaState {
-    /// When the window began; `None` before the first one.
+    /// Start of the charge window in nanoseconds; `None` before the first one.
     began_ns: Option<u64>,
     effective: u64,
     charged: u64,
-    /// What was charged in the windows that are over, for the speed.
+    /// Size that was charged in the windows before this one, to compute the throughput.
     total_charged: u64,
     total_ns: u64,
     pub(crate) resume: Option<Resume>,
-    /// The smallest score with which a region gets its turn.
+    /// The priority threshold.
     pub(crate) min_score: u32,
-    /// The effective quota by the goals, times 10,000.
+    /// The quota of the goals, times 10,000.
     tuned_bp: u64,
-    /// Of each goal, by position.
+    /// The states of the goals, by index.
     pub(crate) goals: KVec<GoalState>,
 }
 
 impl QuotaState {
-    /// That of a scheme with some goals, that has done nothing yet. Fails with `ENOMEM`.
+    /// Creates the initial state. Fails with `ENOMEM`.
     pub(crate) fn new(params: &QuotaParams) -> Result<Self> {
         Ok(Self {
             goals: GoalState::list(params.goals.len())?,
@@ -67,47 +68,49 @@ impl QuotaState {
         })
     }
 
-    /// The effective quota, in the unit of addresses.
+    /// Returns the effective size quota, in the unit of addresses.
     pub fn effective(&self) -> u64 {
         self.effective
     }
 
-    /// What is charged in this window, in the unit of addresses.
+    /// Returns the size that was charged in this charge window, in the unit of addresses.
     pub fn charged(&self) -> u64 {
         self.charged
     }
 
-    /// What was charged in the windows that are over.
+    /// Returns the size that was charged in the charge windows before this one, in the unit of
+    /// addresses.
     pub fn total_charged(&self) -> u64 {
         self.total_charged
     }
 
-    /// Time that the action has taken so far, in nanoseconds.
+    /// Returns the time that the action has taken so far, in nanoseconds.
     pub fn total_ns(&self) -> u64 {
         self.total_ns
     }
 
-    /// The smallest score, of 99, with which a region gets its turn.
+    /// Returns the priority threshold: the score from 0 to 99 that a region must reach.
     pub fn min_score(&self) -> u32 {
         self.min_score
     }
 
-    /// What the goals want the effective quota to be, times 10,000.
+    /// Returns the effective size quota of the goals, in the unit of addresses times 10,000.
     pub fn tuned_bp(&self) -> u64 {
         self.tuned_bp
     }
 
-    /// The value of each goal at the last look at it, if it had one.
+    /// Returns the last measured value of each goal, if it has one.
     pub fn goal_values(&self) -> impl Iterator<Item = Option<u64>> + '_ {
         self.goals.iter().map(GoalState::value)
     }
 
-    /// The target and the address to go on from, if the scheme was interrupted.
+    /// Returns the index of the target and the address at which the scheme resumes, if it was
+    /// interrupted.
     pub fn resumes_at(&self) -> Option<(usize, u64)> {
         self.resume.map(|resume| (resume.target, resume.addr))
     }
 
-    /// Forgets what is of no use without a quota.
+    /// Resets the state that is only used with a quota.
     pub(crate) fn clear(&mut self) {
         self.began_ns = None;
         self.effective = 0;
@@ -116,22 +119,24 @@ impl QuotaState {
         self.min_score = 0;
     }
 
-    /// What may still be charged.
+    /// Returns the size that may still be charged, in the unit of addresses.
     pub(crate) fn left(&self) -> u64 {
         self.effective.saturating_sub(self.charged)
     }
 
-    /// Whether there is nothing left that a region could be made of.
+    /// Returns whether the rest of the quota is smaller than the smallest region. As
+    /// `damos_quota_is_full()`.
     pub(crate) fn is_full(&self, grain: Grain) -> bool {
         self.left() < grain.size()
     }
 
-    /// Charges for an action on a region, which has taken some time.
+    /// Charges an action on a region of `size`, which took `ns` nanoseconds. As
+    /// `damos_charge_quota()`.
     pub(crate) fn charge(&mut self, share: FailCharge, size: u64, applied: Applied, ns: u64) {
         let failed = size.saturating_sub(applied.bytes);
         let charge = match share.denom {
             0 => size,
-            // What an action has done may be more than what it was asked for.
+            // An action may take effect on more memory than requested.
             _ if applied.bytes > size => size,
             denom => {
                 let share = mul_div(failed, u64::from(share.num), u64::from(denom));
@@ -142,8 +147,8 @@ impl QuotaState {
         self.total_ns = self.total_ns.saturating_add(ns);
     }
 
-    /// Takes over what is known of goals that stay what they are, by position: `old` ones are
-    /// replaced by `new` ones, with `states` as they start with.
+    /// Replaces the goals `old` by the goals `new`. A goal whose metric does not change keeps its
+    /// state, matched by index; the others start with those in `states`.
     pub(crate) fn replace_goals(
         &mut self,
         old: &[Goal],
@@ -161,7 +166,8 @@ impl QuotaState {
         self.goals = states;
     }
 
-    /// The target at position `from` is now at `to`, or gone.
+    /// Follows the target with index `from` to the index `to`, or drops the place to resume at if
+    /// the target was removed.
     pub(crate) fn follow(&mut self, from: usize, to: Option<usize>) {
         self.resume = self.resume.and_then(|resume| match resume.target == from {
             true => to.map(|target| Resume { target, ..resume }),
@@ -169,20 +175,22 @@ impl QuotaState {
         });
     }
 
-    /// There are so many targets, and none behind.
+    /// Drops the place to resume at if it is not in the first `nr_targets` targets.
     pub(crate) fn leave_from(&mut self, nr_targets: usize) {
         self.resume = self.resume.filter(|resume| resume.target < nr_targets);
     }
 
-    /// A target is gone, or has nothing more to go on with.
+    /// Drops the place to resume at if it is in this target: the target is gone, or its last region
+    /// was reached.
     pub(crate) fn leave(&mut self, target: usize) {
         if self.resume.is_some_and(|resume| resume.target == target) {
             self.resume = None;
         }
     }
 
-    /// How much of a region has had its turn before the window began: zero for none, as much as
-    /// the region or more for all of it. It is all of each target but the one to go on in.
+    /// Returns how much of a region was handled in the charge window before, in the unit of
+    /// addresses: zero for nothing, and at least the size of the region for all of it. All targets
+    /// other than the one to resume in count as handled.
     pub(crate) fn had_its_turn(&self, target: usize, region: &Region, grain: Grain) -> u64 {
         let Some(resume) = self.resume else {
             return 0;
@@ -192,14 +200,16 @@ impl QuotaState {
         }
         match resume.addr.checked_sub(region.start()) {
             None | Some(0) => 0,
-            // At least one grain, so that it goes on.
+            // At least `min_region_sz`, so that the scheme makes progress.
             Some(part) => grain.down(part).max(grain.size()),
         }
     }
 
-    /// Starts a window if it is time. `tune` measures the goals. Whether the last window's quota
-    /// was used up, and whether the effective quota may be told: it is if it is another one, and in
-    /// the first window.
+    /// Starts a new charge window if the quota reset interval has expired. `score` measures the
+    /// goals and returns their score.
+    ///
+    /// Returns whether the quota of the last window was exceeded, and whether the effective size
+    /// quota is to be reported: it is in the first window, and when it has changed.
     pub(crate) fn advance(
         &mut self,
         params: &QuotaParams,
@@ -254,12 +264,12 @@ impl QuotaState {
     }
 }
 
-/// What the start of a window has brought.
+/// The result of [`QuotaState::advance`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Advanced {
-    /// The quota of the window before was used up.
+    /// The quota of the last charge window was exceeded.
     pub(crate) exceeded: bool,
-    /// The effective quota is worth an event.
+    /// The effective size quota is to be reported as a trace event.
     pub(crate) tell: bool,
 }
 
@@ -304,11 +314,11 @@ mod tests {
             Ok(state.effective())
         };
         assert_eq!(effective(&quota(10_000, 0), None)?, 10_000);
-        // At the speed that is assumed at first,
+        // At the initial throughput,
         assert_eq!(effective(&quota(0, 2), None)?, 2 * FIRST_THROUGHPUT);
         assert_eq!(effective(&quota(10_000, 2), None)?, 10_000);
         assert_eq!(effective(&quota(u64::MAX, u64::MAX), None)?, u64::MAX);
-        // and with a goal that is far away, from the smallest quota up.
+        // and, far below a goal, from the smallest quota upwards.
         let mut params = quota(0, 0);
         let goal = Goal {
             metric: GoalMetric::UserInput(0),
@@ -321,7 +331,7 @@ mod tests {
         params.bytes = 12_345;
         assert_eq!(effective(&params, Some(0))?, 12_345);
         assert_eq!(effective(&params, Some(10_000))?, 0);
-        // Nothing measured, nothing done.
+        // Without a measured value the quota is zero.
         assert_eq!(effective(&params, None)?, 0);
         Ok(())
     }
@@ -341,7 +351,7 @@ mod tests {
         let second = at(&mut state, 8 * SECOND);
         assert!(second.exceeded && !second.tell);
         assert_eq!((state.charged(), state.total_charged()), (0, 91));
-        // One in which nothing was done has not exceeded.
+        // A window in which nothing was charged has not exceeded its quota.
         assert!(!at(&mut state, 9 * SECOND).exceeded);
         Ok(())
     }
@@ -356,7 +366,8 @@ mod tests {
         state.charge(FailCharge::default(), 8192, all(8192), 2_000_000);
         state.advance(&params, grain, SECOND + 1, |_| None);
         assert_eq!(state.effective(), 40_960);
-        // Never less than a region, or it would never be tried again.
+        // The quota is at least the smallest region; otherwise the action would never be tried
+        // again.
         state.charge(FailCharge::default(), 4096, all(0), u64::MAX / 2);
         state.advance(&params, grain, 2 * SECOND + 1, |_| None);
         assert_eq!(state.effective(), 4096);
