@@ -24,38 +24,39 @@ use region::{
     MAX_PROBES, //
 };
 
-/// How a region is cut into pieces, from its right end.
+/// A rule that cuts a region into pieces, from its right end.
 pub(crate) trait Cut: Clone {
-    /// Goes on to another region.
+    /// Starts with another region.
     fn begin(&mut self) {}
 
-    /// Size of what stays when the next piece is taken off the right end of a rest of `size`, less
-    /// than that and not zero; `None` if the rest is to be left as it is.
+    /// Returns the size of the left part when the next piece is cut off the right end of a region
+    /// of `size`. It is less than `size` and not zero. Returns `None` if the region is not to be
+    /// cut further.
     fn next(&mut self, size: u64) -> Option<u64>;
 }
 
 /// The regions of a target.
 ///
-/// They lie in one array whose capacity is reserved when the limits are set: sampling and merging
-/// never allocate, and neither does splitting within that capacity.
+/// They are in one array. Its capacity is reserved when the limits on the number of regions are
+/// set, so sampling and merging never allocate memory, and neither does splitting within that
+/// capacity.
 ///
 /// # Invariants
 ///
-/// - Regions are sorted by address and do not overlap. Between two neighbours there may be a gap.
-/// - `size` is the number of addresses in all of them, and none of them is larger than `largest`.
+/// - Regions are sorted by address and do not overlap. There may be a gap between adjacent ones.
+/// - `size` is the number of addresses in all regions, and no region is larger than `largest`.
 #[derive(Default)]
 pub struct Regions {
     list: List,
-    // Both are asked for at each aggregation and change seldom.
+    // Both are read at each aggregation and rarely change.
     size: u64,
     largest: u64,
-    /// Whether a region may be without a sample, as it was not there, or not the same, when samples
-    /// were prepared.
+    /// A region may have no sample, because it was added or changed after samples were prepared.
     changed: bool,
 }
 
 impl Regions {
-    /// No regions, with room for `capacity` of them.
+    /// Creates an empty list with capacity for `capacity` regions. Fails with `ENOMEM`.
     pub(crate) fn with_capacity(capacity: usize) -> Result<Self> {
         Ok(Self {
             list: List::with_capacity(capacity)?,
@@ -65,7 +66,8 @@ impl Regions {
         })
     }
 
-    /// The same regions, with room for at least `capacity` of them.
+    /// Copies the regions into a list with capacity for at least `capacity` regions. Fails with
+    /// `ENOMEM`.
     pub(crate) fn try_clone(&self, capacity: usize) -> Result<Self> {
         let mut copy = Self::with_capacity(capacity.max(self.len()))?;
         for region in self.as_slice() {
@@ -74,31 +76,31 @@ impl Regions {
         Ok(copy)
     }
 
-    /// Number of regions.
+    /// Returns the number of regions.
     #[inline]
     pub fn len(&self) -> usize {
         self.list.len()
     }
 
-    /// Whether there is no region.
+    /// Returns whether there is no region.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
-    /// The regions in ascending order.
+    /// Returns the regions in ascending order.
     #[inline]
     pub fn as_slice(&self) -> &[Region] {
         &self.list
     }
 
-    /// The regions in ascending order.
+    /// Returns the regions in ascending order.
     #[inline]
     pub(crate) fn as_mut_slice(&mut self) -> &mut [Region] {
         &mut self.list
     }
 
-    /// Forgets all prepared samples.
+    /// Drops all prepared samples.
     pub(crate) fn forget_samples(&mut self) {
         for region in self.as_mut_slice() {
             region.forget_sample();
@@ -106,39 +108,40 @@ impl Regions {
         self.changed = true;
     }
 
-    /// Whether there may be regions without a sample.
+    /// Returns whether there may be regions without a sample.
     pub(crate) fn need_samples(&self) -> bool {
         self.changed
     }
 
-    /// Notes that a pass has used up all samples, and whether it has prepared new ones.
+    /// Notes that a pass has consumed all samples, and whether it has prepared new ones.
     pub(crate) fn passed(&mut self, prepared: bool) {
         self.changed = !prepared;
     }
 
-    /// Forgets the hits of the probes that are named by `which`.
+    /// Resets the hits of the probes that are set in `which`.
     pub(crate) fn forget_hits(&mut self, which: &[bool; MAX_PROBES]) {
         for region in self.as_mut_slice() {
             region.forget_hits(which);
         }
     }
 
-    /// Number of addresses in all regions. The regions of one target have 64 bits at most.
+    /// Returns the number of addresses in all regions. As the regions of a target do not overlap,
+    /// it fits in 64 bits.
     pub(crate) fn size(&self) -> u64 {
         self.size
     }
 
-    /// What no region is larger than.
+    /// Returns an upper bound of the sizes of the regions.
     pub(crate) fn largest(&self) -> u64 {
         self.largest
     }
 
-    /// Notes that all regions were cut down to `limit`.
+    /// Notes that all regions were cut to at most `limit`.
     pub(crate) fn note_largest(&mut self, limit: u64) {
         self.largest = limit;
     }
 
-    /// Appends a region where room was made for it.
+    /// Appends a region within the capacity.
     fn push(&mut self, region: Region) -> Result {
         self.list.push(region)?;
         self.add(&region);
@@ -146,17 +149,17 @@ impl Regions {
         Ok(())
     }
 
-    /// Counts the size of a region.
+    /// Adds a region to the sizes.
     fn add(&mut self, region: &Region) {
         self.size = self.size.saturating_add(region.size());
         self.largest = self.largest.max(region.size());
     }
 
-    /// Makes room for `extra` more regions.
+    /// Ensures capacity for `extra` more regions. Fails with `ENOMEM`.
     fn reserve(&mut self, extra: usize) -> Result {
         let needed = self.len().saturating_add(extra);
         if needed > self.list.capacity() {
-            // Not much more: what is moved on the way costs less than what is never used.
+            // Grows by an eighth only: copying costs less than memory that is never used.
             let grown = self
                 .list
                 .capacity()
@@ -166,8 +169,9 @@ impl Regions {
         Ok(())
     }
 
-    /// Splits the region at index `at` in two, the first one of `size`. `false`, and nothing has
-    /// happened, if one of them would be empty, and without memory.
+    /// Splits the region at index `at` in two; the left part gets `size`. Returns `false` and
+    /// changes nothing if a part would be empty or memory allocation fails. As
+    /// `damon_split_region_at()`.
     pub(crate) fn split_at(&mut self, at: usize, size: u64) -> bool {
         if self.len() >= MAX_REGIONS || self.reserve(1).is_err() {
             return false;
@@ -179,18 +183,19 @@ impl Regions {
         else {
             return false;
         };
-        // INVARIANT: The sum of the sizes is what it was, and no region has grown.
+        // INVARIANT: The sum of the sizes has not changed, and no region has grown.
         self.changed = true;
-        // There is room for it.
+        // The capacity was reserved above.
         let behind = at.saturating_add(1);
         self.list.insert(behind, right).is_ok()
     }
 
-    /// Replaces neighbours by one region where `absorb` says that the left one took in the right
-    /// one, which leaves none larger than `limit`. `visit` has seen both of them before.
+    /// Calls `visit` for each region, and then `absorb` for each pair of adjacent regions. If
+    /// `absorb` returns `true`, it has merged the right region into the left one, and the right one
+    /// is removed. A merged region must not be larger than `limit`.
     ///
-    /// Most of the time nothing is absorbed. Then nothing moves, so what moves does in a pass of its
-    /// own.
+    /// Usually nothing is merged. In that case no region moves. Hence regions are removed in a
+    /// second pass, which only runs if needed.
     pub(crate) fn coalesce(
         &mut self,
         limit: u64,
@@ -214,7 +219,8 @@ impl Regions {
         }
         if absorbed {
             self.remove_vanished();
-            // INVARIANT: Regions that touch become one of the size of both.
+            // INVARIANT: The sum of the sizes has not changed, and a merged region is not larger
+            // than `limit`.
             self.largest = self.largest.max(limit);
             self.changed = true;
         }
@@ -222,7 +228,7 @@ impl Regions {
 
     fn remove_vanished(&mut self) {
         let list = &mut *self.list;
-        // Up to the first that has vanished, all are in their places.
+        // Regions before the first one to be removed do not move.
         let in_place = list.iter().take_while(|region| !region.has_vanished());
         let first = in_place.fold(0, |number: usize, _| number.saturating_add(1));
         let mut kept = first;
@@ -242,9 +248,9 @@ impl Regions {
 
     /// Cuts each region into pieces.
     ///
-    /// Everything or, when there is no memory for it, nothing is cut. To know how much is needed,
-    /// `cut` is asked twice, a copy of it first. Regions and their pieces then move to their new
-    /// places from the back, so that each moves once.
+    /// Cuts all regions, or none if memory allocation fails. `cut` is evaluated twice, first on a
+    /// copy to count the pieces. The regions and pieces then move to their new places starting from
+    /// the last one, so that each moves once.
     pub(crate) fn cut(&mut self, cut: &mut impl Cut) -> Result {
         let mut pieces: usize = 0;
         let mut trial = cut.clone();
@@ -258,7 +264,8 @@ impl Regions {
         }
 
         if pieces == 0 {
-            // What it has drawn is drawn: asked again, it may answer otherwise.
+            // The copy is kept, because its random numbers were consumed. Without that, the same
+            // numbers would be drawn again at the next call.
             *cut = trial;
             return Ok(());
         }
@@ -283,16 +290,15 @@ impl Regions {
             }
             put_before(list, &mut to, rest);
         }
-        // INVARIANT: The sum of the sizes is what it was, and no region has grown.
+        // INVARIANT: The sum of the sizes has not changed, and no region has grown.
         self.changed = true;
         Ok(())
     }
 
-    /// Moves all boundaries onto multiples of `grain`.
+    /// Aligns all boundaries to `grain`.
     ///
-    /// Needed when the grain becomes coarser under regions that were made with a finer one.
-    /// Regions grow outwards over what they covered in part; one whose place a neighbour has
-    /// taken by that goes away.
+    /// This is needed when `min_region_sz` grows. Regions grow to cover everything that they
+    /// covered in part. A region is removed if the regions before it then cover it entirely.
     pub(crate) fn align(&mut self, grain: Grain) {
         let list = &mut *self.list;
         let (mut kept, mut covered): (usize, u64) = (0, 0);
@@ -317,7 +323,7 @@ impl Regions {
         self.changed = true;
     }
 
-    /// Counts the sizes of all regions anew.
+    /// Computes the sizes of all regions again.
     fn measure(&mut self) {
         (self.size, self.largest) = (0, 0);
         for at in 0..self.len() {
@@ -334,7 +340,7 @@ fn cut_off(cut: &mut impl Cut, rest: &mut Region) -> Option<Region> {
     rest.split_off(size)
 }
 
-/// Stores `region` in front of `*to` and moves that there.
+/// Stores `region` before index `*to`, and updates `*to` to its index.
 fn put_before(list: &mut [Region], to: &mut usize, region: Region) {
     *to = to.saturating_sub(1);
     if let Some(place) = list.get_mut(*to) {
@@ -346,7 +352,7 @@ fn put_before(list: &mut [Region], to: &mut usize, region: Region) {
 pub(super) mod tests {
     use super::*;
 
-    /// The regions of a list, for the tests of this layer.
+    /// Creates a list with the given regions, for the tests of this layer.
     pub(crate) fn regions(list: &[Region]) -> Result<Regions> {
         let mut regions = Regions::with_capacity(list.len())?;
         for region in list {
@@ -355,7 +361,7 @@ pub(super) mod tests {
         Ok(regions)
     }
 
-    /// Regions without history at the given places, for the tests of this layer.
+    /// Creates regions without history in the given ranges, for the tests of this layer.
     pub(crate) fn places(places: &[(u64, u64)]) -> Result<Regions> {
         let mut regions = Regions::with_capacity(places.len())?;
         for &(start, end) in places {
@@ -364,7 +370,7 @@ pub(super) mod tests {
         Ok(regions)
     }
 
-    /// Whether the regions are at exactly these places, for the tests of this layer.
+    /// Returns whether the regions are exactly in these ranges, for the tests of this layer.
     pub(crate) fn are_at(regions: &Regions, places: &[(u64, u64)]) -> bool {
         regions
             .as_slice()
@@ -381,7 +387,7 @@ pub(super) mod tests {
         Ok(())
     }
 
-    /// Cuts single addresses off the right end.
+    /// Cuts off single addresses at the right end.
     #[derive(Clone)]
     struct Crumble;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The array that the regions of a target are in.
+//! The array of the regions of a target.
 
 use super::region::Region;
 use core::ops::{
@@ -9,22 +9,24 @@ use core::ops::{
 };
 use kernel::prelude::*;
 
-/// Bytes that are no less than a page, on most machines. It is a matter of thrift alone.
+/// Largest size of a physically contiguous array, in bytes. This is the size of a page on most
+/// systems; the choice only affects memory usage.
 const PAGE: usize = 4096;
 
-/// Regions in a row, with room for a number of them that does not change.
+/// An array of regions with a fixed capacity.
 ///
-/// More than a page is made of single pages. Memory that is contiguous in the machine comes in powers
-/// of two of them, which would take up to twice the room: 64 KiB for 1,000 regions instead of 48.
+/// An array that is larger than a page is allocated in single pages. Physically contiguous memory
+/// comes in powers of two pages, which would take up to twice the memory: 64 KiB instead of 48 KiB
+/// for 1,000 regions.
 pub(super) enum List {
-    /// At most a page.
+    /// At most a page, physically contiguous.
     Small(KVec<Region>),
-    /// Whole pages.
+    /// Whole pages, virtually contiguous.
     Large(VVec<Region>),
 }
 
 impl List {
-    /// No regions, with room for `capacity` of them. `ENOMEM` without memory.
+    /// Creates an empty array with capacity for `capacity` regions. Fails with `ENOMEM`.
     pub(super) fn with_capacity(capacity: usize) -> Result<Self> {
         let size = capacity.checked_mul(size_of::<Region>()).ok_or(ENOMEM)?;
         Ok(if size <= PAGE {
@@ -34,7 +36,7 @@ impl List {
         })
     }
 
-    /// Number of regions that there is room for.
+    /// Returns the capacity in regions.
     pub(super) fn capacity(&self) -> usize {
         match self {
             Self::Small(list) => list.capacity(),
@@ -42,7 +44,7 @@ impl List {
         }
     }
 
-    /// Appends a region; `EINVAL` if there is no room for it.
+    /// Appends a region. Fails with `EINVAL` if the array is full.
     #[inline]
     pub(super) fn push(&mut self, region: Region) -> Result {
         match self {
@@ -52,8 +54,8 @@ impl List {
         Ok(())
     }
 
-    /// Puts a region in the place `at`, those from there on behind it; `EINVAL` if there is no such
-    /// place, or no room.
+    /// Inserts a region at index `at`. Fails with `EINVAL` if the index is out of bounds or the
+    /// array is full.
     #[inline]
     pub(super) fn insert(&mut self, at: usize, region: Region) -> Result {
         match self {
@@ -63,7 +65,7 @@ impl List {
         .map_err(|_| EINVAL)
     }
 
-    /// Forgets all but the first `len`, if there are more.
+    /// Removes all but the first `len` regions.
     pub(super) fn truncate(&mut self, len: usize) {
         match self {
             Self::Small(list) => list.truncate(len),
@@ -106,7 +108,7 @@ mod tests {
 
     #[test]
     fn is_as_large_as_asked_for() -> Result {
-        // Some fit into a page, others do not.
+        // Some of these arrays fit in a page, others do not.
         for capacity in [0, 1, 85, 86, 1000] {
             let mut list = List::with_capacity(capacity)?;
             let pages = capacity > PAGE / size_of::<Region>();

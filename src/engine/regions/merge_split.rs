@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Adaptive regions adjustment: merging what is accessed alike, splitting to see whether it is.
+//! The adaptive regions adjustment: merges adjacent regions with similar access rates, and splits
+//! regions to find differences within them.
 
 use super::{
     super::{
@@ -19,17 +20,17 @@ use super::{
 };
 use kernel::prelude::*;
 
-/// What tells regions apart.
+/// The value by which regions are compared.
 #[derive(Clone, Copy)]
 pub(crate) enum Measure<'a> {
-    /// Their accesses.
+    /// The access rate.
     Accesses,
-    /// The weights of their hits.
+    /// The weighted sum of the probe hits.
     Weights(&'a Probes),
 }
 
 impl<'a> Measure<'a> {
-    /// What is to be looked at with these probes.
+    /// Returns the value for a context with these probes.
     pub(crate) fn of(probes: &'a Probes) -> Self {
         match probes.are_weighted() {
             false => Self::Accesses,
@@ -53,7 +54,7 @@ impl<'a> Measure<'a> {
         }
     }
 
-    /// The most that there can be in an aggregation interval with `max_nr_accesses` samples.
+    /// Returns the largest value in an aggregation window of `max_nr_accesses` samples.
     pub(crate) fn limit(self, max_nr_accesses: u32) -> u32 {
         match self {
             Self::Accesses => max_nr_accesses,
@@ -63,27 +64,27 @@ impl<'a> Measure<'a> {
 }
 
 impl Regions {
-    /// The most of a region in this interval.
+    /// Returns the largest value of a region in the current aggregation window.
     pub(crate) fn most(&self, measure: Measure<'_>) -> u32 {
         let regions = self.as_slice().iter();
         regions.map(|region| measure.now(region)).max().unwrap_or(0)
     }
 
-    /// Ends the regions' aggregation interval: the rate becomes exact, ages are counted. Merges
-    /// regions as [`Self::merge`] does.
+    /// Ends the aggregation window of the regions, see [`Region::settle`], and merges regions like
+    /// [`Self::merge`].
     pub(crate) fn settle(&mut self, measure: Measure<'_>, threshold: u32, size_limit: u64) {
         self.visit_and_merge(measure, threshold, size_limit, |region| {
             region.settle(measure.now(region), measure.last(region), threshold);
         });
     }
 
-    /// Merges regions that touch, that differ by no more than `threshold`, and that are together
-    /// no larger than `size_limit`.
+    /// Merges adjacent regions whose values differ by at most `threshold` and whose total size is
+    /// at most `size_limit`. As `damon_merge_regions_of()`.
     pub(crate) fn merge(&mut self, measure: Measure<'_>, threshold: u32, size_limit: u64) {
         self.visit_and_merge(measure, threshold, size_limit, |_| ());
     }
 
-    /// Shows each region to `visit`, and merges those that have been seen as [`Self::merge`] says.
+    /// Calls `visit` for each region before the region is merged like [`Self::merge`].
     #[inline]
     fn visit_and_merge(
         &mut self,
@@ -97,8 +98,7 @@ impl Regions {
         });
     }
 
-    /// Joins regions that touch, of which the same is known, and that are together no larger than
-    /// `size_limit`.
+    /// Joins adjacent regions with the same results whose total size is at most `size_limit`.
     pub(crate) fn join_alike(&mut self, size_limit: u64) {
         self.coalesce(
             size_limit,
@@ -113,10 +113,10 @@ impl Regions {
         );
     }
 
-    /// Cuts all regions larger than `limit`, which is not zero, into pieces of that size and a
-    /// rest. Without memory nothing is cut.
+    /// Cuts each region larger than `limit`, which is not zero, into pieces of that size and a
+    /// rest. If memory allocation fails, no region is cut.
     pub(crate) fn limit_size(&mut self, limit: u64) -> Result {
-        // The usual case, as regions are merged up to the limit only.
+        // This is the usual case, as regions are only merged up to the limit.
         if self.largest() <= limit {
             return Ok(());
         }
@@ -125,8 +125,9 @@ impl Regions {
         Ok(())
     }
 
-    /// Splits those regions that are `turn`'s at random places into `pieces`, or fewer where they are
-    /// too small. Without memory nothing is split.
+    /// Splits regions at random addresses into `pieces`, or fewer if they are too small. `turn`
+    /// selects the regions. If memory allocation fails, no region is split. As
+    /// `damon_split_regions_of()`.
     pub(crate) fn split(
         &mut self,
         pieces: u32,
@@ -147,15 +148,15 @@ impl Regions {
     }
 }
 
-/// Whether two regions touch, and are together no larger than `size_limit`. Where regions are as
-/// large as they may be, there is nothing more to look at.
+/// Returns whether two regions are adjacent and their total size is at most `size_limit`. This is
+/// tested first, because nothing else needs to be compared for regions of the largest size.
 #[inline]
 fn fits(left: &Region, right: &Region, size_limit: u64) -> bool {
     left.joined_size(right)
         .is_some_and(|size| size <= size_limit)
 }
 
-/// Merges `right` into `left` if the two are alike. Whether they were.
+/// Merges `right` into `left` if their values are similar, and returns whether they were.
 fn absorb(measure: Measure<'_>, threshold: u32, left: &mut Region, right: &Region) -> bool {
     let alike = measure.now(left).abs_diff(measure.now(right)) <= threshold;
     if alike {
@@ -164,7 +165,7 @@ fn absorb(measure: Measure<'_>, threshold: u32, left: &mut Region, right: &Regio
     alike
 }
 
-/// Cuts regions into pieces of a size.
+/// Cuts regions into pieces of size `limit`.
 #[derive(Clone)]
 struct Chop {
     limit: u64,
@@ -172,38 +173,39 @@ struct Chop {
 
 impl Cut for Chop {
     fn next(&mut self, size: u64) -> Option<u64> {
-        // Most regions are small enough, which a division need not tell.
+        // Most regions are small enough. This test avoids the division for them.
         if size <= self.limit {
             return None;
         }
-        // As many full pieces as leave something for the last one.
+        // As many whole pieces as leave a rest for the last one.
         let pieces = size.saturating_sub(1).checked_div(self.limit)?;
         Some(pieces.saturating_mul(self.limit)).filter(|size| *size != 0)
     }
 }
 
-/// One in so many.
+/// Selects one region in every `every`.
 #[derive(Clone)]
 pub(crate) struct Turn {
     every: usize,
-    /// How many are still to be left out.
+    /// Number of regions to be skipped before the next selected one.
     wait: usize,
-    /// Whether regions of twice the grain are split too.
+    /// Regions of exactly twice `min_region_sz` are split too.
     halves: bool,
 }
 
 impl Turn {
-    /// All that are larger than twice the grain.
+    /// All regions that are larger than twice `min_region_sz`.
     pub(crate) const ALL: Self = Self {
         every: 1,
         wait: 0,
         halves: false,
     };
 
-    /// One in `every`, which is all if that is zero, after those in front of `first`, modulo `every`.
+    /// Selects one region in every `every`, or all if that is zero. The number of regions before
+    /// the first selected one is `first` modulo `every`.
     ///
-    /// Where all are split, what is small already stays whole. Here there is room for a few, and the
-    /// in-tree DAMON takes whatever can be split at all.
+    /// If all regions are split, small ones remain whole. Here only a few can be split, and like
+    /// the C DAMON this selects any region that can be split at all.
     pub(crate) fn one_in(every: usize, first: usize) -> Self {
         let wait = first.checked_rem(every).unwrap_or(0);
         Self {
@@ -213,7 +215,7 @@ impl Turn {
         }
     }
 
-    /// Whether it is the next one's turn.
+    /// Returns whether the next region is selected.
     fn is_next(&mut self) -> bool {
         let is_next = self.wait == 0;
         self.wait = if is_next { self.every } else { self.wait }.saturating_sub(1);
@@ -221,15 +223,15 @@ impl Turn {
     }
 }
 
-/// Splits regions at random.
+/// Splits regions at random addresses.
 #[derive(Clone)]
 struct Split {
     rng: Rng,
     turn: Turn,
     grain: Grain,
-    /// Cuts to be tried in each region whose turn it is.
+    /// Number of cuts that are tried in each selected region.
     cuts: u32,
-    /// Cuts that are left for the current one.
+    /// Number of cuts left for the current region.
     left: u32,
 }
 
@@ -238,15 +240,15 @@ impl Cut for Split {
         self.left = if self.turn.is_next() { self.cuts } else { 0 };
     }
 
-    /// Leaves between 10 and 90 percent of the rest. A try at which that gets no region of its own
-    /// counts.
+    /// The left part is between 10 and 90 percent of the region. A try that leaves a part without
+    /// addresses counts as a try.
     fn next(&mut self, size: u64) -> Option<u64> {
         let pair = self.grain.size().saturating_mul(2);
         let fits = |size| size > pair || (self.turn.halves && size == pair);
         while self.left > 0 && fits(size) {
             self.left = self.left.saturating_sub(1);
             let tenths = self.rng.range(1, 10);
-            // size * tenths / 10: neither part overflows.
+            // `size * tenths / 10` without overflow.
             let part = (size / 10)
                 .saturating_mul(tenths)
                 .saturating_add((size % 10).saturating_mul(tenths) / 10);
@@ -259,8 +261,8 @@ impl Cut for Split {
     }
 }
 
-/// How large a region may be so that there are at least `min_regions` regions in `total`, and no
-/// more than [`MAX_REGIONS`]: a multiple of `grain` that is not zero.
+/// Returns the largest size of a region such that `total` addresses have at least `min_regions`
+/// regions and at most [`MAX_REGIONS`]. It is a multiple of `grain` and not zero.
 pub(crate) fn size_limit(total: u128, min_regions: usize, grain: Grain) -> u64 {
     const MOST: u64 = count(MAX_REGIONS);
     let limit = div_wide(total, count(min_regions))
@@ -316,7 +318,8 @@ mod tests {
         Ok(())
     }
 
-    /// What settling and merging leaves where each region in turn is put behind those before.
+    /// Reference implementation: ends the window of one region after the other, and merges it into
+    /// the one before.
     fn one_after_the_other(list: &[Region], threshold: u32, limit: u64) -> Result<KVec<Region>> {
         let mut merged: KVec<Region> = KVec::with_capacity(list.len(), GFP_KERNEL)?;
         for region in list {
@@ -344,7 +347,7 @@ mod tests {
             let mut list = KVec::with_capacity(30, GFP_KERNEL)?;
             let mut end = 0;
             for _ in 0..rng.range(1, 31) {
-                // There is a gap in front of every fourth.
+                // There is a gap before every fourth region.
                 let start = end + rng.range(0, 4) / 3;
                 end = start + rng.range(1, 20);
                 let [now, last, age] = [4, 4, 9].map(|to| narrow(rng.range(0, to)));
@@ -366,15 +369,15 @@ mod tests {
     fn merges_by_the_weights_of_hits() -> Result {
         let mut list = [region(0, 10, 20, 0, 0)?, region(10, 20, 0, 0, 0)?];
         let mut regions = regions(&list)?;
-        // Without a weight it is accesses that count, and these differ.
+        // Without a weight accesses are compared, and these differ.
         let unweighted = weights(&[0])?;
         regions.merge(Measure::of(&unweighted), 9, 9999);
         assert!(are_at(&regions, &[(0, 10), (10, 20)]));
-        // Hits do not.
+        // The hits do not differ.
         let weighted = weights(&[1, 100])?;
         regions.merge(Measure::of(&weighted), 0, 9999);
         assert!(are_at(&regions, &[(0, 20)]));
-        // A hit of the second probe is worth a hundred of the first.
+        // A hit of the second probe weighs as much as a hundred of the first.
         if let Some(left) = list.first_mut() {
             left.count_hit(&SampleWindow::new(20), 1);
         }
@@ -407,7 +410,7 @@ mod tests {
         Ok(())
     }
 
-    /// Number and smallest size of the regions that a split leaves.
+    /// Returns the number of regions after a split, and whether the split is aligned and complete.
     fn split_into(list: &[(u64, u64)], pieces: u32, grain: u64) -> Result<(usize, bool)> {
         let mut regions = places(list)?;
         let (before, grain) = (regions.size(), Grain::try_from(grain)?);
@@ -432,7 +435,7 @@ mod tests {
 
     #[test]
     fn tries_again_after_a_try_at_nothing() -> Result {
-        // With 1 to 3 tenths nothing is left of three grains.
+        // The cut is aligned down to zero for 1 to 3 tenths of three times `min_region_sz`.
         for seed in 0..20 {
             let mut regions = places(&[(0, 12)])?;
             let (grain, mut rng) = (Grain::try_from(4)?, Rng::new(seed));
@@ -470,7 +473,8 @@ mod tests {
         let third = [false, true, false, false, true, false, false];
         assert_eq!(taken(Turn::one_in(3, 4)), third);
 
-        // The turn goes on from one target's regions, seen from the last to the first, to the next's.
+        // The selection continues from the regions of one target, in descending order, to those of
+        // the next one.
         let mut turn = Turn::one_in(2, 0);
         let (grain, mut rng) = (Grain::try_from(1)?, Rng::new(7));
         let list = [(0, 100), (100, 200), (200, 300)];
@@ -505,7 +509,7 @@ mod tests {
         Ok(())
     }
 
-    /// The size limit for one region at zero, and the number of regions it leads to.
+    /// Returns the size limit for one region at zero, and the resulting number of regions.
     fn limited(size: u64, grain: u64, min_regions: usize) -> Result<(u64, usize)> {
         let mut regions = places(&[(0, size)])?;
         let limit = size_limit(
@@ -520,13 +524,13 @@ mod tests {
     #[test]
     fn the_lower_limit_on_their_number_limits_regions_in_size() -> Result {
         assert_eq!(limited(10, 1, 10)?, (1, 10));
-        // Never to zero,
+        // The limit is never zero,
         assert_eq!(limited(10, 1, 15)?, (1, 10));
-        // to a multiple of the grain,
+        // is a multiple of `min_region_sz`,
         assert_eq!(limited(10, 2, 2)?, (6, 2));
-        // and not below it.
+        // and is not below it.
         assert_eq!(limited(10, 2, 10)?, (2, 5));
-        // The largest number of regions is not passed by rounding down.
+        // Rounding does not lead to more than the largest number of regions.
         assert_eq!(limited((1 << 33) - 1, 1, MAX_REGIONS)?, (8192, MAX_REGIONS));
         Ok(())
     }

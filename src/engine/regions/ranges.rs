@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Fitting regions to the ranges that a target should cover.
+//! Adjusts regions to the ranges that a target should cover.
 
 use super::{
     super::num::Grain,
@@ -13,10 +13,10 @@ use super::{
 use kernel::prelude::*;
 
 impl Regions {
-    /// Makes the regions cover `ranges`, which are widened to multiples of `grain`, and nothing
-    /// else.
+    /// Adjusts the regions to cover exactly `ranges`, after the ranges were widened to multiples of
+    /// `grain`. As `damon_set_regions()`.
     ///
-    /// Regions that are in none of the ranges go away, regions at the ends of a range are resized,
+    /// Regions outside of the ranges are removed, regions at the ends of a range are resized, and
     /// gaps become new regions:
     ///
     /// ```text
@@ -25,9 +25,10 @@ impl Regions {
     /// after:     [8, 16)[16, 24)[24, 28)
     /// ```
     ///
-    /// A region in two ranges stays in the first; the second starts with a new one. `EINVAL` for
-    /// ranges that are empty, overlap or are not sorted, `ENOMEM` without memory; either way the
-    /// regions are as they were.
+    /// A region in two ranges stays in the first one, and the second one starts with a new region.
+    ///
+    /// Fails with `ENOMEM`, and with `EINVAL` if ranges are empty, overlap or are not sorted. After
+    /// a failure the regions have not changed.
     pub(crate) fn set_ranges(&mut self, ranges: &[AddrRange], grain: Grain) -> Result {
         check_ranges(ranges, grain)?;
 
@@ -38,7 +39,7 @@ impl Regions {
             len = len.saturating_add(1);
             changed |= old.next() != Some(&region);
         });
-        // The usual outcome of a periodic update: nothing to do, nothing to allocate.
+        // A periodic update usually changes nothing and thus needs no memory.
         if !changed && old.next().is_none() {
             return Ok(());
         }
@@ -56,7 +57,8 @@ impl Regions {
     }
 }
 
-/// `range` with its ends on multiples of `grain`; `EINVAL` if there is nothing in it.
+/// Returns `range` widened to multiples of `grain`. Fails with `EINVAL` if it is empty or exceeds
+/// 64 bits.
 fn widen(range: &AddrRange, grain: Grain) -> Result<AddrRange> {
     let start = grain.down(range.start);
     let end = grain.up(range.end).ok_or(EINVAL)?;
@@ -67,7 +69,7 @@ fn widen(range: &AddrRange, grain: Grain) -> Result<AddrRange> {
     }
 }
 
-/// Checks that `ranges` can be what a target covers; `EINVAL` if not.
+/// Fails with `EINVAL` if `ranges` are empty, overlap or are not sorted.
 pub(crate) fn check_ranges(ranges: &[AddrRange], grain: Grain) -> Result {
     let mut covered = 0;
     for range in ranges {
@@ -80,8 +82,8 @@ pub(crate) fn check_ranges(ranges: &[AddrRange], grain: Grain) -> Result {
     Ok(())
 }
 
-/// `ranges`, widened to multiples of `grain`, with those that touch put together. Fails as
-/// [`check_ranges`] does, and with `ENOMEM`.
+/// Returns `ranges` widened to multiples of `grain`, with adjacent ranges joined. Fails like
+/// [`check_ranges`], and with `ENOMEM`.
 pub(crate) fn joined(ranges: &[AddrRange], grain: Grain) -> Result<KVec<AddrRange>> {
     check_ranges(ranges, grain)?;
     let mut joined: KVec<AddrRange> = KVec::with_capacity(ranges.len(), GFP_KERNEL)?;
@@ -95,8 +97,8 @@ pub(crate) fn joined(ranges: &[AddrRange], grain: Grain) -> Result<KVec<AddrRang
     Ok(joined)
 }
 
-/// Hands the regions that cover `ranges` to `emit` in ascending order, those of `old` where they
-/// can stay. The ranges have passed [`check_ranges`].
+/// Calls `emit` with the regions that cover `ranges`, in ascending order. Regions of `old` are kept
+/// where possible. The ranges must have passed [`check_ranges`].
 fn fit(old: &[Region], ranges: &[AddrRange], grain: Grain, mut emit: impl FnMut(Region)) {
     let mut old = old.iter().copied().peekable();
     for range in ranges.iter().flat_map(|range| widen(range, grain)) {
@@ -163,7 +165,7 @@ mod tests {
     fn covers_new_ranges() -> Result {
         // The first regions of a target.
         assert!(becomes(&[], &[(5, 15), (15, 25)], 1, &[(5, 15), (15, 25)])?);
-        // What is in no range goes away.
+        // Regions in no range are removed.
         assert!(becomes(&[(4, 16), (24, 32)], &[(18, 23)], 1, &[(18, 23)])?);
         // Gaps are filled.
         assert!(becomes(

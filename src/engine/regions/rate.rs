@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The access rate of a region as a pseudo moving sum.
+//! The access rate of a region as a pseudo moving sum, as in `damon_moving_sum()`.
 //!
-//! A region's accesses are counted over an aggregation interval and start from zero in the next.
-//! Who wants to know the rate in between would have to remember every sample of the last interval
-//! for each region. Instead the past interval is taken for an even one: a sample of it that leaves
-//! the window is assumed to be worth the interval's sum divided by the number of its samples.
+//! The accesses of a region are counted over an aggregation window and start from zero in the next.
+//! A real moving sum would need every sample of the last window of each region. Instead, the
+//! accesses of the last window are assumed to be evenly distributed: when one of its samples leaves
+//! the moving window, the sum of the last window divided by its number of samples is subtracted.
 //!
-//! For example, a window of 10 samples in whose last full interval 5 were hits: in basis points
-//! (a hit is 10,000), each sample that leaves takes 5,000 with it. After a hit the sum is 50,000 -
-//! 5,000 + 10,000 = 55,000, after a miss 50,000 again. Once all ten have left, what remains is
-//! exactly what the new interval has counted.
+//! For example, a window has 10 samples, and 5 samples of the last window found an access. In basis
+//! points, where an access counts 10,000, each sample that leaves subtracts 5,000. After an access
+//! the sum is 50,000 - 5,000 + 10,000 = 55,000, and after a sample without one it is 50,000 again.
+//! After ten samples the sum is exactly what the new window has counted.
 
 use super::super::num::{
     mul_high,
@@ -18,32 +18,33 @@ use super::super::num::{
 };
 use kernel::prelude::*;
 
-/// What one sample with an access counts in basis points.
+/// Value of one access, in basis points.
 pub(crate) const HIT: u32 = 10_000;
 
-/// A count of accesses in basis points.
+/// Converts a count of accesses to basis points.
 ///
-/// Saturates: counts above 429,496 in one interval read as that many.
+/// Saturates at 429,496 accesses.
 #[inline]
 pub(crate) const fn to_bp(accesses: u32) -> u32 {
     accesses.saturating_mul(HIT)
 }
 
-/// The samples of an aggregation interval, prepared for sliding a sum along them.
+/// The number of samples in an aggregation window, prepared for the computation of moving sums.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct SampleWindow {
     /// Number of samples, at least one.
     samples: u32,
-    /// 2^64 / samples, rounded up: the upper half of its product with a 32-bit number is the
-    /// exact quotient of the two (Lemire, Kaser, Kurz 2019), without a division for each region
-    /// and sample. Meaningless for one sample, where there is nothing to divide.
+    /// 2^64 / `samples`, rounded up. The upper half of its product with a 32-bit number is the
+    /// exact quotient of that number and `samples` (Lemire, Kaser and Kurz, "Faster remainder by
+    /// direct computation", 2019). This avoids a division for each region and sample. Not used for
+    /// one sample.
     reciprocal: u64,
-    /// The sum of a window of hits.
+    /// The sum of a window in which each sample found an access, in basis points.
     full: u32,
 }
 
 impl SampleWindow {
-    /// A window of `samples`, or of one if that is zero.
+    /// Creates a window of `samples`, or of one if that is zero.
     pub(crate) fn new(samples: u32) -> Self {
         let samples = samples.max(1);
         let quotient = u64::MAX.checked_div(u64::from(samples)).unwrap_or(u64::MAX);
@@ -54,7 +55,7 @@ impl SampleWindow {
         }
     }
 
-    /// Number of samples.
+    /// Returns the number of samples.
     #[inline]
     pub(crate) fn samples(&self) -> u32 {
         self.samples
@@ -68,7 +69,8 @@ impl SampleWindow {
         narrow(mul_high(self.reciprocal, u64::from(n)))
     }
 
-    /// Moves `sum` on by one sample, where `last` is the sum of the last full window.
+    /// Moves `sum` by one sample. `last` is the sum of the last complete window. All are in basis
+    /// points.
     #[inline]
     pub(crate) fn slide(&self, sum: u32, last: u32, hit: bool) -> u32 {
         let new = if hit { HIT } else { 0 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A region: adjacent memory that is assumed to be accessed alike.
+//! A region: adjacent memory that is assumed to have the same access pattern. As `struct
+//! damon_region`.
 
 mod rescale;
 
@@ -14,30 +15,31 @@ use super::{
 };
 use kernel::prelude::*;
 
-/// Number of data attributes that can be probed for.
+/// Largest number of probes for data attributes.
 pub const MAX_PROBES: usize = 4;
 
-/// Number of hits of each probe in an aggregation interval. More than 255 read as that many.
+/// Number of hits of each probe in an aggregation window. Counts above 255 saturate.
 pub type ProbeHits = [u8; MAX_PROBES];
 
-/// The addresses in `[start, end)`.
+/// The address range `[start, end)`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct AddrRange {
     /// The first address.
     pub start: u64,
-    /// The address behind the last.
+    /// The end address, exclusive.
     pub end: u64,
 }
 
-/// Adjacent memory that is assumed to be accessed alike, and what is known about it.
+/// Adjacent memory that is assumed to have the same access pattern, and its monitoring results.
 ///
-/// Regions lie in one array and are all touched at every sampling interval, so their size is the
-/// monitor's cache footprint: at most 48 bytes.
+/// All regions are read at every sampling interval, so their size is the cache footprint of
+/// monitoring: at most 48 bytes.
 ///
 /// # Invariants
 ///
-/// - `start < end`, except for what has vanished and is about to be removed.
-/// - `sampling_addr` is in the region or [`NO_SAMPLE`].
+/// - `start < end`, except for a region that was merged into another one and is about to be
+///   removed.
+/// - `sampling_addr` is in the region, or it is [`NO_SAMPLE`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Region {
     start: u64,
@@ -51,13 +53,13 @@ pub struct Region {
     last_probe_hits: ProbeHits,
 }
 
-/// Stands for no sample: as a region's end is behind it, this address is in none.
+/// Stands for no sample. No region contains this address, because the end of a region is exclusive.
 const NO_SAMPLE: u64 = u64::MAX;
 
 const _: () = ::core::assert!(size_of::<Region>() <= 48);
 
 impl Region {
-    /// A region that nothing is known about; `None` if it would be empty.
+    /// Creates a region without results. Returns `None` if it would be empty.
     pub(crate) fn new(start: u64, end: u64) -> Option<Self> {
         (start < end).then_some(Self {
             start,
@@ -78,59 +80,61 @@ impl Region {
         self.start
     }
 
-    /// The address behind the last.
+    /// The end address, exclusive.
     #[inline]
     pub fn end(&self) -> u64 {
         self.end
     }
 
-    /// Number of addresses; never zero.
+    /// Returns the number of addresses. Never zero.
     #[inline]
     pub fn size(&self) -> u64 {
-        // INVARIANT: `start < end`.
+        // By the type invariant `start < end`, so the difference does not wrap.
         self.end.wrapping_sub(self.start)
     }
 
-    /// Accesses counted since the last aggregation.
+    /// Returns the number of samples that found an access in the current aggregation window.
     #[inline]
     pub fn nr_accesses(&self) -> u32 {
         self.nr_accesses
     }
 
-    /// Accesses within the last aggregation interval's time, in basis points.
+    /// Returns the access rate as a pseudo moving sum: accesses in the time of the latest
+    /// aggregation interval, times 10,000.
     #[inline]
     pub fn nr_accesses_bp(&self) -> u32 {
         self.nr_accesses_bp
     }
 
-    /// Accesses counted in the interval before the last aggregation.
+    /// Returns the number of samples that found an access in the last complete aggregation window.
     #[inline]
     pub fn last_nr_accesses(&self) -> u32 {
         self.last_nr_accesses
     }
 
-    /// Number of aggregation intervals for which the access rate has stayed about the same.
+    /// Returns the number of aggregation intervals for which the access rate has been about the
+    /// same.
     #[inline]
     pub fn age(&self) -> u32 {
         self.age
     }
 
-    /// Hits of each data attribute probe since the last aggregation.
+    /// Returns the hits of each probe in the current aggregation window.
     #[inline]
     pub fn probe_hits(&self) -> &ProbeHits {
         &self.probe_hits
     }
 
-    /// Hits of each data attribute probe in the interval before the last aggregation.
+    /// Returns the hits of each probe in the last complete aggregation window.
     #[inline]
     pub fn last_probe_hits(&self) -> &ProbeHits {
         &self.last_probe_hits
     }
 
-    /// Hits of each data attribute probe within the last aggregation interval's time, of which
-    /// `left_bp` (in basis points) lies before the last aggregation.
+    /// Returns the hits of each probe in the time of the latest aggregation interval. `left_bp` is
+    /// the part of that time, in basis points, that lies in the last complete window.
     ///
-    /// As with the access rate, the interval before is taken for an even one.
+    /// As for the access rate, the hits of the last window are assumed to be evenly distributed.
     pub(crate) fn recent_probe_hits(&self, left_bp: u32) -> ProbeHits {
         let mut hits = self.probe_hits;
         for (hits, last) in hits.iter_mut().zip(self.last_probe_hits) {
@@ -140,8 +144,8 @@ impl Region {
         hits
     }
 
-    /// Hits of each data attribute probe in the current aggregation window; where none of its
-    /// samples is taken yet, which `left_bp` (see [`Self::recent_probe_hits`]) tells, in the last.
+    /// Returns the hits of each probe in the current aggregation window or, if `left_bp` shows that
+    /// the window has no sample yet, in the last complete one. See [`Self::recent_probe_hits`].
     pub(crate) fn counted_probe_hits(&self, left_bp: u32) -> &ProbeHits {
         if left_bp == HIT {
             &self.last_probe_hits
@@ -150,13 +154,13 @@ impl Region {
         }
     }
 
-    /// Address of the sample that was prepared, if one was.
+    /// Returns the sampling address, if a sample is prepared.
     #[inline]
     pub fn sample(&self) -> Option<u64> {
         (self.sampling_addr != NO_SAMPLE).then_some(self.sampling_addr)
     }
 
-    /// Counts the outcome of the sample that was prepared; nothing if none was.
+    /// Counts the result of the prepared sample and consumes the sample. Does nothing without one.
     #[inline]
     pub(crate) fn record(&mut self, window: &SampleWindow, accessed: bool) {
         if self.sampling_addr != NO_SAMPLE {
@@ -164,7 +168,8 @@ impl Region {
         }
     }
 
-    /// Asks about the sample that was prepared, if one was, and counts the outcome.
+    /// Calls `accessed` with the sampling address, counts the result and consumes the sample. Does
+    /// nothing without a prepared sample.
     #[inline]
     pub(crate) fn check(&mut self, window: &SampleWindow, accessed: impl FnOnce(u64) -> bool) {
         if self.sampling_addr != NO_SAMPLE {
@@ -176,7 +181,7 @@ impl Region {
     #[inline]
     fn count(&mut self, window: &SampleWindow, accessed: bool) {
         self.sampling_addr = NO_SAMPLE;
-        // Most memory is not accessed, and its zeros need no computing.
+        // Most memory is idle, and its counts remain zero.
         if !accessed && self.nr_accesses_bp == 0 {
             return;
         }
@@ -187,13 +192,13 @@ impl Region {
         }
     }
 
-    /// Notes that a sample at `addr`, which is in the region, is prepared.
+    /// Marks a sample at `addr` as prepared. `addr` must be in the region.
     #[inline]
     pub(crate) fn prepare(&mut self, addr: u64) {
         self.sampling_addr = addr;
     }
 
-    /// Counts a hit of a data attribute probe, as far as there can be more in a window.
+    /// Counts a hit of a probe, up to the number of samples in a window.
     #[inline]
     pub(crate) fn count_hit(&mut self, window: &SampleWindow, probe: usize) {
         if let Some(hits) = self.probe_hits.get_mut(probe) {
@@ -203,7 +208,7 @@ impl Region {
         }
     }
 
-    /// Forgets the hits of the probes that are named by `which`.
+    /// Resets the hits of the probes that are set in `which`.
     pub(crate) fn forget_hits(&mut self, which: &[bool; MAX_PROBES]) {
         let both = self.probe_hits.iter_mut().zip(&mut self.last_probe_hits);
         for ((hits, last), _) in both.zip(which).filter(|(_, forget)| **forget) {
@@ -211,7 +216,7 @@ impl Region {
         }
     }
 
-    /// Forgets the prepared sample.
+    /// Drops the prepared sample.
     #[inline]
     pub(crate) fn forget_sample(&mut self) {
         self.sampling_addr = NO_SAMPLE;
@@ -221,8 +226,8 @@ impl Region {
         (self.start..self.end).contains(&addr)
     }
 
-    /// Moves the boundaries, if the region does not become empty by that. A sample that is not in
-    /// the region any more is forgotten.
+    /// Moves the boundaries, unless the region would become empty. A sample outside of the new
+    /// boundaries is dropped.
     pub(crate) fn resize(&mut self, start: u64, end: u64) {
         if start < end {
             self.start = start;
@@ -233,8 +238,8 @@ impl Region {
         }
     }
 
-    /// Cuts off and returns what lies behind the first `size` addresses. Both parts know what the
-    /// whole knew. `None` if one of the two would be empty.
+    /// Splits off and returns everything after the first `size` addresses. Both parts keep all
+    /// results. Returns `None` if a part would be empty.
     pub(crate) fn split_off(&mut self, size: u64) -> Option<Self> {
         if size == 0 || size >= self.size() {
             return None;
@@ -246,14 +251,15 @@ impl Region {
         Some(right)
     }
 
-    /// Size of the region that this one and `right` would form; `None` if they do not touch.
+    /// Returns the size that the union with `right` would have, or `None` if the two are not
+    /// adjacent.
     #[inline]
     pub(crate) fn joined_size(&self, right: &Self) -> Option<u64> {
         (self.end == right.start).then(|| right.end.wrapping_sub(self.start))
     }
 
-    /// Takes in `right`, which touches this region. Counts become averages by size. Neither sample
-    /// is one of the whole: they are forgotten.
+    /// Merges the adjacent region `right` into this one. Counts become averages weighted by size,
+    /// as in `damon_merge_two_regions()`. Both samples are dropped.
     pub(crate) fn merge(&mut self, right: &Self) {
         let (left_size, right_size) = (self.size(), right.size());
         let mean = |left, right| average(left, left_size, right, right_size);
@@ -261,32 +267,31 @@ impl Region {
         self.nr_accesses_bp = to_bp(self.nr_accesses);
         self.age = mean(self.age, right.age);
         for (left, right) in self.probe_hits.iter_mut().zip(right.probe_hits) {
-            // An average of bytes is one.
+            // The average of two 8-bit numbers fits in 8 bits.
             *left = u8::try_from(mean(u32::from(*left), u32::from(right))).unwrap_or(u8::MAX);
         }
         self.extend(right);
     }
 
-    /// Takes in `right`, which touches this region and is known to be like it. Samples are
-    /// forgotten.
+    /// Extends this region over the adjacent region `right`, which has the same results. Both
+    /// samples are dropped.
     pub(crate) fn extend(&mut self, right: &Self) {
         self.resize(self.start, right.end);
         self.sampling_addr = NO_SAMPLE;
     }
 
-    /// Becomes what [`Self::has_vanished`] tells from all regions, until it is removed: an empty
-    /// one.
+    /// Makes the region empty, which marks it for removal, see [`Self::has_vanished`].
     #[inline]
     pub(crate) fn vanish(&mut self) {
         self.end = self.start;
     }
 
-    /// Whether this is what a region has left that another one took in.
+    /// Returns whether the region was merged into another one and is to be removed.
     pub(crate) fn has_vanished(&self) -> bool {
         self.end == self.start
     }
 
-    /// Whether nothing of what is known tells `other` from this region.
+    /// Returns whether all results of `other` are the same as those of this region.
     pub(crate) fn is_like(&self, other: &Self) -> bool {
         self.age == other.age
             && self.last_nr_accesses == other.last_nr_accesses
@@ -295,47 +300,49 @@ impl Region {
             && self.probe_hits == other.probe_hits
     }
 
-    /// Makes the moving sum exact at the end of an aggregation interval.
+    /// Sets the pseudo moving sum to the exact sum at the end of an aggregation window.
     ///
-    /// It is by itself if each sample of the interval was taken and the division of the last
-    /// interval's sum had no remainder.
+    /// The two only differ if a sample of the window was not taken, or if the division of the last
+    /// window's sum had a remainder.
     #[inline]
     pub(crate) fn settle_rate(&mut self) {
         self.nr_accesses_bp = to_bp(self.nr_accesses);
     }
 
-    /// Ends an aggregation interval: the moving sum becomes exact, and the age is counted as
-    /// [`Self::count_age`] says.
+    /// Ends an aggregation window: makes the pseudo moving sum exact and updates the age, see
+    /// [`Self::count_age`].
     #[inline]
     pub(crate) fn settle(&mut self, now: u32, last: u32, threshold: u32) {
         self.settle_rate();
         self.count_age(now, last, threshold);
     }
 
-    /// Counts an aggregation interval's age, or starts from zero if what regions are compared by
-    /// was `last` in the one before and has changed by more than `threshold`, or from none to some
-    /// or back.
+    /// Increments the age, or resets it to zero if the value that regions are compared by has
+    /// changed. It was `last` in the window before and is `now`. It has changed if the difference
+    /// is larger than `threshold`, or if one of the two is zero and the other is not. As in
+    /// `damon_merge_regions_of()`.
     #[inline]
     pub(crate) fn count_age(&mut self, now: u32, last: u32, threshold: u32) {
         let alike = || now.abs_diff(last) <= threshold && (now == 0) == (last == 0);
-        // Most memory is accessed as it was, often not at all.
+        // Most memory keeps its access rate, which is often zero.
         self.age = match now == last || alike() {
             true => self.age.saturating_add(1),
             false => 0,
         };
     }
 
-    /// Forgets the age, as it is done with memory that a scheme has changed.
+    /// Resets the age, as is done after a scheme's action has changed the memory.
     pub(crate) fn reset_age(&mut self) {
         self.age = 0;
     }
 
-    /// Starts the next aggregation interval.
+    /// Starts the next aggregation window: the counts of the current one become those of the last
+    /// complete one.
     #[inline]
     pub(crate) fn aggregate(&mut self) {
         let counts = self.nr_accesses | self.last_nr_accesses | self.nr_accesses_bp;
         let hits = [self.probe_hits, self.last_probe_hits].map(u32::from_ne_bytes);
-        // Most memory is not accessed, and its zeros need no moving.
+        // Most memory is idle, and its counts remain zero.
         if counts == 0 && hits == [0; 2] {
             return;
         }
@@ -346,7 +353,7 @@ impl Region {
         self.probe_hits = [0; MAX_PROBES];
     }
 
-    /// The region as it was at the last aggregation, when the interval's counts were complete.
+    /// Returns the region with the results of the last complete aggregation window.
     pub(crate) fn as_aggregated(&self) -> Self {
         Self {
             nr_accesses: self.last_nr_accesses,
@@ -361,7 +368,7 @@ impl Region {
 pub(crate) mod tests {
     use super::*;
 
-    /// A region with known counts, for the tests of this layer.
+    /// Creates a region with the given counts, for the tests of this layer.
     pub(crate) fn region(
         start: u64,
         end: u64,
@@ -470,7 +477,7 @@ pub(crate) mod tests {
         assert_eq!(aged.age(), 6);
         aged.count_age(12, 10, 1);
         assert_eq!(aged.age(), 0);
-        // From none to one is a change, however small.
+        // A change from zero to one is a change regardless of the threshold.
         let mut woken = region(0, 1, 0, 0, 5)?;
         woken.count_age(1, 0, 2);
         assert_eq!(woken.age(), 0);

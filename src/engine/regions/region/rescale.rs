@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Results of a region, converted to other intervals than they were counted with.
+//! Conversion of a region's results to other intervals. As `damon_update_monitoring_result()`.
 
 use super::{
     super::{
@@ -23,8 +23,8 @@ use super::{
 use kernel::prelude::*;
 
 impl Region {
-    /// Converts the results of the last aggregation window from `old` intervals to `new` ones. The
-    /// counts of the current window are dropped: it is restarted.
+    /// Converts the results of the last complete aggregation window from the intervals `old` to
+    /// `new`. Resets the counts of the current window, which is restarted.
     pub(crate) fn rescale(&mut self, old: &Attrs, new: &Attrs) {
         let [old_max, new_max] = [old, new].map(|attrs| u64::from(attrs.max_nr_accesses()));
         let convert = |samples: u32| narrow(mul_div(u64::from(samples), new_max, old_max));
@@ -38,7 +38,7 @@ impl Region {
         self.age = narrow(mul_div(u64::from(self.age), old.aggr().0, new.aggr().0));
     }
 
-    /// Cuts counts down to what fits into an interval of `window`.
+    /// Limits the counts to the number of samples in `window`.
     pub(crate) fn limit_rate(&mut self, window: &SampleWindow) {
         let max = window.samples();
         self.nr_accesses = self.nr_accesses.min(max);
