@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the unit tests of this layer monitor.
+//! A fake address space, trace event sink and system for the unit tests of this layer.
 
 use super::{
     attrs::{
@@ -39,18 +39,18 @@ use super::{
 use core::cell::Cell;
 use kernel::prelude::*;
 
-/// A monitor's view of a memory that is accessed all the time, or not at all.
+/// Operations on a fake address space that is accessed all the time or not at all.
 pub(crate) struct Fake {
     pub(crate) min_region_sz: u64,
     pub(crate) covers: Option<AddrRange>,
-    /// Whether all actions are supported and have effect on all memory.
+    /// All actions are supported and take effect on all memory.
     pub(crate) works: bool,
-    /// What actions were applied to.
+    /// The ranges that actions were applied to.
     pub(crate) applied: KVec<(u64, u64)>,
 }
 
 impl Operations for Fake {
-    /// Whether the memory is accessed all the time.
+    /// `true` if the memory is accessed all the time.
     type Space = bool;
 
     fn min_region_sz(&self) -> u64 {
@@ -113,7 +113,7 @@ impl Operations for Fake {
     }
 }
 
-/// A page of the memory: anonymous, and in no group.
+/// A page of the fake memory: anonymous, and charged to no memory cgroup.
 struct FakePage;
 
 impl PageAttributes for FakePage {
@@ -127,7 +127,7 @@ impl PageAttributes for FakePage {
 }
 
 impl Context<Fake> {
-    /// Passes sampling intervals in which nothing is due but samples.
+    /// Passes sampling intervals in which only access checks are due.
     pub(crate) fn samples(&mut self, times: u32) {
         for _ in 0..times {
             self.pass();
@@ -136,7 +136,7 @@ impl Context<Fake> {
     }
 }
 
-/// A sink without a listener.
+/// A sink without listeners.
 pub(crate) struct Deaf;
 
 impl Events for Deaf {
@@ -149,14 +149,14 @@ impl Events for Deaf {
     fn tuned(&mut self, _: Micros) {}
 }
 
-/// A machine whose metrics the tests set.
+/// System metrics that are set by the tests.
 #[derive(Default)]
 pub(crate) struct Machinery {
     pub(crate) now_ns: Cell<u64>,
-    /// `None` where it cannot be had.
+    /// `None` if the metric is not available.
     pub(crate) free_mem_permil: Cell<Option<u32>>,
     pub(crate) some_mem_psi_us: Cell<Option<u64>>,
-    /// What all other metrics are.
+    /// The value of all other metrics.
     pub(crate) metric: Cell<u64>,
 }
 
@@ -198,7 +198,8 @@ impl Machine for Machinery {
     }
 }
 
-/// Parameters for targets with the given ranges, the odd ones hot, and one region size.
+/// Returns parameters for targets with the given ranges and `min_region_sz`. Every second target is
+/// accessed all the time, the first one is idle.
 pub(crate) fn params(targets: &[&[(u64, u64)]], min_region_sz: u64) -> Result<Params<Fake>> {
     let mut list = KVec::with_capacity(targets.len(), GFP_KERNEL)?;
     let mut space = false;
@@ -229,7 +230,7 @@ pub(crate) fn params(targets: &[&[(u64, u64)]], min_region_sz: u64) -> Result<Pa
     })
 }
 
-/// The parameters with one more scheme.
+/// Returns the parameters with one more scheme.
 pub(crate) fn with_scheme(mut params: Params<Fake>, scheme: SchemeParams) -> Result<Params<Fake>> {
     params.schemes.push(scheme, GFP_KERNEL)?;
     Ok(params)

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Arithmetic that cannot overflow, for the formulas that multiply before they divide.
+//! Arithmetic that cannot overflow, for formulas that multiply before they divide.
 //!
-//! A 128-bit product is one instruction, but a 128-bit *division* is a library call that the kernel
-//! does not offer to modules; [`div_wide`] does without it.
+//! A 128-bit product is one instruction. A 128-bit division is a library function that the kernel
+//! does not provide to modules; [`div_wide`] does not need it.
 
 use kernel::prelude::*;
 
-/// A power of two that sizes and boundaries of regions are multiples of.
+/// `min_region_sz`, validated: a power of two. Sizes and boundaries of regions are multiples of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Grain(u64);
 
 impl TryFrom<u64> for Grain {
     type Error = Error;
 
-    /// `EINVAL` unless `size` is a power of two.
+    /// Fails with `EINVAL` if `size` is not a power of two.
     fn try_from(size: u64) -> Result<Self> {
         if size.is_power_of_two() {
             Ok(Self(size))
@@ -25,7 +25,7 @@ impl TryFrom<u64> for Grain {
 }
 
 impl Grain {
-    /// The size itself.
+    /// Returns the size.
     #[inline]
     pub(crate) fn size(self) -> u64 {
         self.0
@@ -36,59 +36,59 @@ impl Grain {
         self.0.wrapping_sub(1)
     }
 
-    /// The multiple at or below `n`.
+    /// Rounds `n` down to a multiple.
     #[inline]
     pub(crate) fn down(self, n: u64) -> u64 {
         n & !self.mask()
     }
 
-    /// The multiple at or above `n`, if there is one in 64 bits.
+    /// Rounds `n` up to a multiple, or returns `None` if that exceeds 64 bits.
     #[inline]
     pub(crate) fn up(self, n: u64) -> Option<u64> {
         n.checked_add(self.mask()).map(|n| self.down(n))
     }
 }
 
-/// A number of things in memory; no `usize` of a supported machine is wider than 64 bits.
+/// Converts a number of items. No supported architecture has a `usize` of more than 64 bits.
 #[inline]
 pub(crate) const fn count(n: usize) -> u64 {
     n as u64
 }
 
-/// `n` as a length, or the largest length there is.
+/// Converts `n` to a length; saturates.
 #[inline]
 pub(crate) fn length(n: u64) -> usize {
     usize::try_from(n).unwrap_or(usize::MAX)
 }
 
-/// `n`, or the largest 32-bit number.
+/// Converts `n` to 32 bits; saturates.
 #[inline]
 pub(crate) fn narrow(n: u64) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
 
-/// Splits a 128-bit number into its upper and lower half.
+/// Returns the upper and the lower half of a 128-bit number.
 #[inline]
 fn halves(n: u128) -> (u64, u64) {
-    // Neither conversion can fail: the compiler sees it, and leaves two register moves.
+    // Neither conversion can fail. The compiler detects that and emits two register moves.
     let high = u64::try_from(n >> 64).unwrap_or(u64::MAX);
     let low = u64::try_from(n & u128::from(u64::MAX)).unwrap_or(u64::MAX);
     (high, low)
 }
 
-/// The product of two numbers.
+/// Returns the product of two numbers.
 #[inline]
 fn wide(a: u64, b: u64) -> u128 {
     u128::from(a).wrapping_mul(u128::from(b))
 }
 
-/// The upper 64 bits of `a * b`.
+/// Returns the upper 64 bits of `a * b`.
 #[inline]
 pub(crate) fn mul_high(a: u64, b: u64) -> u64 {
     halves(wide(a, b)).0
 }
 
-/// `n / d`, or the largest number if the quotient has more than 64 bits (or `d` is zero).
+/// Returns `n / d`. Saturates if the quotient exceeds 64 bits or `d` is zero.
 pub(crate) fn div_wide(n: u128, d: u64) -> u64 {
     let (mut rest, mut low) = halves(n);
     if rest == 0 {
@@ -97,8 +97,8 @@ pub(crate) fn div_wide(n: u128, d: u64) -> u64 {
     if rest >= d {
         return u64::MAX;
     }
-    // Long division, a bit at a time: `rest` stays below `d`, and the bits of the quotient move
-    // into `low` from the right as those of the dividend leave it on the left.
+    // Binary long division: `rest` remains below `d`. The bits of the dividend leave `low` at the
+    // left, and those of the quotient enter it at the right.
     for _ in 0..u64::BITS {
         let carry = rest >> 63 != 0;
         rest = (rest << 1) | (low >> 63);
@@ -111,12 +111,12 @@ pub(crate) fn div_wide(n: u128, d: u64) -> u64 {
     low
 }
 
-/// `a * b / c` without losing a bit on the way; saturates.
+/// Returns `a * b / c` with an exact product; saturates.
 pub(crate) fn mul_div(a: u64, b: u64, c: u64) -> u64 {
     div_wide(wide(a, b), c)
 }
 
-/// The average of two values, each counted as often as its weight says.
+/// Returns the weighted average of two values.
 pub(crate) fn average(a: u32, weight_a: u64, b: u32, weight_b: u64) -> u32 {
     let sum = wide(u64::from(a), weight_a).wrapping_add(wide(u64::from(b), weight_b));
     narrow(div_wide(sum, weight_a.saturating_add(weight_b)))
@@ -157,7 +157,7 @@ mod tests {
         assert_eq!(mul_div(1, 1, 0), u64::MAX);
     }
 
-    /// Whether `q` is the whole part of `a * b / c`, found without a division.
+    /// Returns whether `q` is the integer part of `a * b / c`, without a division.
     fn is_quotient(q: u64, a: u64, b: u64, c: u64) -> bool {
         match wide(a, b).checked_sub(wide(q, c)) {
             Some(rest) => rest < u128::from(c),
@@ -170,7 +170,7 @@ mod tests {
         let mut rng = Rng::new(11);
         for _ in 0..1000 {
             let (b, c) = (rng.range(0, u64::MAX), rng.range(1, u64::MAX));
-            // Small divisors, too: their quotients are the long ones.
+            // Includes small divisors, which lead to long quotients.
             let c = (c >> rng.range(0, 63)) | 1;
             let a = rng.range(0, c);
             assert!(is_quotient(mul_div(a, b, c), a, b, c));

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Time and pressure as a context sees them: what comes while it stands still does not count.
+//! Time and memory pressure without those during pauses.
 
 use super::machine::Machine;
 
-/// What the machine has counted at a moment.
+/// The time and the total memory pressure at a moment.
 #[derive(Clone, Copy)]
 struct Reading {
     ns: u64,
@@ -20,24 +20,24 @@ impl Reading {
     }
 }
 
-/// What is to be left out.
+/// The time and memory pressure to be subtracted.
 #[derive(Default)]
 pub(crate) struct Pauses {
-    /// What it was when the pause under way began.
+    /// The reading at the start of the current pause.
     since: Option<Reading>,
     ns: u64,
     psi_us: u64,
 }
 
 impl Pauses {
-    /// A pause begins, unless one is under way.
+    /// Begins a pause, unless one is under way.
     pub(crate) fn begin(&mut self, machine: &dyn Machine) {
         if self.since.is_none() {
             self.since = Some(Reading::of(machine));
         }
     }
 
-    /// The pause under way ends, if one is.
+    /// Ends the pause, if one is under way.
     pub(crate) fn end(&mut self, machine: &dyn Machine) {
         if let Some(since) = self.since.take() {
             let now = Reading::of(machine);
@@ -49,12 +49,13 @@ impl Pauses {
         }
     }
 
-    /// Nanoseconds on a clock that stood still meanwhile.
+    /// Returns the time in nanoseconds, without all completed pauses.
     pub(crate) fn now_ns(&self, machine: &dyn Machine) -> u64 {
         machine.now_ns().saturating_sub(self.ns)
     }
 
-    /// Microseconds of pressure, without those that came meanwhile.
+    /// Returns the total time in which at least one task was stalled on memory in microseconds,
+    /// without all completed pauses.
     pub(crate) fn psi_us(&self, machine: &dyn Machine) -> u64 {
         let all = machine.some_mem_psi_us().unwrap_or(0);
         all.saturating_sub(self.psi_us)

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Data attributes of memory, probed for at each sample.
+//! Probes for data attributes of memory.
 //!
-//! A probe is a question that the page of each sample is asked: is it anonymous, does it belong to
-//! a control group? What the filters of a probe let through is a hit, and each region counts its
-//! hits over an aggregation interval as it does with accesses. The first filter that matches
-//! decides; what none matches is treated the other way round than what the last one matches.
+//! At each sample, a probe tests the page at the sampling address for data attributes: whether it
+//! is anonymous, or belongs to a memory cgroup. Each region counts the hits of each probe over an
+//! aggregation window, as it counts accesses. A page is a hit if the filters of the probe allow it.
+//! The first filter that matches decides. A page that no filter matches gets the opposite of the
+//! last filter's decision.
 //!
-//! A probe may have a weight. If any has, accesses are not looked at any more: what tells regions
-//! apart then is the sum of their hits, each counted as often as its probe's weight says.
+//! A probe may have a weight. If at least one probe has, accesses are not checked. Regions are then
+//! compared by the weighted sum of their hits.
 
 use super::{
     attrs::Attrs,
@@ -24,21 +25,22 @@ use super::{
 };
 use kernel::prelude::*;
 
-/// What filters look at of the page of a sample.
+/// The data attributes of a page that filters test.
 pub trait PageAttributes {
-    /// Whether it is anonymous memory.
+    /// Returns whether the page is anonymous.
     fn is_anon(&self) -> bool;
 
-    /// The memory control group that it is charged to, by the number that no other one ever has.
+    /// Returns the memcg ID of the memory cgroup that the page is charged to, if any. An ID is
+    /// never reused.
     fn memcg(&self) -> Option<u64>;
 }
 
-/// What a filter looks for.
+/// A data attribute.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Attribute {
     /// Anonymous memory.
     Anon,
-    /// Memory of the control group with this number.
+    /// Memory of the memory cgroup with this memcg ID.
     Memcg(u64),
 }
 
@@ -51,28 +53,30 @@ impl Attribute {
     }
 }
 
-/// A rule of a probe.
+/// A filter of a probe.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ProbeFilter {
-    /// What to look for.
+    /// The data attribute.
     pub attribute: Attribute,
-    /// Whether it is for what has the attribute, or for what does not.
+    /// `true`: the filter matches memory with the attribute; `false`: memory without it.
     pub matching: bool,
-    /// Whether what it is for is a hit.
+    /// `true`: memory that matches is a hit; `false`: it is not.
     pub allow: bool,
 }
 
-/// A data attribute to probe for.
+/// A probe for data attributes, as `struct damon_probe`.
 #[derive(Default, Debug)]
 pub struct Probe {
-    /// How much a hit counts when regions are compared. If all are zero, accesses are compared.
+    /// Weight of a hit in the comparison of regions. If all weights are zero, access rates are
+    /// compared.
     pub weight: u32,
-    /// What is a hit. Without filters all is.
+    /// The filters. Without filters every sample is a hit.
     pub filters: KVec<ProbeFilter>,
 }
 
 impl Probe {
-    /// Whether `page` is a hit. `None` is where there is no page, which has none of the attributes.
+    /// Returns whether `page` is a hit. `None` stands for no page, which has none of the
+    /// attributes.
     fn hits<P: PageAttributes>(&self, page: Option<&P>) -> bool {
         let mut pass = true;
         for filter in &self.filters {
@@ -94,7 +98,8 @@ impl Probe {
 ///
 /// # Invariants
 ///
-/// There are at most [`MAX_PROBES`]. `weighted` tells whether one has a weight.
+/// There are at most [`MAX_PROBES`] probes. `weighted` is set if and only if at least one of them
+/// has a weight.
 #[derive(Default, Debug)]
 pub struct Probes {
     list: KVec<Probe>,
@@ -104,7 +109,7 @@ pub struct Probes {
 impl TryFrom<KVec<Probe>> for Probes {
     type Error = Error;
 
-    /// `EINVAL` for more probes than a region counts hits of.
+    /// Fails with `EINVAL` if there are more than [`MAX_PROBES`] probes.
     fn try_from(list: KVec<Probe>) -> Result<Self> {
         if list.len() > MAX_PROBES {
             return Err(EINVAL);
@@ -115,31 +120,31 @@ impl TryFrom<KVec<Probe>> for Probes {
 }
 
 impl Probes {
-    /// Number of probes.
+    /// Returns the number of probes.
     #[inline]
     pub fn len(&self) -> usize {
         self.list.len()
     }
 
-    /// Whether there is none.
+    /// Returns whether there is no probe.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
-    /// The probes in the order of their hits.
+    /// Returns the probes in the order of their hits in [`ProbeHits`].
     pub fn iter(&self) -> impl Iterator<Item = &Probe> {
         self.list.iter()
     }
 
-    /// Whether regions are told apart by hits and not by accesses.
+    /// Returns whether regions are compared by hits instead of access rates.
     #[inline]
     pub fn are_weighted(&self) -> bool {
         self.weighted
     }
 
-    /// Checks that hits with a weight can be counted with these attributes, and summed up. `EINVAL`
-    /// if not.
+    /// Fails with `EINVAL` if the probes have weights and, with these attributes, the hits of a
+    /// window may exceed 8 bits or their weighted sum 32 bits.
     pub(crate) fn check(&self, attrs: &Attrs) -> Result {
         if !self.weighted {
             return Ok(());
@@ -149,24 +154,24 @@ impl Probes {
         u32::try_from(sum).map(|_| ()).map_err(|_| EINVAL)
     }
 
-    /// The largest sum of weights that a region can have.
+    /// Returns the largest weighted sum of a region.
     pub(crate) fn max_weight(&self) -> u32 {
         self.weigh(&[u8::MAX; MAX_PROBES])
     }
 
-    /// The sum of the weights of `hits`.
+    /// Returns the weighted sum of `hits`; saturates.
     pub(crate) fn weigh(&self, hits: &ProbeHits) -> u32 {
         narrow(self.weigh_with(hits))
     }
 
     fn weigh_with(&self, hits: &ProbeHits) -> u64 {
-        // Four products of 40 bits each.
+        // The sum of four products of 40 bits each does not overflow.
         self.list.iter().zip(hits).fold(0, |sum: u64, (probe, n)| {
             sum.saturating_add(u64::from(probe.weight).saturating_mul(u64::from(*n)))
         })
     }
 
-    /// Asks all probes about the page of a region's sample, and counts their hits.
+    /// Evaluates all probes for the page of a region's sample, and counts their hits.
     pub(crate) fn look_at<P: PageAttributes>(
         &self,
         window: &SampleWindow,
@@ -180,7 +185,7 @@ impl Probes {
         }
     }
 
-    /// Which hits mean something else than those that were counted by `old`.
+    /// Returns which hits have another meaning than those that were counted with the probes `old`.
     pub(crate) fn differ_from(&self, old: &Self) -> [bool; MAX_PROBES] {
         let mut differ = [true; MAX_PROBES];
         let both = self.list.iter().zip(&old.list);
@@ -228,7 +233,7 @@ pub(super) mod tests {
         memcg: 0,
     };
 
-    /// A probe with the given filters, for the tests of this layer.
+    /// Returns a probe with the given filters, for the tests of this layer.
     pub(crate) fn probe(weight: u32, filters: &[(Attribute, bool, bool)]) -> Result<Probe> {
         let mut list = KVec::with_capacity(filters.len(), GFP_KERNEL)?;
         for &(attribute, matching, allow) in filters {
@@ -244,7 +249,7 @@ pub(super) mod tests {
         })
     }
 
-    /// Probes with the given weights, for the tests of this layer.
+    /// Returns probes with the given weights, for the tests of this layer.
     pub(crate) fn weights(weights: &[u32]) -> Result<Probes> {
         let mut list = KVec::with_capacity(weights.len(), GFP_KERNEL)?;
         for weight in weights {
@@ -283,7 +288,7 @@ pub(super) mod tests {
         let memcg = |memcg| outcomes(&[(Attribute::Memcg(memcg), true, true)]);
         assert_eq!(memcg(7)?, (true, false, false));
         assert_eq!(memcg(8)?, (false, false, false));
-        // No number is no group, not the group of all that have none.
+        // Zero is no memcg ID, and does not match memory without a memory cgroup.
         assert_eq!(memcg(0)?, (false, false, false));
         Ok(())
     }
@@ -351,11 +356,11 @@ pub(super) mod tests {
                 ..AttrsParams::default()
             })
         };
-        // 255 samples are as many as a region can count hits of.
+        // A region can count the hits of at most 255 samples.
         assert!(weights(&[1])?.check(&attrs(2550)?).is_ok());
         assert_eq!(weights(&[1])?.check(&attrs(2560)?), Err(EINVAL));
         assert!(weights(&[0])?.check(&attrs(2560)?).is_ok());
-        // The sum of all weights has 32 bits.
+        // The weighted sum has 32 bits.
         let most = u32::MAX / 20;
         assert!(weights(&[most])?.check(&attrs(200)?).is_ok());
         assert_eq!(weights(&[most + 1])?.check(&attrs(200)?), Err(EINVAL));

@@ -7,13 +7,13 @@ use kernel::prelude::*;
 
 /// A SplitMix64 generator.
 ///
-/// Good enough to be unpredictable to a workload that does not try to hide, cheap enough to be
-/// asked once for every region and sample, and any seed is a good seed.
+/// It is unpredictable enough for a workload that does not try to evade monitoring, cheap enough
+/// for one call for each region and sample, and every seed is a good seed.
 #[derive(Clone, Debug)]
 pub struct Rng(u64);
 
 impl Rng {
-    /// A generator whose numbers follow from `seed` alone.
+    /// Creates a generator whose numbers only depend on `seed`.
     pub const fn new(seed: u64) -> Self {
         Self(seed)
     }
@@ -27,7 +27,7 @@ impl Rng {
         z ^ (z >> 31)
     }
 
-    /// A number in `[from, to)`; `from` where that is empty.
+    /// Returns a number in `[from, to)`, or `from` if the range is empty. As `damon_rand()`.
     #[inline]
     pub fn range(&mut self, from: u64, to: u64) -> u64 {
         let span = to.saturating_sub(from);
