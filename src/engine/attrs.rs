@@ -185,8 +185,9 @@ impl Attrs {
         let samples = self.aggr_samples().max(1);
         params.aggr = Micros(params.sample.0.saturating_mul(samples));
         // INVARIANT: The sampling interval was clamped to the limits of the goal, which does not
-        // change; it exceeds them only if both are zero and it is one microsecond. `sample <=
-        // aggr`, as `samples` is at least one. The limits on the number of regions do not change.
+        // change; it exceeds them only if both are zero and it is one microsecond.
+        // `sample <= aggr`, as `samples` is at least one. The limits on the number of regions do
+        // not change.
         Self {
             params,
             window: SampleWindow::new(narrow(params.aggr.in_units_of(params.sample))),

@@ -59,8 +59,8 @@ impl<O: Operations> Context<O> {
     ///
     /// Targets and schemes are matched by index. A target without ranges keeps its regions; a
     /// target with ranges keeps the regions in them. Counts and ages are converted to the new
-    /// intervals. A region that is added has no sample, and neither has one whose sample is outside
-    /// of its new range.
+    /// intervals. A region that is added has no sample. A region that is moved loses its sample if
+    /// the sample is outside of the new range.
     ///
     /// Fails with `ENOMEM`, and with `EINVAL` if the operations' `min_region_sz` is not a power of
     /// two, the ranges of a target are invalid, the attributes do not allow for the weights of the
@@ -407,7 +407,7 @@ pub(super) mod tests {
         assert_eq!(hits(&context), Some(([2, 0, 0, 0], [20, 0, 0, 0])));
         assert_eq!(counts(&context), Some((0, 0)));
         assert_eq!(sampled(&context), Some(false));
-        // Weights whose sum may overflow are rejected.
+        // Weights are rejected if their sum may overflow.
         assert_eq!(context.commit(with(&[u32::MAX])?), Err(EINVAL));
         assert!(context.probes().are_weighted());
         Ok(())

@@ -83,8 +83,8 @@ pub(crate) struct Progress {
     pub(crate) pauses: Pauses,
 }
 
-/// A monitoring context: its parameters, and the state that was learned with them. As `struct
-/// damon_ctx`.
+/// A monitoring context: its parameters, and the state that was learned with them. As
+/// `struct damon_ctx`.
 ///
 /// It has a single owner, which is its kdamond once that runs.
 pub struct Context<O: Operations> {

@@ -27,7 +27,7 @@ pub enum FilterKind {
     Memcg(u64),
     /// Memory that was accessed since the last check. The check clears that state.
     Young,
-    /// Memory in folios whose size in bytes is in the range.
+    /// Memory in folios with a size in this range, in bytes.
     HugepageSize(MinMax<u64>),
     /// Memory that is not mapped.
     Unmapped,

@@ -13,7 +13,7 @@ use kernel::prelude::*;
 pub struct Rng(u64);
 
 impl Rng {
-    /// Creates a generator whose numbers only depend on `seed`.
+    /// Creates a generator. Its numbers only depend on `seed`.
     pub const fn new(seed: u64) -> Self {
         Self(seed)
     }

@@ -82,7 +82,7 @@ pub struct SchemeParams {
 }
 
 impl SchemeParams {
-    /// Creates the parameters of a scheme without limits, filters and watermarks, whose apply
+    /// Creates the parameters of a scheme without limits, filters and watermarks. Its apply
     /// interval is the aggregation interval.
     pub fn new(pattern: AccessPattern, action: Action) -> Self {
         Self {
@@ -105,7 +105,7 @@ impl SchemeParams {
 
     /// Returns whether the scheme does nothing but show the regions that match its access pattern.
     pub(crate) fn only_shows(&self) -> bool {
-        // All fields are listed, so that a new one cannot be forgotten here.
+        // All fields are listed, so that a new field fails to compile until it is handled here.
         let Self {
             pattern: _,
             action,

@@ -124,7 +124,7 @@ impl<O: Operations> Context<O> {
     /// steps that are due when `passed` sampling intervals have passed: schemes and, if
     /// `aggregation`, the end of a window.
     ///
-    /// They cannot if a due scheme looks at memory. To prepare a sample clears the accessed bit,
+    /// They cannot if a due scheme inspects memory. To prepare a sample clears the accessed bit,
     /// and memory with a sample that was prepared just now would look idle to the scheme. At the
     /// end of a window there is no gain if regions are likely to be merged and split, because those
     /// need new samples.

@@ -21,7 +21,7 @@ use super::{
     goals::Gauge, //
 };
 impl<O: Operations> Context<O> {
-    /// Starts a new charge window for each due scheme whose quota reset interval has expired, and
+    /// Starts a new charge window for each due scheme if its quota reset interval has expired, and
     /// recomputes the priority threshold of each due scheme.
     pub(crate) fn adjust_quotas(&mut self, events: &mut dyn Events, machine: &dyn Machine) {
         let passed = self.progress.passed;

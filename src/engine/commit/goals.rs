@@ -116,7 +116,7 @@ mod tests {
         with_scheme(params(&[&[(0, 10)], &[(0, 40)]], 1)?, scheme)
     }
 
-    /// Returns a context whose scheme was applied once.
+    /// Returns a context with a scheme that was applied once.
     fn applied(scheme: SchemeParams) -> Result<Context<Fake>> {
         let mut context = Context::new(with(scheme)?, 0)?;
         context.settings.ops.works = true;

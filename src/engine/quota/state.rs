@@ -147,8 +147,8 @@ impl QuotaState {
         self.total_ns = self.total_ns.saturating_add(ns);
     }
 
-    /// Replaces the goals `old` by the goals `new`. A goal whose metric does not change keeps its
-    /// state, matched by index; the others start with those in `states`.
+    /// Replaces the goals `old` by the goals `new`. A goal keeps its state, matched by index, if
+    /// its metric does not change; the others start with those in `states`.
     pub(crate) fn replace_goals(
         &mut self,
         old: &[Goal],

@@ -78,8 +78,8 @@ impl Regions {
         });
     }
 
-    /// Merges adjacent regions whose values differ by at most `threshold` and whose total size is
-    /// at most `size_limit`. As `damon_merge_regions_of()`.
+    /// Merges adjacent regions if their values differ by at most `threshold` and their total size
+    /// is at most `size_limit`. As `damon_merge_regions_of()`.
     pub(crate) fn merge(&mut self, measure: Measure<'_>, threshold: u32, size_limit: u64) {
         self.visit_and_merge(measure, threshold, size_limit, |_| ());
     }
@@ -98,7 +98,7 @@ impl Regions {
         });
     }
 
-    /// Joins adjacent regions with the same results whose total size is at most `size_limit`.
+    /// Joins adjacent regions with the same results if their total size is at most `size_limit`.
     pub(crate) fn join_alike(&mut self, size_limit: u64) {
         self.coalesce(
             size_limit,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A region: adjacent memory that is assumed to have the same access pattern. As `struct
-//! damon_region`.
+//! A region: adjacent memory that is assumed to have the same access pattern. As
+//! `struct damon_region`.
 
 mod rescale;
 
