@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The one way in which kdamonds and their callers share anything: a value behind a mutex, with a
-//! condition to wait for.
+//! The only kind of state that kdamonds and their callers share: a value protected by a mutex, with
+//! a condition variable.
 //!
-//! All that kdamonds and callers share is written against this type, so that a model checker can
-//! put its own in its place and walk through the interleavings.
+//! All shared state uses this type. A model checker can therefore replace it with its own, and
+//! explore the interleavings.
 //!
-//! No two of these locks are ever held together: they share a lock class, so lockdep reports the
-//! first attempt.
+//! No two of these locks are ever held at the same time. They are of one lock class, so lockdep
+//! reports the first attempt.
 
 use kernel::{
     prelude::*,
@@ -23,11 +23,11 @@ use kernel::{
     },
 };
 
-/// What lockdep calls it. It wants a class to have one name, at one address: a constant would be at
-/// another one in each module that has a monitor of a type of its own.
+/// Name of the lock classes. Lockdep requires that a class has one name at one address. A constant
+/// would have another address in each kernel module that uses a [`Monitor`] of a type of its own.
 static NAME: &CStr = c"damon_monitor";
 
-/// A value behind a mutex, with a condition to wait for.
+/// A value protected by a mutex, with a condition variable.
 #[pin_data]
 pub(crate) struct Monitor<T> {
     #[pin]
@@ -36,11 +36,11 @@ pub(crate) struct Monitor<T> {
     changed: CondVar,
 }
 
-/// The value, locked.
+/// A guard with access to the value.
 pub(crate) type Locked<'a, T> = Guard<'a, T, MutexBackend>;
 
 impl<T> Monitor<T> {
-    /// Puts `value` behind a new mutex. Fails with `ENOMEM`.
+    /// Creates a new mutex around `value`. Fails with `ENOMEM`.
     pub(crate) fn new(value: T) -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {
@@ -56,19 +56,20 @@ impl<T> Monitor<T> {
         self.value.lock()
     }
 
-    /// Gives the lock up, sleeps until notified, and takes it again. `true` if a signal is pending.
+    /// Releases the lock, sleeps until a notification, and acquires the lock again. Returns `true`
+    /// if a signal is pending.
     ///
     /// May return without a notification.
     pub(crate) fn wait_interruptible(&self, locked: &mut Locked<'_, T>) -> bool {
         self.changed.wait_interruptible(locked)
     }
 
-    /// As [`Self::wait_interruptible`], not to be disturbed by signals.
+    /// Like [`Self::wait_interruptible`], but not interrupted by signals.
     pub(crate) fn wait(&self, locked: &mut Locked<'_, T>) {
         self.changed.wait(locked);
     }
 
-    /// Wakes all who wait.
+    /// Wakes up all waiting threads.
     pub(crate) fn notify_all(&self) {
         self.changed.notify_all();
     }

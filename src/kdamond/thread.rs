@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A kernel thread that owns what it works on.
+//! A kernel thread that owns the state it works on.
 //!
 //! C header: [`include/linux/kthread.h`](srctree/include/linux/kthread.h)
 
@@ -24,29 +24,31 @@ use kernel::{
     task::Task,
 };
 
-/// A kernel thread. Dropping it waits until the thread's function has returned.
+/// A kernel thread. Dropping it sleeps until the thread's function has returned.
 ///
 /// # Invariants
 ///
-/// `task` was made by `kthread_create_on_node()` with a function of this module, the thread's
-/// function has been entered, and nothing else calls `kthread_stop()` on it.
+/// `task` was created by `kthread_create_on_node()` with [`enter`] as its function, that function
+/// has been entered, and no other code calls `kthread_stop()` on the task.
 pub(crate) struct Thread {
     task: ARef<Task>,
 }
 
-/// What the new thread gets.
+/// The argument of the thread function.
 struct Start<F> {
     body: F,
     entered: Arc<Monitor<bool>>,
 }
 
-/// The function that the new thread runs.
+/// The thread function.
 ///
 /// # Safety
 ///
-/// `data` must come from [`KBox::into_raw`] of a `KBox<Start<F>>` that this call may take over.
+/// `data` must come from [`KBox::into_raw`] of a `KBox<Start<F>>`, and the caller must give up its
+/// ownership.
 unsafe extern "C" fn enter<F: FnOnce() + Send + 'static>(data: *mut c_void) -> c_int {
-    // SAFETY: By this function's requirement `data` is a box that is ours now.
+    // SAFETY: By the safety requirements of this function, `data` comes from `KBox::into_raw` of a
+    // `KBox<Start<F>>` that is owned by this call.
     let start = unsafe { KBox::from_raw(data.cast::<Start<F>>()) };
     let Start { body, entered } = KBox::into_inner(start);
     *entered.lock() = true;
@@ -61,8 +63,8 @@ unsafe extern "C" fn enter<F: FnOnce() + Send + 'static>(data: *mut c_void) -> c
 impl Thread {
     /// Runs `body` in a new thread named `kdamond.<number>`.
     ///
-    /// Sleeps until the thread runs. Fails with `ENOMEM` or what `kthread_create()` fails with;
-    /// `body` is dropped then.
+    /// Sleeps until the thread has entered its function. Fails with `ENOMEM` or the error of
+    /// `kthread_create_on_node()`; `body` is dropped in that case.
     pub(crate) fn spawn<F: FnOnce() + Send + 'static>(number: c_int, body: F) -> Result<Self> {
         let entered = Monitor::new(false)?;
         let start = KBox::new(
@@ -74,9 +76,10 @@ impl Thread {
         )?;
         let data = KBox::into_raw(start);
 
-        // SAFETY: `enter::<F>` has the right type, and its requirement is met: `data` is a box of
-        // the same `F`, given up here, and a thread function is entered at most once. The format
-        // string takes one `int`.
+        // SAFETY: `enter::<F>` is a thread function. Its safety requirements are met: `data` comes
+        // from `KBox::into_raw` of a `KBox<Start<F>>` above and is not used afterwards if a thread
+        // was created, and a thread function is entered at most once. The format string takes one
+        // `int`, which is `number`.
         let task = from_err_ptr(unsafe {
             bindings::kthread_create_on_node(
                 Some(enter::<F>),
@@ -89,14 +92,16 @@ impl Thread {
         let task = match task {
             Ok(task) => task,
             Err(error) => {
-                // SAFETY: No thread was made, so `data` is still the box given up above.
+                // SAFETY: After an error the kernel does not call `enter`, so this function still
+                // owns the box that `data` comes from.
                 drop(unsafe { KBox::from_raw(data) });
                 return Err(error);
             }
         };
 
-        // SAFETY: A thread that has not been woken yet does not end, so `task` is valid here.
-        // `Task` is a transparent wrapper of `task_struct`.
+        // SAFETY: `kthread_create_on_node()` has returned a valid task. The thread neither enters
+        // its function nor exits before it is woken up below, so the task is valid until the
+        // reference is taken. `Task` is a transparent wrapper of `task_struct`.
         let task = ARef::from(unsafe { &*task.cast::<Task>() });
         task.wake_up();
 
@@ -108,11 +113,12 @@ impl Thread {
         }
         drop(seen);
 
-        // INVARIANT: Made above, entered, and nobody else knows the task as ours.
+        // INVARIANT: The task was created above with `enter`, which has been entered. Only this
+        // `Thread` has the task, so no other code calls `kthread_stop()` on it.
         Ok(Self { task })
     }
 
-    /// The thread's number, in the initial PID namespace.
+    /// Returns the PID of the thread in the initial PID namespace.
     pub(crate) fn pid(&self) -> i32 {
         self.task.pid()
     }
@@ -121,14 +127,15 @@ impl Thread {
 impl Drop for Thread {
     fn drop(&mut self) {
         waits::for_a_kdamond();
-        // SAFETY: By the invariants this is a kthread, to which we hold a reference, and that is
-        // stopped once. Waits for its end; after that no code of this module runs in it.
+        // SAFETY: By the type invariants the task is a kthread, `self.task` has a reference to it,
+        // and no other code stops it; `drop` runs once. When `kthread_stop()` returns, the thread
+        // has exited and executes no code of this module any more.
         unsafe { bindings::kthread_stop(self.task.as_ptr()) };
     }
 }
 
-/// A number that nobody can foresee, to seed a generator.
+/// Returns an unpredictable number, to be used as a seed.
 pub(crate) fn random_seed() -> u64 {
-    // SAFETY: May be called in any context.
+    // SAFETY: `get_random_u64()` may be called in any context.
     unsafe { bindings::get_random_u64() }
 }

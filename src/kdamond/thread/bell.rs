@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a kdamond sleeps on: a bell that anyone can ring, and an hrtimer.
+//! The wakeup of a kdamond: a flag, an `rcuwait` and an hrtimer.
 //!
-//! One thread sleeps, so what wakes it is an `rcuwait`: the place where it leaves word that it does.
-//! There is no queue to enter and to leave, and no lock.
+//! Only one thread sleeps on a [`Bell`]. An `rcuwait`, which stores a pointer to that thread, is
+//! therefore sufficient. It needs neither a wait queue nor a lock.
 //!
-//! `CondVar` of the kernel crate counts its time limits in jiffies (4 ms at HZ=250), which is too
-//! coarse for a sampling interval of 5 ms.
+//! `CondVar` of the kernel crate counts timeouts in jiffies (4 ms at HZ=250), which is too coarse
+//! for a sampling interval of 5 ms.
 
 use crate::{
     bindings,
@@ -30,34 +30,36 @@ use kernel::{
     types::Opaque,
 };
 
-/// The state of a sleeper: not to be woken by signals, and no load.
+/// Task state of the sleeper: not woken up by signals, and not counted as load.
 const TASK_IDLE: c_uint = c::TASK_IDLE as c_uint;
 
-/// By how much a sleep may be longer, so that it can share an interrupt with others: the
-/// microsecond that the C DAMON allows.
+/// Slack of a sleep in nanoseconds, with which the timer can share an interrupt with other timers:
+/// one microsecond, as in the C DAMON.
 const SLACK_NANOS: u64 = 1000;
 
-/// The time.
+/// Returns the current time.
 pub(crate) fn now() -> Moment {
-    // SAFETY: May be called in any context once timekeeping runs, which it does when modules are
-    // loaded.
+    // SAFETY: `ktime_get()` may be called in any context once timekeeping is initialized, which is
+    // the case before modules are loaded.
     let nanos = unsafe { c::ktime_get() };
     Moment::from_nanos(nanos.unsigned_abs())
 }
 
 impl Moment {
-    /// The time.
+    /// Returns the current time.
     pub fn now() -> Self {
         now()
     }
 
-    /// The moment an interval later, or never if that is too far away to count.
+    /// Returns the moment after `interval`, or "never" if that is out of range.
     pub fn after(self, interval: Micros) -> Self {
         self.after_micros(interval.0)
     }
 }
 
-/// A bell for one sleeper. A ring is not lost: it ends the sleep that is going on, or the next one.
+/// The wakeup of one sleeping thread.
+///
+/// A wakeup is not lost: it ends the current sleep or, if the thread does not sleep, the next one.
 #[pin_data]
 pub(crate) struct Bell {
     rung: Atomic<bool>,
@@ -65,21 +67,31 @@ pub(crate) struct Bell {
     sleeper: Opaque<c::rcuwait>,
 }
 
-// SAFETY: What is in an `rcuwait` is a thread that sleeps, and that is in `sleep_until` meanwhile and
-// has a reference to the bell.
+// SAFETY: `rung` is an atomic. The functions on an `rcuwait` may be called by any thread. It only
+// stores a thread during `sleep_until`, which borrows `self`. Hence it stores none when a `Bell` is
+// moved or dropped.
 unsafe impl Send for Bell {}
-// SAFETY: An `rcuwait` is made to be woken by any thread. If two should sleep at the same time, one
-// may sleep to its deadline; the other puts itself in, and what is taken out is nobody. `rung` is
-// atomic.
+// SAFETY: `rung` is an atomic. `sleeper` is only accessed by the functions on an `rcuwait`, which
+// load and store its `task` pointer atomically.
+//
+// The pointer holds no reference, but it cannot be dereferenced when stale: A thread only stores a
+// pointer to itself, in `sleep_until`, and stores null before it leaves that function and thus
+// before it exits. A `task_struct` is freed after an RCU grace period that begins when its thread
+// has exited, at the earliest. `rcuwait_wake_up()` loads and dereferences the pointer in one RCU
+// read-side critical section, so a pointer to a thread that exits meanwhile is valid until the end
+// of that section.
+//
+// This also holds if two threads sleep at the same time, as each only stores a pointer to itself
+// and null. Then one of them may not be found by a wakeup and sleeps until its deadline.
 unsafe impl Sync for Bell {}
 
 impl Bell {
-    /// A silent bell. Fails with `ENOMEM`.
+    /// Creates a wakeup that is not pending. Fails with `ENOMEM`.
     pub(crate) fn new() -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {
                 rung: Atomic::new(false),
-                // As `rcuwait_init` does it.
+                // The same as `rcuwait_init()`.
                 sleeper: Opaque::new(c::rcuwait {
                     task: core::ptr::null_mut(),
                 }),
@@ -88,34 +100,43 @@ impl Bell {
         )
     }
 
-    /// Rings. May be called in any context.
+    /// Wakes up the sleeper, or makes a wakeup pending. May be called in any context.
     pub(crate) fn ring(&self) {
         self.rung.store(true, Release);
-        // SAFETY: The `rcuwait` was initialised by `new` and lives as long as `self`. The full barrier
-        // that this begins with pairs with the one in `sleep_until`: either the sleeper is found and
-        // woken, or it comes later and sees `rung`.
+        // The full barrier at the beginning of `rcuwait_wake_up()` pairs with the one in
+        // `sleep_until`: either this call finds the sleeper and wakes it up, or the sleeper reads
+        // `rung` as set.
+        //
+        // SAFETY: `new` has initialized the `rcuwait`, which is valid as long as `self`. Its `task`
+        // is null or valid in an RCU read-side critical section, see the implementation of `Sync`.
         unsafe { c::rcuwait_wake_up(self.sleeper.get()) };
     }
 
-    /// Takes note of the rings so far. To be called before looking at what they were for.
+    /// Consumes the pending wakeup. Returns whether there was one. Must be called before the state
+    /// that the wakeup is for is checked.
     pub(crate) fn answer(&self) -> bool {
-        // Nearly always silent, then no locked instruction is needed: a ring that is missed here
-        // ends the next sleep.
+        // A wakeup is rarely pending. The load avoids a locked instruction in the usual case. A
+        // wakeup that it misses ends the next sleep.
         self.rung.load(Acquire) && self.rung.xchg(false, Full)
     }
 
-    /// Sleeps until the bell rings, or until `deadline`. Whether that has passed and the bell was
-    /// silent: if not, it may have passed all the same.
+    /// Sleeps until a wakeup, or until `deadline`. Returns `true` if the deadline has passed and no
+    /// wakeup is pending. The deadline may also have passed if this returns `false`.
     ///
-    /// Process context, no locks held. Counts as idle, not as load. May return early.
+    /// Must be called in process context, without locks held, and by one thread at a time. The
+    /// sleep counts as idle, not as load. May return early.
     pub(crate) fn sleep_until(&self, deadline: Moment) -> bool {
         let mut passed = false;
-        // SAFETY: The `rcuwait` was initialised by `new`. The current thread is taken out of it by
-        // `finish_rcuwait` below. There is a full barrier behind.
+        // `set_current_state()` in this function includes the full barrier that pairs with the one
+        // in `ring`.
+        //
+        // SAFETY: `new` has initialized the `rcuwait`, which is valid as long as `self`.
+        // `finish_rcuwait()` below removes the current thread from it and resets the task state.
         unsafe { bindings::damon_rs_helper_prepare_to_rcuwait(self.sleeper.get(), TASK_IDLE) };
         if !self.rung.load(Relaxed) {
             let mut expires: c::ktime_t = deadline.as_ktime();
-            // SAFETY: `expires` is valid for the call, the task state was set just now.
+            // SAFETY: `expires` is valid for the duration of the call. The task state was set
+            // above.
             let left = unsafe {
                 c::schedule_hrtimeout_range(
                     &mut expires,
@@ -123,10 +144,11 @@ impl Bell {
                     c::hrtimer_mode_HRTIMER_MODE_ABS,
                 )
             };
-            // Zero where the timer has expired, and it does so no earlier.
+            // The result is zero if the timer has expired, which it does not do before `deadline`.
             passed = left == 0 && !self.rung.load(Relaxed);
         }
-        // SAFETY: As above.
+        // SAFETY: `new` has initialized the `rcuwait`, which is valid as long as `self`. The
+        // function stores null in it, and sets the state of the current thread to running.
         unsafe { c::finish_rcuwait(self.sleeper.get()) };
         passed
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The one registry of the loaded module, for kdamonds that other modules make.
+//! The registry of the loaded module, for kdamonds that other modules create.
 
 use crate::kdamond::Registry;
 use kernel::{
@@ -17,25 +17,27 @@ use kernel::{
 };
 
 kernel::sync::global_lock! {
-    // SAFETY: `Shared::new` initialises it before anything else is done with it.
+    // SAFETY: `Shared::new` initializes the lock before it sets `READY`. The lock is only used
+    // after `READY` was read as set, and by a `Shared`, which exists after that.
     unsafe(uninit) static REGISTRY: Mutex<Option<Arc<Registry>>> = None;
 }
 
-/// Whether somebody has come to initialise the lock.
+/// The lock is initialized, or is being initialized.
 static BEGUN: Atomic<bool> = Atomic::new(false);
-/// Whether the lock is initialised.
+/// The lock is initialized.
 static READY: Atomic<bool> = Atomic::new(false);
 
-/// Makes a registry the one of the module, as long as it lives.
+/// Owner of the registry of the module. Dropping it removes the registry.
 pub(crate) struct Shared(());
 
 impl Shared {
-    /// To be called once, as the module is loaded. Fails with `EBUSY`.
+    /// Sets the registry of the module. Must be called once, when the module is loaded. Fails with
+    /// `EBUSY` at another call. May sleep.
     pub(crate) fn new(registry: &Arc<Registry>) -> Result<Self> {
         if BEGUN.xchg(true, Full) {
             return Err(EBUSY);
         }
-        // SAFETY: Nobody was here before, and nobody comes here again.
+        // SAFETY: `BEGUN` is never reset, so this is the only call of `init()`.
         unsafe { REGISTRY.init() };
         READY.store(true, Release);
         *REGISTRY.lock() = Some(registry.clone());
@@ -50,7 +52,8 @@ impl Drop for Shared {
     }
 }
 
-/// The registry of the module. Fails with `ENODEV` before it is loaded and when it is being unloaded.
+/// Returns the registry of the module. Fails with `ENODEV` before the module is loaded and while it
+/// is being unloaded. May sleep.
 pub(crate) fn registry() -> Result<Arc<Registry>> {
     if !READY.load(Acquire) {
         return Err(ENODEV);
