@@ -2,19 +2,23 @@
 
 //! The mailbox: the only way into a running context.
 //!
-//! The kdamond owns its context, nobody else has a reference to it. Others *ask*: [`Mailbox`] is
-//! their side, [`Inbox`] is the kdamond's. Between the two is one mutex around one [`State`].
+//! The kdamond owns its context, and no other thread has a reference to it. Other threads send
+//! requests: [`Mailbox`] is the side of the callers, [`Inbox`] is the side of the kdamond. Between
+//! the two is one mutex around one [`State`].
 //!
-//! Why no request can be lost:
+//! A request is never lost, for these reasons:
 //!
-//! - A request is registered, and the running state is looked at, under the same lock. So none can
-//!   be registered to a context that is not running, and none can slip in behind the last look of a
-//!   kdamond that ends: that look *is* the change to [`State::Stopped`].
-//! - Runs are numbered. Who waits for the end of one does not take another's for it.
-//! - A request is taken out under the lock before it is ended. Whoever takes it owns it; what is
-//!   registered afterwards is another request, which nothing that happens to the first can touch.
-//! - A request that is dropped is cancelled ([`Reply`]). The last ones are dropped by the thread's
-//!   exit, with the [`Inbox`].
+//! - A request is registered under the lock under which the running state was checked. Hence no
+//!   request is registered with a context that does not run, and none can be registered after a
+//!   kdamond has checked for the last time and before it ends: the last check *is* the change to
+//!   [`State::Stopped`].
+//! - Runs are numbered. A thread that waits for the end of one run does not confuse it with
+//!   another.
+//! - A request is taken out under the lock before it is ended. The thread that takes it out owns
+//!   it. A request that is registered afterwards is another one, and not affected by the end of the
+//!   first.
+//! - A request that is dropped is cancelled ([`Reply`]). The last ones are dropped when the thread
+//!   ends, along with the [`Inbox`].
 //!
 //! No lock is held while a request is served, ended or dropped.
 
@@ -40,23 +44,26 @@ use kernel::{
     sync::Arc, //
 };
 
-/// A request to run something on the kdamond, once.
+/// A request to run a closure on the kdamond once.
 pub(crate) trait Call<C>: Send {
-    /// Does it and answers. Called at most once; dropped uncalled, the request is cancelled.
+    /// Runs the closure and sends its result. Called at most once. If it is dropped without a call,
+    /// the request is cancelled.
+    ///
+    /// Runs on the kdamond, in process context and without locks held. May sleep.
     fn serve(&mut self, context: &mut C);
 }
 
-/// A request to run something on the kdamond at every sampling tick.
+/// A request to run a closure on the kdamond at every sampling tick.
 pub(crate) trait Repeat<C>: Send {
-    /// Does it once more.
+    /// Runs the closure. The context is the same as of [`Call::serve`].
     fn tick(&mut self, context: &mut C);
 }
 
 enum Walking {
     None,
-    /// Registered, the kdamond has not come to it.
+    /// Registered, and not taken out by the kdamond yet.
     Waiting(walk::Request),
-    /// The kdamond has it and shows it regions.
+    /// Taken out by the kdamond, which calls the walker.
     Underway,
 }
 
@@ -66,7 +73,7 @@ enum State<C> {
         last: u64,
     },
     Running {
-        /// The number of this run. The first one's is 1, and no number comes twice.
+        /// The number of this run. The first run has number 1, and numbers are not reused.
         run: u64,
         calls: Queue<dyn Call<C>>,
         repeats: Queue<dyn Repeat<C>>,
@@ -75,7 +82,7 @@ enum State<C> {
     },
 }
 
-/// The side of those who want something of a kdamond.
+/// The callers' side of a mailbox.
 pub(crate) struct Mailbox<C> {
     state: Arc<Monitor<State<C>>>,
     bell: Arc<Bell>,
@@ -91,7 +98,7 @@ impl<C> Clone for Mailbox<C> {
 }
 
 struct OneShot<T: Unpin, F> {
-    /// Both are there until the call is served.
+    /// `None` after the call was served.
     parts: Option<(F, Reply<T>)>,
 }
 
@@ -112,7 +119,7 @@ impl<C, F: FnMut(&mut C) + Send> Repeat<C> for EveryTick<F> {
 }
 
 impl<C: 'static> Mailbox<C> {
-    /// A mailbox of no kdamond yet. Fails with `ENOMEM`.
+    /// Creates the mailbox of a kdamond that does not run. Fails with `ENOMEM`.
     pub(crate) fn new() -> Result<Self> {
         Ok(Self {
             state: Monitor::new(State::Stopped { last: 0 })?,
@@ -150,12 +157,12 @@ impl<C: 'static> Mailbox<C> {
         }
     }
 
-    /// Whether a kdamond runs.
+    /// Returns whether the kdamond runs.
     pub(crate) fn is_running(&self) -> bool {
         self.run().is_some()
     }
 
-    /// The number of the run that is under way.
+    /// Returns the number of the current run, if the kdamond runs.
     pub(crate) fn run(&self) -> Option<u64> {
         match *self.state.lock() {
             State::Stopped { .. } => None,
@@ -163,11 +170,11 @@ impl<C: 'static> Mailbox<C> {
         }
     }
 
-    /// Runs `f` on the kdamond, between two samplings, and hands its result back.
+    /// Runs `f` on the kdamond, between two sampling ticks, and returns its result.
     ///
-    /// The kdamond is woken for it. Sleeps until it is done. Fails with `ECANCELED` if no kdamond
-    /// runs, or it ends before it comes to the request, with `EINTR` if a signal comes first, and
-    /// with `ENOMEM`.
+    /// Wakes up the kdamond and sleeps until the call has ended. A call from the kdamond itself
+    /// deadlocks. Fails with `ECANCELED` if the kdamond does not run or ends before it has served
+    /// the call, with `EINTR` if a signal is received before that, and with `ENOMEM`.
     pub(crate) fn call<T, F>(&self, f: F) -> Result<T>
     where
         T: Send + Unpin + 'static,
@@ -182,11 +189,11 @@ impl<C: 'static> Mailbox<C> {
         )?;
         let entry = Entry::new(request)?;
 
-        // Mistake: the running state is looked at under an earlier hold of the lock.
+        // Mistake: the running state is checked in an earlier critical section.
         if cfg!(model_mistake = "registered_after_the_check") && !self.is_running() {
             return Err(ecanceled());
         }
-        // Mistake: the bell is rung before there is anything to do.
+        // Mistake: the kdamond is woken up before the request is registered.
         if cfg!(model_mistake = "rung_before_registered") {
             self.bell.ring();
         }
@@ -195,7 +202,8 @@ impl<C: 'static> Mailbox<C> {
             State::Stopped { .. } if cfg!(model_mistake = "registered_after_the_check") => {
                 core::mem::forget(entry);
             }
-            // Unlocked before `entry` is dropped: it was declared earlier.
+            // `entry` is dropped after the lock is released, because it was declared before
+            // `state`.
             State::Stopped { .. } => return Err(ecanceled()),
             State::Running { calls, .. } => calls.push(entry),
         }
@@ -206,9 +214,10 @@ impl<C: 'static> Mailbox<C> {
         waiter.wait()
     }
 
-    /// Has `f` run at every sampling tick until the kdamond ends, and then dropped.
+    /// Runs `f` at every sampling tick until the kdamond ends, and then drops it.
     ///
-    /// Does not wait. Fails with `ECANCELED` if no kdamond runs, and with `ENOMEM`.
+    /// Does not wait for the kdamond. May sleep. Fails with `ECANCELED` if the kdamond does not
+    /// run, and with `ENOMEM`.
     pub(crate) fn call_repeatedly<F>(&self, f: F) -> Result
     where
         F: FnMut(&mut C) + Send + 'static,
@@ -228,9 +237,10 @@ impl<C: 'static> Mailbox<C> {
         }
     }
 
-    /// Registers a walk. The caller waits for its end by other means.
+    /// Registers a walk. The caller waits for its end on the [`reply::Waiter`] of the request.
     ///
-    /// Fails with `ECANCELED` if no kdamond runs, and with `EBUSY` if there is another one.
+    /// Fails with `ECANCELED` if the kdamond does not run, and with `EBUSY` if there is another
+    /// walk.
     pub(crate) fn register_walk(&self, request: walk::Request) -> Result {
         let mut state = self.state.lock();
         match &mut *state {
@@ -251,14 +261,15 @@ impl<C: 'static> Mailbox<C> {
         Ok(())
     }
 
-    /// Wakes the kdamond, to look whether anybody waits for its walk any more.
+    /// Wakes up the kdamond, to check whether the caller has abandoned its walk.
     pub(crate) fn wake(&self) {
         self.bell.ring();
     }
 
-    /// Asks the kdamond to end and waits until its mailbox is closed.
+    /// Requests the kdamond to end, and sleeps until its mailbox is closed. A call from the kdamond
+    /// itself deadlocks.
     ///
-    /// Hands back the number of the run that has ended, and `EPERM` with it if that was so before.
+    /// Returns the number of the run that has ended, along with `EPERM` if it had ended before.
     pub(crate) fn stop(&self) -> (u64, Result) {
         waits::for_a_kdamond();
         let mut state = self.state.lock();
@@ -272,7 +283,7 @@ impl<C: 'static> Mailbox<C> {
         self.bell.ring();
         // Mistake: a stop waits for any run, not only for the one that it has stopped.
         let any = cfg!(model_mistake = "stop_waits_for_any_run");
-        // Whoever opens it again does so for another run, which is not waited for.
+        // If the mailbox is opened again meanwhile, that is another run, which is not waited for.
         while matches!(*state, State::Running { run, .. } if run == its || any) {
             self.state.wait(&mut state);
         }
@@ -280,20 +291,20 @@ impl<C: 'static> Mailbox<C> {
     }
 }
 
-/// The kdamond's side, for one run. Dropping it closes the mailbox: whatever is registered is
-/// cancelled, and nothing can be registered any more.
+/// The kdamond's side of a mailbox, for one run. Dropping it closes the mailbox: all registered
+/// requests are cancelled, and new ones are rejected.
 pub(crate) struct Inbox<C> {
     mailbox: Mailbox<C>,
     run: u64,
 }
 
 impl<C> Inbox<C> {
-    /// The number of the run.
+    /// Returns the number of the run.
     pub(crate) fn run(&self) -> u64 {
         self.run
     }
 
-    /// Serves the calls that are waiting, in the order in which they came.
+    /// Serves the registered calls in the order of their registration.
     pub(crate) fn serve_calls(&mut self, context: &mut C) {
         let waiting = match &mut *self.mailbox.state.lock() {
             State::Stopped { .. } => return,
@@ -302,7 +313,7 @@ impl<C> Inbox<C> {
         waiting.drain(|call| call.serve(context));
     }
 
-    /// Takes over the repeating calls that were registered since the last time.
+    /// Takes out the repeating calls that were registered since the last time.
     pub(crate) fn take_repeats(&mut self) -> Queue<dyn Repeat<C>> {
         match &mut *self.mailbox.state.lock() {
             State::Stopped { .. } => Queue::new(),
@@ -310,8 +321,8 @@ impl<C> Inbox<C> {
         }
     }
 
-    /// Takes the registered walk, if there is one, to show it regions. No other can be registered
-    /// until [`Self::end_walk`].
+    /// Takes out the registered walk, if there is one. No other walk can be registered until
+    /// [`Self::end_walk`].
     pub(crate) fn take_walk(&mut self) -> Option<walk::Request> {
         match &mut *self.mailbox.state.lock() {
             State::Stopped { .. } => None,
@@ -325,11 +336,11 @@ impl<C> Inbox<C> {
         }
     }
 
-    /// Makes room for the next walk. To be called before the one that was taken is ended, so that
-    /// a caller who hears of the end can register another at once.
+    /// Allows for the registration of the next walk. Must be called before the walk that was taken
+    /// out is ended, so that its caller can register another one immediately.
     pub(crate) fn end_walk(&mut self) {
         if let State::Running { walk, .. } = &mut *self.mailbox.state.lock() {
-            // Mistake: the next walk is thrown out with the one that has ended.
+            // Mistake: the next walk is discarded along with the one that has ended.
             let any = cfg!(model_mistake = "any_walk_thrown_out");
             if matches!(walk, Walking::Underway) || any {
                 *walk = Walking::None;
@@ -337,7 +348,7 @@ impl<C> Inbox<C> {
         }
     }
 
-    /// Whether the kdamond was asked to end.
+    /// Returns whether a stop was requested.
     pub(crate) fn stop_requested(&self) -> bool {
         match *self.mailbox.state.lock() {
             State::Stopped { .. } => true,
@@ -345,7 +356,7 @@ impl<C> Inbox<C> {
         }
     }
 
-    /// What is rung when there is something to do.
+    /// Returns the wakeup of the kdamond.
     pub(crate) fn bell(&self) -> &Bell {
         &self.mailbox.bell
     }
@@ -355,8 +366,8 @@ impl<C> Drop for Inbox<C> {
     fn drop(&mut self) {
         let stopped = State::Stopped { last: self.run };
         let cancelled = core::mem::replace(&mut *self.mailbox.state.lock(), stopped);
-        // Those who wait for the end may go on while the requests are cancelled: nobody finds the
-        // requests in the mailbox any more.
+        // Callers that wait for the end may continue while the requests are cancelled, because the
+        // requests are not in the mailbox any more.
         // Mistake: callers that wait for the end are not woken.
         if !cfg!(model_mistake = "end_not_told") {
             self.mailbox.state.notify_all();

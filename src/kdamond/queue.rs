@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A queue of requests. Each entry brings its link along, so that nothing is allocated under a lock.
+//! A queue of requests. Each entry has its link preallocated, so that nothing is allocated under a
+//! lock.
 //!
 //! ```ignore
 //! let entry = Entry::new(request)?;      // may sleep, and may fail
@@ -11,7 +12,7 @@
 
 use kernel::prelude::*;
 
-/// A request that can be queued.
+/// A request with a preallocated link.
 pub(crate) struct Entry<R: ?Sized>(KBox<Link<R>>);
 
 struct Link<R: ?Sized> {
@@ -20,7 +21,7 @@ struct Link<R: ?Sized> {
 }
 
 impl<R: ?Sized> Entry<R> {
-    /// Allocates the link of a request. Fails with `ENOMEM`.
+    /// Allocates the link of a request. Fails with `ENOMEM`. May sleep.
     pub(crate) fn new(request: KBox<R>) -> Result<Self> {
         let link = Link {
             next: None,
@@ -32,17 +33,17 @@ impl<R: ?Sized> Entry<R> {
 
 /// Requests in the order in which they were queued.
 ///
-/// The links form a stack, newest first, which is reversed when the requests are taken out: a
-/// pointer to the last link would need unsafe code.
+/// The links form a stack with the newest request first. The stack is reversed when the requests
+/// are taken out, because a pointer to the last link would need unsafe code.
 pub(crate) struct Queue<R: ?Sized>(Option<KBox<Link<R>>>);
 
 impl<R: ?Sized> Queue<R> {
-    /// An empty queue.
+    /// Creates an empty queue.
     pub(crate) const fn new() -> Self {
         Self(None)
     }
 
-    /// Adds a request at the end.
+    /// Appends a request.
     pub(crate) fn push(&mut self, entry: Entry<R>) {
         let mut link = entry.0;
         link.next = self.0.take();
@@ -54,7 +55,7 @@ impl<R: ?Sized> Queue<R> {
         core::mem::replace(self, Self::new())
     }
 
-    /// Adds all requests of another queue at the end.
+    /// Appends all requests of another queue.
     pub(crate) fn append(&mut self, mut other: Self) {
         let mut oldest = other.reversed();
         while let Some(mut link) = oldest {
@@ -63,7 +64,7 @@ impl<R: ?Sized> Queue<R> {
         }
     }
 
-    /// Takes the requests out one by one, the oldest first. Each is dropped when `f` has seen it.
+    /// Calls `f` for each request, the oldest first. Each request is dropped after its call.
     pub(crate) fn drain(mut self, mut f: impl FnMut(&mut R)) {
         let mut oldest = self.reversed();
         while let Some(mut link) = oldest {
@@ -72,7 +73,7 @@ impl<R: ?Sized> Queue<R> {
         }
     }
 
-    /// Shows each request to `f`, the oldest first.
+    /// Calls `f` for each request, the oldest first.
     pub(crate) fn for_each(&mut self, mut f: impl FnMut(&mut R)) {
         let mut oldest = self.reversed();
         while let Some(mut link) = oldest {
@@ -95,7 +96,7 @@ impl<R: ?Sized> Queue<R> {
     }
 }
 
-/// Link by link: to drop a long chain by recursion would overflow a kernel stack.
+/// Drops one link at a time. Dropping a long chain recursively would overflow the kernel stack.
 impl<R: ?Sized> Drop for Queue<R> {
     fn drop(&mut self) {
         let mut oldest = self.reversed();
@@ -109,7 +110,7 @@ impl<R: ?Sized> Drop for Queue<R> {
 mod tests {
     use super::*;
 
-    /// A queue of numbers.
+    /// Creates a queue of numbers.
     fn queue(numbers: &[u32]) -> Result<Queue<u32>> {
         let mut queue = Queue::new();
         for number in numbers {
@@ -118,7 +119,7 @@ mod tests {
         Ok(queue)
     }
 
-    /// Whether these are the numbers in the queue, in this order.
+    /// Returns whether the queue contains exactly these numbers, in this order.
     fn holds(queue: &mut Queue<u32>, numbers: &[u32]) -> bool {
         let (mut at, mut same) = (0, true);
         queue.for_each(|its| {

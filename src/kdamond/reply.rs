@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The answer to a request: one side waits for it, the other gives it exactly once.
+//! The result of a request: one side sends it exactly once, the other side waits for it.
 //!
-//! A [`Reply`] that is dropped without an answer tells the waiter that the request was cancelled.
-//! That makes "every request ends exactly once" a matter of ownership: whoever takes a request out
-//! of the mailbox owns its `Reply`, and there is no way to lose it but to end it.
+//! If a [`Reply`] is dropped without a result, the waiter receives a cancellation. Hence "every
+//! request ends exactly once" follows from ownership: the code that takes a request out of the
+//! mailbox owns its `Reply`, which can only disappear by ending the request.
 
 use super::{
     sync::Monitor,
@@ -16,30 +16,30 @@ use kernel::{
     sync::Arc, //
 };
 
-/// `ECANCELED`, which the kernel crate has no name for.
+/// Returns `ECANCELED`, for which the kernel crate has no name.
 pub(crate) fn ecanceled() -> Error {
     i32::try_from(bindings::ECANCELED).map_or(EINVAL, |errno| Error::from_errno(-errno))
 }
 
-/// What a waiter can find.
+/// The state of a request, as the two sides share it.
 enum Outcome<T> {
-    /// Nobody has answered.
+    /// The request has not ended.
     Open,
     /// The request was served.
     Served(T),
     /// The request will not be served.
     Cancelled,
-    /// The waiter went away, an answer would reach nobody.
+    /// The waiter has left, so that a result would be dropped.
     Abandoned,
 }
 
-/// The side that waits.
+/// The waiting side.
 pub(crate) struct Waiter<T>(Arc<Monitor<Outcome<T>>>);
 
-/// The side that answers, once. Dropping it cancels the request.
+/// The sending side. Dropping it without a result cancels the request.
 pub(crate) struct Reply<T: Unpin>(Arc<Monitor<Outcome<T>>>);
 
-/// Makes the two sides of one answer.
+/// Creates the two sides for one request.
 ///
 /// Fails with `ENOMEM`.
 pub(crate) fn pair<T: Unpin>() -> Result<(Reply<T>, Waiter<T>)> {
@@ -48,10 +48,12 @@ pub(crate) fn pair<T: Unpin>() -> Result<(Reply<T>, Waiter<T>)> {
 }
 
 impl<T: Unpin> Waiter<T> {
-    /// Sleeps until the request has ended.
+    /// Sleeps until the request has ended, and returns the result. The caller must not be the
+    /// kdamond that serves the request.
     ///
-    /// Fails with `ECANCELED` if it was cancelled, and with `EINTR` if a signal came first. In the
-    /// latter case the request may still be served later, its result is dropped.
+    /// Fails with `ECANCELED` if the request was cancelled, and with `EINTR` if a signal is
+    /// received before it has ended. In the latter case the request may still be served, and its
+    /// result is dropped.
     pub(crate) fn wait(self) -> Result<T> {
         waits::for_a_kdamond();
         let mut outcome = self.0.lock();
@@ -70,12 +72,12 @@ impl<T: Unpin> Waiter<T> {
 }
 
 impl<T: Unpin> Reply<T> {
-    /// Answers.
+    /// Sends the result.
     pub(crate) fn send(self, value: T) {
         self.end(Outcome::Served(value));
     }
 
-    /// Whether the waiter went away, so that serving the request is of no use.
+    /// Returns whether the waiter has left, so that the request need not be served.
     pub(crate) fn is_abandoned(&self) -> bool {
         matches!(*self.0.lock(), Outcome::Abandoned)
     }
@@ -96,7 +98,7 @@ impl<T: Unpin> Reply<T> {
         };
         drop(outcome);
         self.0.notify_all();
-        // What nobody waits for is dropped outside of the lock: its destructor may be anything.
+        // Dropped without the lock held, because the destructor of a result may be any code.
         drop(undelivered);
     }
 }
@@ -107,7 +109,7 @@ impl<T: Unpin> Drop for Reply<T> {
         if cfg!(model_mistake = "dropped_in_silence") {
             return;
         }
-        // After `send` the outcome is not open any more and this changes nothing.
+        // After `send` the request is not open any more, so this has no effect.
         self.end(Outcome::Cancelled);
     }
 }

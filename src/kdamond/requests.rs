@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What can be asked of a kdamond.
+//! Requests to a kdamond.
 
 use super::{
     mailbox::Mailbox,
@@ -11,22 +11,23 @@ use super::{
 use crate::engine::Walker;
 use kernel::prelude::*;
 
-/// The way to ask a kdamond, without keeping it alive.
+/// A handle for requests to a kdamond. It does not keep the kdamond alive.
 #[derive(Clone)]
 pub struct Requests(pub(super) Mailbox<Context>);
 
-/// A walk that was registered and not waited for yet.
+/// A walk that was registered, and that the caller has not waited for yet.
 pub(super) struct Underway<'a, W> {
     requests: &'a Requests,
     waiter: Waiter<W>,
 }
 
 impl<W: Unpin> Underway<'_, W> {
-    /// Waits for the end of the walk. Fails with `ECANCELED` or `EINTR`.
+    /// Sleeps until the walk has ended. Fails with `ECANCELED` or `EINTR`.
     pub(super) fn wait(self) -> Result<W> {
         self.waiter.wait().inspect_err(|_| {
-            // If it was a signal, the kdamond may still have the walk, and no other can begin.
-            // Mistake: the kdamond is not told.
+            // After a signal the kdamond may still have the walk, which blocks other walks. Once
+            // woken up, it finds that the walk was abandoned.
+            // Mistake: the kdamond is not woken up.
             if !cfg!(model_mistake = "abandoned_in_silence") {
                 self.requests.0.wake();
             }
@@ -35,11 +36,14 @@ impl<W: Unpin> Underway<'_, W> {
 }
 
 impl Requests {
-    /// Runs `f` on the kdamond, at once and whatever its sampling interval, and hands the result
-    /// back.
+    /// Runs `f` on the kdamond, independently of its sampling interval, and returns the result.
     ///
-    /// Fails with `ECANCELED` if the kdamond does not run or ends first, with `EINTR` if a signal
-    /// comes first, and with `ENOMEM`.
+    /// Wakes up the kdamond and sleeps until `f` has returned. A call from the kdamond itself
+    /// deadlocks, because it waits for its own thread. Must be called in process context, without
+    /// locks that a kdamond takes.
+    ///
+    /// Fails with `ECANCELED` if the kdamond does not run or ends before it has served the call,
+    /// with `EINTR` if a signal is received before that, and with `ENOMEM`.
     pub fn call<T, F>(&self, f: F) -> Result<T>
     where
         T: Send + Unpin + 'static,
@@ -48,7 +52,7 @@ impl Requests {
         self.0.call(f)
     }
 
-    /// Registers a walk. Fails with `ECANCELED`, `EBUSY` and `ENOMEM`.
+    /// Registers a walk. Fails with `ECANCELED`, `EBUSY` or `ENOMEM`. May sleep.
     pub(super) fn begin_walk<W>(&self, walker: W) -> Result<Underway<'_, W>>
     where
         W: Walker + Send + Unpin + 'static,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A walk as the mailbox carries it: who is shown the regions, and who waits for that.
+//! A walk in the mailbox: the walker, and the reply to its caller.
 
 use super::reply::{
     self,
@@ -10,27 +10,27 @@ use super::reply::{
 use crate::engine::Walker;
 use kernel::prelude::*;
 
-/// A request to visit the regions that each scheme is applied to, as the kdamond holds it.
+/// A request to visit the regions that each scheme is applied to, as the kdamond owns it.
 pub(crate) trait Walk: Send {
-    /// The visitor of the regions; `None` once the walk is finished.
+    /// Returns the walker; `None` after the walk was finished.
     fn visitor(&mut self) -> Option<&mut (dyn Walker + 'static)>;
 
     /// Completes the request: all regions were visited.
     fn finish(&mut self);
 
-    /// Whether the caller has given the request up.
+    /// Returns whether the caller has abandoned the request.
     fn is_abandoned(&self) -> bool;
 }
 
-/// A walk on its way to the kdamond.
+/// A walk that is registered, or that the kdamond has taken out.
 pub(crate) type Request = KBox<dyn Walk>;
 
 struct WalkRequest<W: Unpin> {
-    /// Both are there until the walk is finished.
+    /// `None` after the walk was finished.
     parts: Option<(W, Reply<W>)>,
 }
 
-/// Makes a walk of `walker`, and the side that waits until it gets it back.
+/// Creates a walk from `walker`, and the side that waits for the walker's return.
 ///
 /// Fails with `ENOMEM`.
 pub(crate) fn pair<W>(walker: W) -> Result<(Request, Waiter<W>)>
