@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The kdamond: the thread that owns a monitoring context, and the ways to ask it for something.
+//! The kdamond: the kernel thread that owns a monitoring context, and the requests to it.
 //!
-//! This layer brings the algorithms ([`crate::engine`]) and the address spaces ([`crate::ops`])
-//! together, and owns the clock ([`run`]). A context is moved into its thread at start; from then
-//! on it is reached by requests only ([`mailbox`]).
+//! This layer combines the core layer ([`crate::engine`]) with the address spaces ([`crate::ops`])
+//! and owns the clock ([`run`]). A context is moved into its thread when a kdamond is started. From
+//! then on it is only reached by requests ([`mailbox`]).
 //!
-//! Every function that waits for a kdamond is to be called without any lock that a store to a
-//! file of the sysfs tree may need.
+//! A function that waits for a kdamond must be called without any lock that a store to a file of
+//! the sysfs tree may take.
 //!
-//! Code under `cfg!(model_mistake = "…")` is never part of the module. It marks mistakes that the
-//! model checker has to find, see Documentation/mm/damon/requests.rst.
+//! Code under `cfg!(model_mistake = "…")` is never part of the module. It marks faults that the
+//! model checker must find, see Documentation/mm/damon/requests.rst.
 
 mod handle;
 mod machine;
@@ -47,8 +47,8 @@ use kernel::{
     sync::Arc, //
 };
 
-/// A new kdamond that does not run, for another module. It is shown beside those of the sysfs tree
-/// in the status file.
+/// Creates a kdamond for another module. It does not run yet. It is listed in the status file along
+/// with those of the sysfs tree. May sleep.
 ///
 /// Fails with `ENOMEM`, and with `ENODEV` while this module is being loaded or unloaded.
 ///
@@ -61,7 +61,7 @@ use kernel::{
 /// let kdamond = kdamond::new()?;
 /// kdamond.start(Params::new(OpsId::Paddr, AttrsParams::default())?.system_ram()?)?;
 ///
-/// // The thread owns the context. What is wanted of it is asked for.
+/// // The thread owns the context, which is only reached by calls.
 /// kdamond.call(|context| context.set_paused(true))?;
 /// assert!(kdamond.call(|context| context.paused())?);
 ///

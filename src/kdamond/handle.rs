@@ -1,31 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The side of a kdamond that starts, stops and asks it.
+//! The owner's side of a kdamond: starts and stops it, and sends requests.
 //!
-//! A kdamond can be started again. Each run has a number, which it gets as its mailbox is opened
-//! ([`Mailbox::open`]), a thread, and a mailbox that closes once and
-//! for all. Two things are kept apart:
+//! A kdamond can be started again. Each run has a number, which is assigned when its mailbox is
+//! opened ([`Mailbox::open`]), a thread, and a mailbox that is closed once and not opened again for
+//! that run. Two states are separate:
 //!
-//! - *Does it run?* That is the mailbox's state, and nothing else. So of two starts one opens the
-//!   mailbox, and the other finds it open.
-//! - *Whose thread is there to be waited for?* That is the [`Slot`]'s. Between the end of a mailbox
-//!   and the return of its thread the next run may be on its way already; the number tells them
-//!   apart.
+//! - Whether the kdamond runs is the state of the mailbox, and nothing else. Of two concurrent
+//!   starts one opens the mailbox, and the other one fails because it is open.
+//! - Which thread has to be waited for is the state of the [`Slot`]. After a mailbox was closed,
+//!   the next run may be under way before the thread of the last one has returned. The number of the
+//!   run distinguishes the two.
 //!
 //! ```text
 //!                 start: mailbox is open, no earlier thread is left
 //!   Never, Ended ───────────────────────────────────────────────────► Starting
 //!        ▲                                                            │      │
 //!        ├────────────────────────────────────────────────────────────┘      │
-//!        │              no thread could be made                              │ thread is made
+//!        │              no thread was created                                │ thread created
 //!        │                                                                   ▼
 //!        └──────────────── Ending ◄────────────────────────────────────── Started
 //!          thread returned          stop, next start or drop, when the
 //!                                   mailbox of this run is closed
 //! ```
 //!
-//! The slot's lock is held for moments, and no other is taken under it. Who waits for a thread has
-//! put [`Slot::Ending`] there and does not hold the lock.
+//! The lock of the slot is only held for short critical sections, and no other lock is taken under
+//! it. A task that waits for a thread has set [`Slot::Ending`] and does not hold the lock.
 
 use super::{
     machine::{
@@ -64,24 +64,31 @@ use kernel::{
     sync::Arc, //
 };
 
-/// Whose thread is there to be waited for.
+/// The slot for the thread of a kdamond.
 enum Slot {
-    /// Nobody's: it was never started.
+    /// No thread was created yet.
     Never,
-    /// That of run `run`, as soon as it is made.
+    /// The thread of run `run` is being created.
     Starting { run: u64 },
-    /// That of run `run`, at work or at its end.
+    /// The thread of run `run`. It may have left its loop already.
     Started { run: u64, thread: Thread },
-    /// That of run `run`, and somebody does.
+    /// Another task waits in `kthread_stop()` for the thread of run `run`.
     Ending { run: u64 },
-    /// Nobody's: it is gone.
+    /// The last thread has returned.
     Ended,
 }
 
-/// A kdamond: running, not yet, or not any more. Dropping it stops it, and no code of the module
-/// runs in its thread afterwards.
+/// A kdamond: not started yet, running, or ended. Dropping it stops the thread and sleeps until it
+/// has returned.
 ///
-/// Nothing that runs on the kdamond may own one: it would wait for itself.
+/// A closure or walker that runs on a kdamond must not own the last reference to its `Kdamond`. The
+/// drop on the kdamond deadlocks, because it waits for its own thread.
+///
+/// A `Kdamond` must not be leaked. Its thread runs code of this module, and of the modules that
+/// have provided its closures, and holds no reference to any of them. Only the [`Drop`]
+/// implementation guarantees that the thread has returned before that code is unloaded. It does not
+/// run after `mem::forget()`, and neither in a reference cycle, such as a repeating call that owns
+/// an `Arc<Kdamond>` of its own kdamond.
 pub struct Kdamond {
     requests: Requests,
     registry: Arc<Registry>,
@@ -89,7 +96,8 @@ pub struct Kdamond {
     thread: Arc<Monitor<Slot>>,
 }
 
-/// Why a kdamond cannot start with these parameters, apart from what a context refuses itself.
+/// Returns the reason for which a kdamond cannot start with these parameters, apart from those that
+/// [`Context::new`] checks.
 fn misfit(params: &Params) -> Option<&'static str> {
     if params.targets.is_empty() && !params.ops.outlives_targets() {
         return Some("there is no target to monitor");
@@ -104,7 +112,7 @@ fn misfit(params: &Params) -> Option<&'static str> {
 }
 
 impl Kdamond {
-    /// A kdamond that does not run. Fails with `ENOMEM`.
+    /// Creates a kdamond that does not run. Fails with `ENOMEM`. May sleep.
     pub fn new(registry: &Arc<Registry>) -> Result<Arc<Self>> {
         let requests = Requests(Mailbox::new()?);
         let thread = Monitor::new(Slot::Never)?;
@@ -115,25 +123,30 @@ impl Kdamond {
             number,
             thread,
         };
-        // If there is no memory it is dropped, which takes it out of the registry.
+        // If the allocation fails, the kdamond is dropped, which removes it from the registry.
         Ok(Arc::new(kdamond, GFP_KERNEL)?)
     }
 
-    /// Starts the thread on a new context.
+    /// Starts the thread with a new context.
     ///
-    /// Sleeps until the thread of an earlier run, if any, has returned.
+    /// Sleeps until the thread of an earlier run, if any, has returned, and until the new thread
+    /// has entered its function. Requests that were registered during a start that fails are
+    /// cancelled.
     ///
-    /// Fails with `EBUSY` if it or one that is to be alone runs or is being started, with `EINVAL` if a
-    /// parameter is not acceptable or there is no target and the operations need one, on Linux 7.3 or
-    /// newer also with what a commit refuses, with `ENOMEM` and what making a thread fails with. What
-    /// was asked of a run that did not come about is cancelled.
+    /// Fails with
+    ///
+    /// - `EBUSY` if this kdamond runs or is being started, or if another one runs that was started
+    ///   with [`Self::start_alone`];
+    /// - `EINVAL` if a parameter is invalid, or there is no target and the operations need one. On
+    ///   Linux 7.3 or newer, this includes the parameters that a commit rejects;
+    /// - `ENOMEM`, or the error of the creation of the thread.
     pub fn start(&self, params: Params) -> Result {
         self.start_beside(params, false)
     }
 
-    /// As [`Self::start`], while no other kdamond of any module runs, and none is started until this
-    /// one has ended: two that look at the same memory take each other's samples away. Fails with
-    /// `EBUSY` if one does.
+    /// Starts the thread like [`Self::start`], and fails with `EBUSY` if any other kdamond runs, of
+    /// any module. No other kdamond is started until this one has ended. Two kdamonds that monitor
+    /// the same memory clear the accessed bits of each other's samples.
     pub fn start_alone(&self, params: Params) -> Result {
         self.start_beside(params, true)
     }
@@ -154,7 +167,8 @@ impl Kdamond {
         context.set_split_in_part(SPLIT_IN_PART);
         let mut claim = self.claim(inbox.run());
         let running = self.registry.enter(alone)?;
-        // If it cannot be made, what it was to own is dropped, the inbox included.
+        // If the thread cannot be created, everything that it was to own is dropped, including the
+        // inbox.
         let thread = Thread::spawn(running.before, move || {
             let kdamond = run::Kdamond::new(context, inbox, TraceEvents, ThisMachine);
             // Mistake: the run is not counted while it lasts.
@@ -170,16 +184,16 @@ impl Kdamond {
         Ok(())
     }
 
-    /// Reserves the slot for the thread of run `run`, whose mailbox is open.
+    /// Reserves the slot for the thread of run `run`. The mailbox must be open for that run.
     fn claim(&self, run: u64) -> Claim<'_> {
-        // Mistake: the next run's thread takes the place of one that has not returned.
+        // Mistake: the thread of the next run replaces one that has not returned.
         if cfg!(model_mistake = "restarted_without_waiting") {
             core::mem::forget(core::mem::replace(&mut *self.thread.lock(), Slot::Ended));
         }
-        // The mailbox could be opened, so all runs before this one have closed it.
+        // The mailbox could be opened, so all earlier runs have closed it.
         self.reap(run.saturating_sub(1));
         let mut claimed = Slot::Starting { run };
-        // Mistake: until the thread is made, the slot does not tell that there will be one.
+        // Mistake: the slot does not announce a thread that is being created.
         if cfg!(model_mistake = "started_unannounced") {
             claimed = Slot::Ended;
         }
@@ -192,10 +206,10 @@ impl Kdamond {
         }
     }
 
-    /// Stops the thread and waits for its end.
+    /// Stops the thread and sleeps until it has returned. A call from the kdamond itself deadlocks.
     ///
-    /// Fails with `EINVAL` if it was never started, with `EPERM` if it has ended. In the latter case
-    /// too its thread is gone on return.
+    /// Fails with `EINVAL` if the kdamond was never started, and with `EPERM` if it has ended. In
+    /// the latter case, too, the thread has returned.
     pub fn stop(&self) -> Result {
         self.started()?;
         let (run, result) = self.requests.0.stop();
@@ -211,8 +225,8 @@ impl Kdamond {
         result
     }
 
-    /// Waits until no thread of run `last` or an earlier one is left. Their mailboxes are closed:
-    /// all that such a thread has to do is to return.
+    /// Sleeps until all threads of run `last` and earlier runs have returned. The mailboxes of
+    /// these runs must be closed, so the threads only have to return.
     fn reap(&self, last: u64) {
         waits::for_a_kdamond();
         let mut slot = self.thread.lock();
@@ -238,12 +252,12 @@ impl Kdamond {
         }
     }
 
-    /// Whether the thread runs.
+    /// Returns whether the kdamond runs.
     pub fn is_running(&self) -> bool {
         self.requests.0.is_running()
     }
 
-    /// The number of the thread, while it runs.
+    /// Returns the PID of the thread in the initial PID namespace, while the kdamond runs.
     pub fn pid(&self) -> Option<i32> {
         let (its, pid) = match &*self.thread.lock() {
             Slot::Started { run, thread } => (*run, thread.pid()),
@@ -252,8 +266,9 @@ impl Kdamond {
         (self.requests.0.run() == Some(its)).then_some(pid)
     }
 
-    /// Replaces the parameters of the running context and keeps what was learned, at once. See
-    /// [`Context::commit`](crate::engine::Context::commit) and [`Self::call`].
+    /// Replaces the parameters of the running context and keeps the learned state. Takes effect
+    /// immediately. See [`Context::commit`](crate::engine::Context::commit) and [`Self::call`], in
+    /// particular for the context in which this may be called.
     ///
     /// ```
     /// # use damon::{
@@ -280,9 +295,10 @@ impl Kdamond {
         self.call(move |context| context.commit(params).map(|_| ()))?
     }
 
-    /// Runs `f` on the kdamond and hands its result back. See [`Requests::call`].
+    /// Runs `f` on the kdamond and returns its result. Sleeps until `f` has returned. A call from
+    /// the kdamond itself deadlocks. See [`Requests::call`].
     ///
-    /// Fails with `EINVAL` if the kdamond was never started.
+    /// Also fails with `EINVAL` if the kdamond was never started.
     pub fn call<T, F>(&self, f: F) -> Result<T>
     where
         T: Send + Unpin + 'static,
@@ -292,8 +308,8 @@ impl Kdamond {
         self.requests.call(f)
     }
 
-    /// Runs `f` at every sampling tick, or about every second while the kdamond is paused, until it
-    /// ends; then `f` is dropped. Does not wait.
+    /// Runs `f` on the kdamond at every sampling tick, or about every second while the kdamond is
+    /// paused. `f` is dropped when the kdamond ends. Does not wait for the kdamond. May sleep.
     ///
     /// Fails with `EINVAL` if the kdamond was never started, with `ECANCELED` if it has ended, and
     /// with `ENOMEM`.
@@ -305,17 +321,18 @@ impl Kdamond {
         self.requests.0.call_repeatedly(f)
     }
 
-    /// Shows `walker` each region that each scheme is applied to within the next apply interval of
-    /// every scheme, waits for that, and hands the walker back.
+    /// Calls `walker` for each region that each scheme is applied to in its next apply interval,
+    /// and returns the walker. Sleeps until that has happened for every scheme. A call from the
+    /// kdamond itself deadlocks.
     ///
     /// Fails with `EINVAL` if the kdamond was never started, with `ECANCELED` if it is paused, has
-    /// no scheme or ends, with `EBUSY` if another walk is under way, with `EINTR` if a signal comes
-    /// first, and with `ENOMEM`.
+    /// no scheme or ends, with `EBUSY` if another walk is under way, with `EINTR` if a signal is
+    /// received before the walk has ended, and with `ENOMEM`.
     pub fn walk<W: Walker + Send + Unpin + 'static>(&self, walker: W) -> Result<W> {
         self.begin_walk(walker)?.wait()
     }
 
-    /// The first half of [`Self::walk`].
+    /// The first half of [`Self::walk`]: registers the walk. May sleep.
     pub(super) fn begin_walk<W>(&self, walker: W) -> Result<Underway<'_, W>>
     where
         W: Walker + Send + Unpin + 'static,
@@ -334,7 +351,7 @@ impl Kdamond {
 
 impl Drop for Kdamond {
     fn drop(&mut self) {
-        // Mistake: the number is free before the thread has ended.
+        // Mistake: the number is freed before the thread has returned.
         if cfg!(model_mistake = "number_free_too_early") {
             self.registry.remove(self.number);
             let _ = self.stop();
@@ -347,18 +364,18 @@ impl Drop for Kdamond {
         }
         // Mistake: the thread is not stopped.
         if !cfg!(model_mistake = "dropped_without_stop") {
-            // Not running is as good.
+            // An error means that the kdamond does not run, which is sufficient.
             let _ = self.stop();
         }
         self.registry.remove(self.number);
     }
 }
 
-/// The right to say whose thread it is. Dropping it does so.
+/// The right to fill the slot of a kdamond. Dropping it does so.
 struct Claim<'a> {
     kdamond: &'a Kdamond,
     run: u64,
-    /// The thread, if one could be made.
+    /// The thread, if it was created.
     thread: Option<Thread>,
     is_first: bool,
 }
@@ -371,11 +388,12 @@ impl Drop for Claim<'_> {
             None if self.is_first => Slot::Never,
             None => Slot::Ended,
         };
-        // Mistake: a first start that fails leaves its claim.
+        // Mistake: a first start that fails leaves its claim in the slot.
         if cfg!(model_mistake = "failed_start_kept") && matches!(slot, Slot::Never) {
             return;
         }
-        // Nobody changes a slot that is claimed, and there is no thread in it to be dropped.
+        // A claimed slot is not changed by other code, and contains no thread that would be dropped
+        // under the lock.
         *self.kdamond.thread.lock() = slot;
         self.kdamond.thread.notify_all();
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The machine that this kernel runs on, as schemes see it.
+//! The system metrics of the running kernel.
 
 use super::thread::bell;
 use crate::{
@@ -10,14 +10,15 @@ use crate::{
 };
 use kernel::prelude::*;
 
-/// Whether some regions are split where there are too many to split all: what the in-tree DAMON of
-/// its kernel does.
+/// Whether some regions are split if there is not enough room to split all. As in the C DAMON of
+/// the kernel series that the module is built for.
 pub(crate) const SPLIT_IN_PART: bool = bindings::DAMON_RS_SINCE_7_3;
 
-/// Whether a start refuses what a commit would: what the in-tree DAMON of its kernel does.
+/// Whether a start rejects parameters that a commit would reject. As in the C DAMON of the kernel
+/// series that the module is built for.
 pub(crate) const START_AS_COMMIT: bool = bindings::DAMON_RS_SINCE_7_3;
 
-/// What there is to know of it.
+/// The clock and the metrics of the running kernel.
 pub(crate) struct ThisMachine;
 
 impl Machine for ThisMachine {

@@ -2,40 +2,40 @@
 
 //! Points on the monotonic clock, with arithmetic that cannot overflow.
 //!
-//! Intervals come from users and may be any 64-bit number of microseconds; the kernel crate's
-//! `Instant` panics where a sum does not fit.
+//! Intervals come from users and may be any 64-bit number of microseconds. The kernel crate's
+//! `Instant` panics if a sum overflows.
 
 /// A point on the monotonic clock, in nanoseconds.
 ///
 /// # Invariants
 ///
-/// At most [`i64::MAX`], as a `ktime_t` is (`KTIME_MAX`: never).
+/// At most [`i64::MAX`], which is the largest `ktime_t` (`KTIME_MAX`) and means "never".
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Moment(u64);
 
 impl Moment {
-    /// Later than anything that happens.
+    /// A moment later than any event.
     const NEVER: u64 = i64::MAX.unsigned_abs();
 
-    /// The moment `nanos` nanoseconds after the clock's start.
+    /// Creates the moment `nanos` nanoseconds after the start of the clock; saturates at "never".
     pub(crate) fn from_nanos(nanos: u64) -> Self {
-        // INVARIANT: `min` sees to it.
+        // INVARIANT: `min` limits the value to `i64::MAX`.
         Self(nanos.min(Self::NEVER))
     }
 
-    /// The moment `micros` microseconds later, or never if that is too far away to count.
+    /// Returns the moment `micros` microseconds later; saturates at "never".
     pub(crate) fn after_micros(self, micros: u64) -> Self {
         Self::from_nanos(self.0.saturating_add(micros.saturating_mul(1000)))
     }
 
-    /// Nanoseconds since the clock's start.
+    /// Returns the nanoseconds since the start of the clock.
     pub(crate) fn as_nanos(self) -> u64 {
         self.0
     }
 
-    /// As a `ktime_t`.
+    /// Returns the moment as a `ktime_t`.
     pub(crate) fn as_ktime(self) -> i64 {
-        // By the invariant it fits.
+        // By the type invariant the conversion does not fail.
         i64::try_from(self.0).unwrap_or(i64::MAX)
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Parameters of a context, put together one by one.
+//! Builds the parameters of a context step by step.
 
 use crate::{
     engine::{
@@ -30,10 +30,10 @@ use kernel::{
 /// The context of a kdamond.
 pub type Context = engine::Context<AnyOps>;
 
-/// What a context is made of, or changed to.
+/// The parameters of a context, for a start or a commit.
 pub type Params = engine::Params<AnyOps>;
 
-/// Whatever is a page or more, and however it is accessed.
+/// The access pattern of all regions of at least a page.
 pub const ANY_PAGES: AccessPattern = AccessPattern {
     sz: MinMax {
         // CAST: A page has less than 2^64 bytes.
@@ -51,16 +51,16 @@ pub const ANY_PAGES: AccessPattern = AccessPattern {
 };
 
 impl Params {
-    /// Parameters without targets and schemes. Addresses are in bytes.
+    /// Creates parameters without targets and schemes. Addresses are in bytes.
     ///
-    /// Fails with `EINVAL` if the attributes do not fit together, or the kernel does not let us have
-    /// these operations.
+    /// Fails with `EINVAL` if the attributes conflict or the kernel does not support these
+    /// operations.
     pub fn new(ops: OpsId, attrs: AttrsParams) -> Result<Self> {
         Self::in_units(ops, 1, attrs)
     }
 
-    /// As [`Self::new`], with physical addresses, or those of a module's own space, in units of
-    /// `addr_unit` bytes. Fails with `EINVAL` if that is zero, too.
+    /// Creates parameters like [`Self::new`], with physical addresses or those of a module's own
+    /// address space in units of `addr_unit` bytes. Also fails with `EINVAL` if the unit is zero.
     pub fn in_units(ops: OpsId, addr_unit: u64, attrs: AttrsParams) -> Result<Self> {
         Ok(Self {
             ops: AnyOps::new(ops, addr_unit)?,
@@ -72,8 +72,8 @@ impl Params {
         })
     }
 
-    /// Adds a target: what of `space` is in `ranges`, or without any, all that the operations find.
-    /// Fails with `ENOMEM`.
+    /// Adds a target: the memory of `space` in `ranges` or, without ranges, all memory that the
+    /// operations find. Fails with `ENOMEM`.
     pub fn target(mut self, space: Space, ranges: &[AddrRange]) -> Result<Self> {
         let mut regions = KVec::with_capacity(ranges.len(), GFP_KERNEL)?;
         for range in ranges {
@@ -88,8 +88,9 @@ impl Params {
         Ok(self)
     }
 
-    /// Adds the physical addresses of all memory, with what is in between, as a target. Fails with
-    /// `ENOMEM`, and with `EINVAL` if it cannot be found out where memory is.
+    /// Adds a target with the physical addresses from the start to the end of the system RAM,
+    /// including gaps. Fails with `ENOMEM`, and with `EINVAL` if the addresses of the system RAM
+    /// are not available.
     pub fn system_ram(self) -> Result<Self> {
         let (start, end) = system_ram().ok_or(EINVAL)?;
         self.target(Space::Physical, &[AddrRange { start, end }])
@@ -102,12 +103,12 @@ impl Params {
     }
 }
 
-/// Attributes that fit together. Fails with `EINVAL`, and tells the debug log what does not.
+/// Validates attributes. Fails with `EINVAL`, and writes the reason to the debug log.
 pub(crate) fn fitting(attrs: AttrsParams) -> Result<Attrs> {
     Attrs::try_from(attrs).because(attrs.misfit().unwrap_or_default())
 }
 
-/// A list with one more item at its end.
+/// Returns the list with one more item at its end.
 fn with<T>(list: KVec<T>, item: T) -> Result<KVec<T>> {
     let mut longer = KVec::with_capacity(list.len().saturating_add(1), GFP_KERNEL)?;
     for its in list {

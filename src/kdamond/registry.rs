@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! All kdamonds of this module: how many run, and how to ask each.
+//! The registry of all kdamonds of this module: their request handles, and the number of running
+//! ones.
 
 use super::{
     requests::Requests,
@@ -12,22 +13,22 @@ use kernel::{
 };
 
 struct Entries {
-    /// By number; `None` where the number is free.
+    /// Indexed by number; `None` if the number is free.
     known: KVVec<Option<Requests>>,
-    /// No number below this one is free.
+    /// No lower number is free.
     lowest: usize,
     running: i32,
-    /// Whether the one that runs is to be the only one.
+    /// The running kdamond was started with [`Kdamond::start_alone`](super::Kdamond::start_alone).
     alone: bool,
 }
 
-/// The kdamonds that exist, running or not.
+/// All kdamonds that exist, running or not.
 pub struct Registry {
     entries: Arc<Monitor<Entries>>,
 }
 
 impl Registry {
-    /// An empty registry. Fails with `ENOMEM`.
+    /// Creates an empty registry. Fails with `ENOMEM`.
     pub fn new() -> Result<Arc<Self>> {
         let entries = Monitor::new(Entries {
             known: KVVec::new(),
@@ -38,7 +39,8 @@ impl Registry {
         Ok(Arc::new(Self { entries }, GFP_KERNEL)?)
     }
 
-    /// Adds a kdamond under the lowest free number. Fails with `ENOMEM`.
+    /// Adds a kdamond with the lowest free number, and returns the number. Fails with `ENOMEM`. May
+    /// sleep.
     pub(super) fn add(&self, requests: Requests) -> Result<usize> {
         let mut entries = self.entries.lock();
         let Entries { known, lowest, .. } = &mut *entries;
@@ -52,7 +54,7 @@ impl Registry {
         Ok(number)
     }
 
-    /// Removes what [`Self::add`] added.
+    /// Frees a number that [`Self::add`] has returned. May sleep.
     pub(super) fn remove(&self, number: usize) {
         let mut entries = self.entries.lock();
         let Entries { known, lowest, .. } = &mut *entries;
@@ -69,7 +71,8 @@ impl Registry {
         drop((removed, unused));
     }
 
-    /// The mailboxes of all kdamonds, with their numbers. Fails with `ENOMEM`.
+    /// Returns the request handles of all kdamonds and their numbers. Fails with `ENOMEM`. May
+    /// sleep.
     pub fn all(&self) -> Result<KVVec<(usize, Requests)>> {
         let entries = self.entries.lock();
         let mut all = KVVec::with_capacity(entries.known.len(), GFP_KERNEL)?;
@@ -81,8 +84,8 @@ impl Registry {
         Ok(all)
     }
 
-    /// Counts a running kdamond in, for as long as the result lives. Fails with `EBUSY` if there is
-    /// another and one of the two wants to be `alone`.
+    /// Counts a kdamond as running until the result is dropped. Fails with `EBUSY` if another
+    /// kdamond runs and `alone` is set for one of the two.
     pub(super) fn enter(&self, alone: bool) -> Result<Running> {
         let mut entries = self.entries.lock();
         let before = entries.running;
@@ -98,7 +101,7 @@ impl Registry {
     }
 }
 
-/// Appends an entry, in twice the memory if need be, so that many cost no more each than few.
+/// Appends an entry. Doubles the capacity if needed, for constant amortized cost.
 fn append(known: &mut KVVec<Option<Requests>>, requests: Requests) -> Result {
     if known.len() == known.capacity() {
         let capacity = known.len().saturating_mul(2).max(4);
@@ -111,10 +114,10 @@ fn append(known: &mut KVVec<Option<Requests>>, requests: Requests) -> Result {
     Ok(known.push_within_capacity(Some(requests))?)
 }
 
-/// One running kdamond.
+/// A running kdamond, as counted by the registry.
 pub(super) struct Running {
     entries: Arc<Monitor<Entries>>,
-    /// How many ran before it came: the number in the thread's name.
+    /// Number of kdamonds that ran before it: the number in the thread's name.
     pub(super) before: i32,
 }
 

@@ -3,15 +3,15 @@
 //! The kdamond's loop: requests, pauses, and the time from one sampling tick to the next.
 //!
 //! ```text
-//!        ┌────────────► answer the bell: calls, walks, stop
+//!        ┌────────────► consume the wakeup: calls, walks, stop
 //!        │                   │
 //!        │  paused, or all   │
-//!        │  schemes rest ◄───┤
-//!        │  sleep            │ no sample is prepared: prepare one
+//!        │  schemes are      │
+//!        │  inactive: sleep ◄┤ no sample is prepared: prepare one
 //!        │        │          │
 //!        ├────────┘          ▼
-//!        │             is it time? ──no──► sleep until it is, or the bell rings ──┐
-//!        │                   │ yes                   │ it is                     │ it has rung
+//!        │              is it due? ──no──► sleep until it is, or until a wakeup ─┐
+//!        │                   │ yes                   │ it is                     │ a wakeup
 //!        │                   ▼                       ▼                           │
 //!        │    tick: see `Context::begin_tick` and `Context::finish_tick`         │
 //!        └───────────────────┴───────────────────────────────────────────────────┘
@@ -35,27 +35,30 @@ use crate::engine::{
     Walker, //
 };
 
-/// A paused kdamond looks this often whether its targets are still there.
+/// Interval in microseconds at which a paused kdamond checks whether its targets still exist.
 const PAUSED_CHECK_US: u64 = 1_000_000;
 
-/// A kdamond at work.
+/// The state of a running kdamond.
 pub(crate) struct Kdamond<O: Operations, E: Events, M: Machine> {
-    // In the order in which they go: who waits for the walk hears of its end before the mailbox
-    // closes, and once it is closed nothing of the context is left.
+    // Fields are dropped in this order. The walk is cancelled, and the context is dropped, before
+    // the mailbox closes with `inbox`. Thus nothing of the context remains once the kdamond does
+    // not run any more.
     walk: Option<walk::Request>,
     repeats: Queue<dyn Repeat<Context<O>>>,
     context: Context<O>,
     events: E,
     machine: M,
-    /// When the outstanding sample was prepared. `None` at the start and while paused.
+    /// Time at which the outstanding samples were prepared. `None` at the start and while no
+    /// samples are taken.
     prepared: Option<Moment>,
-    /// A moment that has passed. The clock is not asked for more than is needed to know what is due.
+    /// A lower bound of the current time. The clock is only read if the bound does not show that a
+    /// tick is due.
     passed: Moment,
     inbox: Inbox<Context<O>>,
 }
 
 impl<O: Operations + 'static, E: Events, M: Machine> Kdamond<O, E, M> {
-    /// Brings a context and its mailbox together.
+    /// Creates the state from a context and the inbox of its mailbox.
     pub(crate) fn new(
         context: Context<O>,
         inbox: Inbox<Context<O>>,
@@ -74,7 +77,7 @@ impl<O: Operations + 'static, E: Events, M: Machine> Kdamond<O, E, M> {
         }
     }
 
-    /// Runs until it is asked to stop, or none of the targets is left.
+    /// Runs until a stop is requested or no target is valid any more.
     pub(crate) fn run(mut self) {
         self.context.start();
         while self.answer() && self.context.any_target_valid() {
@@ -100,7 +103,8 @@ impl<O: Operations + 'static, E: Events, M: Machine> Kdamond<O, E, M> {
         }
     }
 
-    /// Serves what the bell was rung for. `false` when asked to stop.
+    /// Consumes the pending wakeup and serves the requests it was for. Returns `false` if a stop
+    /// was requested.
     fn answer(&mut self) -> bool {
         if !self.inbox.bell().answer() {
             return true;
@@ -115,12 +119,13 @@ impl<O: Operations + 'static, E: Events, M: Machine> Kdamond<O, E, M> {
             self.walk = self.inbox.take_walk();
             self.context.begin_walk();
         }
-        // Behind the taking: the bell rings once for a walk that comes and is given up at once.
+        // This follows `take_walk()`, as there is only one wakeup for a walk that is registered and
+        // abandoned immediately.
         if !cfg!(model_mistake = "abandoned_before_the_look") {
             self.cancel_abandoned_walk();
         }
         let stop = self.inbox.stop_requested();
-        // Mistake: the ring is forgotten after the look at what it was for.
+        // Mistake: the wakeup is consumed after its reasons were checked.
         if cfg!(model_mistake = "answered_after_the_look") {
             self.inbox.bell().answer();
         }
@@ -131,8 +136,8 @@ impl<O: Operations + 'static, E: Events, M: Machine> Kdamond<O, E, M> {
         self.repeats.for_each(|call| call.tick(&mut self.context));
     }
 
-    /// Nothing but to wait, for some microseconds. The outstanding sample is given up: how long it would be is not up to
-    /// the sampling interval any more.
+    /// Sleeps for some microseconds, or until a wakeup. The outstanding samples are dropped,
+    /// because the time since their preparation is not a sampling interval.
     fn rest(&mut self, micros: u64) {
         // Mistake: a paused kdamond keeps its walk.
         if !cfg!(model_mistake = "walk_left_in_a_pause") {
@@ -143,7 +148,7 @@ impl<O: Operations + 'static, E: Events, M: Machine> Kdamond<O, E, M> {
         bell.sleep_until(bell::now().after_micros(micros));
     }
 
-    /// Takes a sample when it is time, else waits for that.
+    /// Runs a tick if it is due, and otherwise sleeps until it is.
     fn work(&mut self) {
         if self.context.schemes().is_empty() {
             self.cancel_walk();
@@ -151,15 +156,17 @@ impl<O: Operations + 'static, E: Events, M: Machine> Kdamond<O, E, M> {
         match self.prepared {
             None => self.context.prepare(),
             Some(prepared) => {
-                // At least a microsecond, so that an interval of zero leaves the CPU to others.
+                // At least one microsecond, so that the kdamond does not occupy the CPU with an
+                // interval of zero.
                 let due = prepared.after_micros(self.context.attrs().sample().0.max(1));
                 if self.passed < due && !self.inbox.bell().sleep_until(due) {
-                    // Whoever rings again and again does not put it off.
+                    // The time is updated, so that repeated wakeups cannot delay the tick: once it
+                    // is due, the next call does not sleep.
                     self.passed = bell::now();
                     return;
                 }
-                // What was looked at before the sleep is as it was, for nobody has rung. A target that
-                // has ended meanwhile has one more sample, in which nothing is accessed.
+                // No wakeup is pending, so the checks before the sleep are still valid. A target
+                // that has ended during the sleep gets one more sample, which finds no access.
                 self.tick();
             }
         }
@@ -167,7 +174,7 @@ impl<O: Operations + 'static, E: Events, M: Machine> Kdamond<O, E, M> {
         self.prepared = Some(self.passed);
     }
 
-    /// One sampling tick.
+    /// Runs one sampling tick.
     fn tick(&mut self) {
         let tick = self.context.begin_tick();
         self.repeat_calls();
@@ -179,7 +186,7 @@ impl<O: Operations + 'static, E: Events, M: Machine> Kdamond<O, E, M> {
             .finish_tick(tick, &mut self.events, &self.machine, visitor);
         if walked {
             if let Some(mut walk) = self.walk.take() {
-                // Mistake: the caller learns of the end before there is room for the next walk.
+                // Mistake: the request is completed before the next walk can be registered.
                 if cfg!(model_mistake = "finished_before_room_is_made") {
                     walk.finish();
                 }
@@ -191,7 +198,7 @@ impl<O: Operations + 'static, E: Events, M: Machine> Kdamond<O, E, M> {
 
     fn cancel_walk(&mut self) {
         if let Some(walk) = self.walk.take() {
-            // Mistake: as above, for a walk that is cancelled.
+            // Mistake: the walk is cancelled before the next one can be registered.
             if cfg!(model_mistake = "cancelled_before_room_is_made") {
                 drop(walk);
                 self.inbox.end_walk();
