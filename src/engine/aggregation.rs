@@ -32,8 +32,8 @@ impl<O: Operations> Context<O> {
         narrow(mul_div(left, u64::from(HIT), samples))
     }
 
-    /// Counts the ages of the regions and merges adjacent regions with similar access rates. As
-    /// `kdamond_merge_regions()`.
+    /// Counts the ages of the regions and merges adjacent regions with similar access rates.
+    /// Corresponds to `kdamond_merge_regions()`.
     ///
     /// While there are more regions than the upper limit, merges again with a larger threshold for
     /// "similar" each time.
@@ -64,7 +64,7 @@ impl<O: Operations> Context<O> {
     }
 
     /// Starts the next aggregation window: the counts become the result of the last complete
-    /// window. As `kdamond_reset_aggregated()`.
+    /// window. Corresponds to `kdamond_reset_aggregated()`.
     pub(super) fn start_window(&mut self) {
         for target in &mut self.targets {
             for region in target.regions.as_mut_slice() {
@@ -90,7 +90,7 @@ impl<O: Operations> Context<O> {
     }
 
     /// Splits regions at random, if there is room for twice as many regions below the upper limit.
-    /// As `kdamond_split_regions()`.
+    /// Corresponds to `kdamond_split_regions()`.
     ///
     /// A region is usually split in two. It is split in three if the last merge has undone all
     /// splits and there is plenty of room, because the difference may be in the middle of a region.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Applies schemes to regions and reports them to a walker. As `kdamond_apply_schemes()`.
+//! Applies schemes to regions and reports them to a walker. Corresponds to
+//! `kdamond_apply_schemes()`.
 //!
 //! Each scheme is applied to each region in turn. A region is split if a scheme applies only to a
 //! part of it: at the address from which the scheme resumes, where its quota ends, and where the

@@ -50,7 +50,7 @@ impl Micros {
     }
 }
 
-/// The goal of the automatic tuning of the intervals, as `struct damon_intervals_goal`. Tuning is
+/// The goal of the automatic tuning of the intervals (C: `struct damon_intervals_goal`). Tuning is
 /// off while `aggrs` is zero.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct IntervalsGoal {

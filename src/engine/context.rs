@@ -83,7 +83,7 @@ pub(crate) struct Progress {
     pub(crate) pauses: Pauses,
 }
 
-/// A monitoring context: its parameters, and the state that was learned with them. As
+/// A monitoring context: its parameters, and the state that was learned with them. Corresponds to
 /// `struct damon_ctx`.
 ///
 /// It has a single owner, which is its kdamond once that runs.

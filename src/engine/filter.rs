@@ -39,7 +39,7 @@ pub enum FilterKind {
 
 impl FilterKind {
     /// Returns whether the filter needs access to pages, so that the operations layer evaluates it.
-    /// As `damos_filter_for_ops()`.
+    /// Corresponds to `damos_filter_for_ops()`.
     pub fn is_for_ops(self) -> bool {
         match self {
             Self::Addr(_) | Self::Target(_) => false,
@@ -128,7 +128,8 @@ impl Filters {
     }
 
     /// Returns whether memory that no filter of the core layer matches is rejected. The decision is
-    /// left to the operations layer if that has filters. As `damos_set_filters_default_reject()`.
+    /// left to the operations layer if that has filters. Corresponds to
+    /// `damos_set_filters_default_reject()`.
     pub fn core_default_reject(&self) -> bool {
         self.ops.is_empty() && rejects_by_default(&self.core)
     }
@@ -239,8 +240,8 @@ impl Known {
     }
 }
 
-/// Returns whether memory that no filter matches is rejected. As `damos_filters_default_reject()`:
-/// the default is the opposite of the last filter's.
+/// Returns whether memory that no filter matches is rejected. Corresponds to
+/// `damos_filters_default_reject()`: the default is the opposite of the last filter's.
 fn rejects_by_default(filters: &[Filter]) -> bool {
     filters.last().is_some_and(|last| last.allow)
 }

@@ -34,8 +34,8 @@ pub struct Attempt<'a> {
     /// such as a large folio may reach into the next region; this allows the operations to try it
     /// only once.
     ///
-    /// There is one for each scheme. It is `None` at the start of each apply interval. As
-    /// `last_applied` of `struct damos`.
+    /// There is one for each scheme. It is `None` at the start of each apply interval. Corresponds
+    /// to `last_applied` of `struct damos`.
     pub last: &'a mut Option<usize>,
 }
 
@@ -48,7 +48,7 @@ pub struct Eligible {
     pub on_node: u64,
 }
 
-/// The operations on an address space, as `struct damon_operations`.
+/// The operations on an address space (C: `struct damon_operations`).
 ///
 /// All methods run in process context and without locks held. They are called on the kdamond,
 /// except for [`Self::min_region_sz`], [`Self::outlives_targets`] and [`Self::knows_nodes`], which

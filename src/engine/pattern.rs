@@ -95,9 +95,10 @@ impl AccessPattern {
 /// The outcome of a scheme's action on a region.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Applied {
-    /// Bytes that the action took effect on.
+    /// Size of the memory that the action took effect on, in the unit of addresses.
     pub bytes: u64,
-    /// Bytes that passed the filters of the operations layer.
+    /// Size of the memory that passed the filters of the operations layer, in the unit of
+    /// addresses.
     pub filter_passed: u64,
 }
 

@@ -64,7 +64,7 @@ pub struct ProbeFilter {
     pub allow: bool,
 }
 
-/// A probe for data attributes, as `struct damon_probe`.
+/// A probe for data attributes (C: `struct damon_probe`).
 #[derive(Default, Debug)]
 pub struct Probe {
     /// Weight of a hit in the comparison of regions. If all weights are zero, access rates are

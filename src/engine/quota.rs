@@ -16,7 +16,7 @@ pub(crate) use state::Resume;
 use super::attrs::Micros;
 use kernel::prelude::*;
 
-/// The metric of a goal, as `enum damos_quota_goal_metric`. Nodes are named by ID, and memory
+/// The metric of a goal (C: `enum damos_quota_goal_metric`). Nodes are named by ID, and memory
 /// cgroups by memcg ID.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum GoalMetric {
@@ -118,7 +118,7 @@ impl QuotaParams {
         self.goals.iter().any(|goal| goal.metric.needs_nodes())
     }
 
-    /// Returns whether there is any limit. As `damos_quota_is_set()`.
+    /// Returns whether there is any limit. Corresponds to `damos_quota_is_set()`.
     pub fn is_set(&self) -> bool {
         self.ms != 0 || self.bytes != 0 || !self.goals.is_empty()
     }

@@ -27,7 +27,8 @@ impl Rng {
         z ^ (z >> 31)
     }
 
-    /// Returns a number in `[from, to)`, or `from` if the range is empty. As `damon_rand()`.
+    /// Returns a number in `[from, to)`, or `from` if the range is empty. Corresponds to
+    /// `damon_rand()`.
     #[inline]
     pub fn range(&mut self, from: u64, to: u64) -> u64 {
         let span = to.saturating_sub(from);

@@ -170,7 +170,7 @@ impl Regions {
     }
 
     /// Splits the region at index `at` in two; the left part gets `size`. Returns `false` and
-    /// changes nothing if a part would be empty or memory allocation fails. As
+    /// changes nothing if a part would be empty or memory allocation fails. Corresponds to
     /// `damon_split_region_at()`.
     pub(crate) fn split_at(&mut self, at: usize, size: u64) -> bool {
         if self.len() >= MAX_REGIONS || self.reserve(1).is_err() {

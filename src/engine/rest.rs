@@ -27,7 +27,7 @@ impl<O: Operations> Context<O> {
     ///
     /// If all schemes are inactive, monitoring stops too. In that case this returns the time until
     /// the next check, which is the smallest interval of all watermarks. Returns `None` if a scheme
-    /// is active or if an interval is zero. As `kdamond_wait_activation()`.
+    /// is active or if an interval is zero. Corresponds to `kdamond_wait_activation()`.
     pub fn check_watermarks(&mut self, machine: &dyn Machine) -> Option<Micros> {
         let mut shortest: Option<Micros> = None;
         for scheme in &mut self.schemes {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! DAMON-based operation schemes: an action for memory of an access pattern, as `struct damos`.
+//! DAMON-based operation schemes (C: `struct damos`): an action for memory of an access pattern.
 
 use super::{
     attrs::{
@@ -124,7 +124,7 @@ impl SchemeParams {
     }
 }
 
-/// The statistics of a scheme, as `struct damos_stat`. All sizes are in the unit of addresses.
+/// The statistics of a scheme (C: `struct damos_stat`). All sizes are in the unit of addresses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Stat {
     /// Number of regions that the action was tried on.
@@ -294,8 +294,8 @@ impl Scheme {
                     >= self.state.quota.min_score)
     }
 
-    /// Schedules the next application, one apply interval after `passed` sampling intervals. As
-    /// `damos_set_next_apply_sis()`.
+    /// Schedules the next application, one apply interval after `passed` sampling intervals.
+    /// Corresponds to `damos_set_next_apply_sis()`.
     pub(crate) fn schedule(&mut self, attrs: &Attrs, passed: u64) {
         let interval = match self.params.apply_interval {
             Micros(0) => attrs.aggr(),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Automatic tuning of the intervals to a given ratio of access checks that find an access. As
-//! `kdamond_tune_intervals()`.
+//! Automatic tuning of the intervals to a given ratio of access checks that find an access.
+//! Corresponds to `kdamond_tune_intervals()`.
 //!
 //! Each access check of each byte may find an access. The ratio of those that do, in an aggregation
 //! window, measures how much the monitoring finds for its cost. At a ratio near zero there are too
@@ -32,7 +32,7 @@ use super::{
 use kernel::prelude::*;
 
 /// Returns the ratio of accesses to samples of `regions`, relative to `goal_bp`: [`GOAL`] if they
-/// are equal. As `damon_get_intervals_score()`.
+/// are equal. Corresponds to `damon_get_intervals_score()`.
 fn score<'a>(regions: impl Iterator<Item = &'a Region>, samples: u64, goal_bp: u64) -> u64 {
     let (mut seen, mut possible): (u128, u128) = (0, 0);
     for region in regions {
@@ -48,7 +48,7 @@ fn score<'a>(regions: impl Iterator<Item = &'a Region>, samples: u64, goal_bp: u
     mul_div(narrow(seen), GOAL, wanted)
 }
 
-/// Returns the factor for the intervals in basis points, from 5,000 to 20,000. As
+/// Returns the factor for the intervals in basis points, from 5,000 to 20,000. Corresponds to
 /// `damon_get_intervals_adaptation_bp()`.
 fn adaptation(score: u64) -> u64 {
     let factor = next_input(GOAL * GOAL, score) / GOAL;

@@ -15,7 +15,7 @@ pub enum WatermarkMetric {
     FreeMemRate,
 }
 
-/// The watermarks of a scheme, as `struct damos_watermarks`.
+/// The watermarks of a scheme (C: `struct damos_watermarks`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Watermarks {
     /// The metric.

@@ -29,7 +29,7 @@ pub(crate) struct Gauge<'a, O: Operations> {
 
 impl<O: Operations> Gauge<'_, O> {
     /// Measures the goals. Returns the highest of their scores in basis points, which leads to the
-    /// smallest quota, as `damos_quota_score()`. Returns `None` if no goal has a value.
+    /// smallest quota, like `damos_quota_score()`. Returns `None` if no goal has a value.
     pub(crate) fn score(&mut self, goals: &[Goal], states: &mut [GoalState]) -> Option<u64> {
         let mut highest = None;
         for (goal, state) in goals.iter().zip(states) {
@@ -62,7 +62,7 @@ impl<O: Operations> Gauge<'_, O> {
     }
 
     /// Returns the part of the memory matching the access pattern that is on a node, in basis
-    /// points. As `damos_get_node_eligible_mem_bp()`.
+    /// points. Corresponds to `damos_get_node_eligible_mem_bp()`.
     fn eligible_bp(&mut self, nid: i32) -> u64 {
         let (mut bytes, mut on_node): (u64, u64) = (0, 0);
         for target in self.targets {

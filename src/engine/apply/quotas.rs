@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The adjustment of quotas before schemes are applied, as `damos_adjust_quota()`.
+//! The adjustment of quotas before schemes are applied, like `damos_adjust_quota()`.
 
 use super::{
     super::{

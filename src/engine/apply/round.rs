@@ -111,7 +111,7 @@ impl<O: Operations> Round<'_, '_, O> {
     }
 
     /// Returns whether the scheme skips the region because it was already handled in the last
-    /// charge window. If only a part of it was, that part is split off and skipped. As
+    /// charge window. If only a part of it was, that part is split off and skipped. Corresponds to
     /// `damos_skip_charged_region()`.
     #[inline(never)]
     fn had_its_turn(

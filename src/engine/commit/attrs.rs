@@ -12,7 +12,7 @@ use kernel::prelude::*;
 
 impl<O: Operations> Context<O> {
     /// Converts all results from the attributes `old`, and restarts the aggregation window and all
-    /// other intervals, as `damon_set_attrs()` does.
+    /// other intervals, like `damon_set_attrs()` does.
     pub(super) fn adapt(&mut self, old: &Attrs) {
         self.rescale(old);
         let (attrs, passed) = (&self.settings.attrs, self.progress.passed);

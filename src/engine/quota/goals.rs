@@ -43,7 +43,7 @@ impl GoalState {
 }
 
 /// Returns the next quota of the goals, in the unit of addresses times 10,000, after the quota
-/// `last` has led to `score`. As `damos_goal_tune_esz_bp_consist()` and
+/// `last` has led to `score`. Corresponds to `damos_goal_tune_esz_bp_consist()` and
 /// `damos_goal_tune_esz_bp_temporal()`.
 pub(crate) fn tuned(params: &QuotaParams, last: u64, score: u64) -> u64 {
     match params.tuner {

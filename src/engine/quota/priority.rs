@@ -30,8 +30,8 @@ const MAX_PART: u64 = 100;
 /// Limit of the logarithm of an age: no age counts more than 2^32 seconds.
 const MAX_AGE_LOG: u64 = 32;
 
-/// Returns the priority of an action on a region, from 0 to [`MAX_SCORE`]. As `get_scheme_score` of
-/// the operations in `mm/damon/`.
+/// Returns the priority of an action on a region, from 0 to [`MAX_SCORE`]. Corresponds to
+/// `get_scheme_score` of the operations in `mm/damon/`.
 pub(crate) fn score(attrs: &Attrs, weights: &Weights, action: Action, region: &Region) -> u32 {
     match action {
         Action::LruPrio | Action::MigrateHot => hotness(attrs, weights, region),
@@ -82,7 +82,7 @@ impl<'a> Scorer<'a> {
 }
 
 /// Returns how hot a region is: the more often and the longer it has been accessed, the hotter; the
-/// longer it has been idle, the colder. As `damon_hot_score()`.
+/// longer it has been idle, the colder. Corresponds to `damon_hot_score()`.
 fn hotness(attrs: &Attrs, weights: &Weights, region: &Region) -> u32 {
     let accesses = u64::from(region.nr_accesses_bp() / 10_000);
     let max = u64::from(attrs.max_nr_accesses()).max(1);

@@ -124,13 +124,13 @@ impl QuotaState {
         self.effective.saturating_sub(self.charged)
     }
 
-    /// Returns whether the rest of the quota is smaller than the smallest region. As
+    /// Returns whether the rest of the quota is smaller than the smallest region. Corresponds to
     /// `damos_quota_is_full()`.
     pub(crate) fn is_full(&self, grain: Grain) -> bool {
         self.left() < grain.size()
     }
 
-    /// Charges an action on a region of `size`, which took `ns` nanoseconds. As
+    /// Charges an action on a region of `size`, which took `ns` nanoseconds. Corresponds to
     /// `damos_charge_quota()`.
     pub(crate) fn charge(&mut self, share: FailCharge, size: u64, applied: Applied, ns: u64) {
         let failed = size.saturating_sub(applied.bytes);

@@ -79,7 +79,7 @@ impl Regions {
     }
 
     /// Merges adjacent regions if their values differ by at most `threshold` and their total size
-    /// is at most `size_limit`. As `damon_merge_regions_of()`.
+    /// is at most `size_limit`. Corresponds to `damon_merge_regions_of()`.
     pub(crate) fn merge(&mut self, measure: Measure<'_>, threshold: u32, size_limit: u64) {
         self.visit_and_merge(measure, threshold, size_limit, |_| ());
     }
@@ -126,7 +126,7 @@ impl Regions {
     }
 
     /// Splits regions at random addresses into `pieces`, or fewer if they are too small. `turn`
-    /// selects the regions. If memory allocation fails, no region is split. As
+    /// selects the regions. If memory allocation fails, no region is split. Corresponds to
     /// `damon_split_regions_of()`.
     pub(crate) fn split(
         &mut self,

@@ -14,7 +14,7 @@ use kernel::prelude::*;
 
 impl Regions {
     /// Adjusts the regions to cover exactly `ranges`, after the ranges were widened to multiples of
-    /// `grain`. As `damon_set_regions()`.
+    /// `grain`. Corresponds to `damon_set_regions()`.
     ///
     /// Regions outside of the ranges are removed, regions at the ends of a range are resized, and
     /// gaps become new regions:
@@ -237,7 +237,7 @@ mod tests {
                 .eq(expected.iter().copied()))
         };
         assert!(is(1, &[(0, 6), (7, 8), (16, 20)])?);
-        // Widened, more of them touch.
+        // After widening, more of them touch.
         assert!(is(2, &[(0, 8), (16, 20)])?);
         Ok(())
     }
@@ -255,22 +255,22 @@ mod tests {
             (90, 100),
         ];
         let becomes = |ranges, after| becomes(&before, ranges, 1, after);
-        // Boundaries have moved a bit.
+        // Boundaries have moved.
         assert!(becomes(
             &[(5, 27), (45, 55), (73, 104)],
             &[(5, 20), (20, 27), (45, 55), (73, 80), (80, 90), (90, 104)],
         )?);
-        // A part of the middle is left.
+        // Only a part of the middle range remains.
         assert!(becomes(
             &[(5, 27), (56, 57), (65, 104)],
             &[(5, 20), (20, 27), (56, 57), (65, 80), (80, 90), (90, 104)],
         )?);
-        // The middle is elsewhere.
+        // The middle range has moved.
         assert!(becomes(
             &[(5, 27), (61, 63), (65, 104)],
             &[(5, 20), (20, 27), (61, 63), (65, 80), (80, 90), (90, 104)],
         )?);
-        // Little is as it was.
+        // Most regions are replaced.
         assert!(becomes(
             &[(5, 7), (30, 32), (65, 68)],
             &[(5, 7), (30, 32), (65, 68)],

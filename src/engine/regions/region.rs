@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A region: adjacent memory that is assumed to have the same access pattern. As
+//! A region: adjacent memory that is assumed to have the same access pattern. Corresponds to
 //! `struct damon_region`.
 
 mod rescale;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Conversion of a region's results to other intervals. As `damon_update_monitoring_result()`.
+//! Conversion of a region's results to other intervals. Corresponds to
+//! `damon_update_monitoring_result()`.
 
 use super::{
     super::{
