@@ -87,8 +87,8 @@ pub trait Operations {
     /// Returns whether the target still exists.
     fn is_valid(&self, space: &Self::Space) -> bool;
 
-    /// Returns whether monitoring continues without valid targets. `true` for address spaces that
-    /// do not end, as processes do.
+    /// Returns whether monitoring continues without valid targets. `true` for an address space that
+    /// does not end. The address space of a process does.
     fn outlives_targets(&self) -> bool {
         false
     }
@@ -104,7 +104,8 @@ pub trait Operations {
     }
 
     /// Returns whether [`Self::apply`] supports `action`. A scheme with an unsupported action is
-    /// counted and walked like any other, but changes nothing.
+    /// counted and walked like any other, and resets the ages of its regions, but has no other
+    /// effect.
     fn supports(&self, action: Action) -> bool {
         action == Action::Stat
     }
