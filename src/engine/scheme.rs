@@ -166,8 +166,8 @@ impl Stat {
 /// The due state of a scheme, computed once before the schemes are applied to all regions.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Turn {
-    /// The scheme is due and active. Cleared when its quota is full, as no room is made for it
-    /// before the next application.
+    /// The scheme is due and active. Cleared when its quota is full, because the quota is not
+    /// refilled before the next application.
     pub(crate) takes_part: bool,
     /// The scheme has a quota.
     pub(crate) limited: bool,
@@ -252,7 +252,7 @@ impl Scheme {
         if !params.quota.is_set() {
             state.quota.clear();
         }
-        // New watermarks take effect at the next check. Until then the scheme is active.
+        // If the watermarks have changed, the scheme is active until the next check.
         state.active |= old.watermarks != params.watermarks;
         Self { params, state }
     }

@@ -86,7 +86,7 @@ impl<O: Operations> Round<'_, '_, O> {
         let turn = scheme.state.turn;
         if turn.limited {
             if scheme.state.quota.is_full(self.grain) {
-                // No room is made before the next application.
+                // The quota is not refilled before the next application.
                 scheme.state.turn.takes_part = false;
                 return;
             }
