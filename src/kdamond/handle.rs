@@ -9,8 +9,8 @@
 //! - Whether the kdamond runs is the state of the mailbox, and nothing else. Of two concurrent
 //!   starts one opens the mailbox, and the other one fails because it is open.
 //! - Which thread has to be waited for is the state of the [`Slot`]. After a mailbox was closed,
-//!   the next run may be under way before the thread of the last one has returned. The number of the
-//!   run distinguishes the two.
+//!   the next run may be under way before the thread of the last one has returned. The number of
+//!   the run distinguishes the two.
 //!
 //! ```text
 //!                 start: mailbox is open, no earlier thread is left
