@@ -38,7 +38,7 @@ use super::{
 
 /// The state between the two halves of a sampling tick: [`Context::begin_tick`] returns it, and
 /// [`Context::finish_tick`] consumes it.
-#[must_use = "a tick has two halves"]
+#[must_use = "pass it to `finish_tick()`"]
 pub struct Tick {
     due: Due,
     /// At least one scheme is due.

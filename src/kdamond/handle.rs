@@ -100,13 +100,13 @@ pub struct Kdamond {
 /// [`Context::new`] checks.
 fn misfit(params: &Params) -> Option<&'static str> {
     if params.targets.is_empty() && !params.ops.outlives_targets() {
-        return Some("there is no target to monitor");
+        return Some("no target to monitor");
     }
     if START_AS_COMMIT && params.has_obsolete_targets() {
-        return Some("an obsolete target, and none that runs to be removed");
+        return Some("an obsolete target is only valid in a commit");
     }
     if START_AS_COMMIT && params.asks_unknown_nodes() {
-        return Some("a goal on a node, of which these operations do not know");
+        return Some("these operations do not support a node_eligible_mem_bp goal");
     }
     None
 }

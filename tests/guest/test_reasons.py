@@ -77,9 +77,9 @@ def test_value(full: Kdamond, told: Told) -> None:
 
 # What is wrong in a context, and the reason that is told.
 STARTS: tuple[tuple[dict[str, str], str], ...] = (
-    ({"monitoring_attrs/intervals/sample_us": "200000"}, "sample_us is above aggr_us"),
-    ({"monitoring_attrs/nr_regions/min": "2"}, "nr_regions/min is below 3 or above nr_regions/max"),
-    ({"monitoring_attrs/intervals/intervals_goal/aggrs": "1"}, "sample_us is not between min_sample_us and max_sample_us"),
+    ({"monitoring_attrs/intervals/sample_us": "200000"}, "sample_us is greater than aggr_us"),
+    ({"monitoring_attrs/nr_regions/min": "2"}, "nr_regions/min is less than 3 or greater than nr_regions/max"),
+    ({"monitoring_attrs/intervals/intervals_goal/aggrs": "1"}, "sample_us is not within [min_sample_us, max_sample_us]"),
     ({"targets/0/pid_target": "2147483646"}, "targets/<T>/pid_target: no process has this PID"),
     ({"operations": "paddr", "targets/nr_targets": "2"}, "targets/nr_targets: physical memory is one target"),
     ({"targets/0/regions/0/start": "4096", "targets/0/regions/0/end": "0"}, "targets/<T>/regions/<R>: not in ascending order"),
