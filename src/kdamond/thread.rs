@@ -8,7 +8,6 @@ pub(crate) mod bell;
 pub(crate) mod global;
 pub(crate) mod waits;
 
-use super::sync::Monitor;
 use kernel::{
     bindings,
     error::from_err_ptr,
@@ -19,7 +18,8 @@ use kernel::{
     prelude::*,
     sync::{
         aref::ARef,
-        Arc, //
+        Arc,
+        Completion, //
     },
     task::Task,
 };
@@ -37,7 +37,7 @@ pub(crate) struct Thread {
 /// The argument of the thread function.
 struct Start<F> {
     body: F,
-    entered: Arc<Monitor<bool>>,
+    entered: Arc<Completion>,
 }
 
 /// The thread function.
@@ -51,8 +51,7 @@ unsafe extern "C" fn enter<F: FnOnce() + Send + 'static>(data: *mut c_void) -> c
     // `KBox<Start<F>>` that is owned by this call.
     let start = unsafe { KBox::from_raw(data.cast::<Start<F>>()) };
     let Start { body, entered } = KBox::into_inner(start);
-    *entered.lock() = true;
-    entered.notify_all();
+    entered.complete_all();
     drop(entered);
     let working = waits::Working::begin();
     body();
@@ -66,7 +65,7 @@ impl Thread {
     /// Sleeps until the thread has entered its function. Fails with `ENOMEM` or the error of
     /// `kthread_create_on_node()`; `body` is dropped in that case.
     pub(crate) fn spawn<F: FnOnce() + Send + 'static>(number: c_int, body: F) -> Result<Self> {
-        let entered = Monitor::new(false)?;
+        let entered = Arc::pin_init(Completion::new(), GFP_KERNEL)?;
         let start = KBox::new(
             Start {
                 body,
@@ -107,11 +106,7 @@ impl Thread {
 
         // A thread that is stopped before it enters its function never enters it, and `data` would
         // leak.
-        let mut seen = entered.lock();
-        while !*seen {
-            entered.wait(&mut seen);
-        }
-        drop(seen);
+        entered.wait_for_completion();
 
         // INVARIANT: The task was created above with `enter`, which has been entered. Only this
         // `Thread` has the task, so no other code calls `kthread_stop()` on it.
