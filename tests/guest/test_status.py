@@ -9,6 +9,7 @@ import pytest
 import status
 from damon_tree import AGGREGATION, SAMPLE, Damon, Kdamond, set_pattern
 from guest_time import advance, wait_until
+from scheme_filters import filters
 from workload import Workload
 
 pytestmark = pytest.mark.ours
@@ -51,6 +52,9 @@ def test_parameters(damon: Damon, kdamond: Kdamond, shared_workload: Workload) -
     kdamond.add_stat_schemes()
     set_pattern(kdamond.schemes[0], size=(1, 2), nr_accesses=(3, 4), age=(5, 6))
     kdamond.schemes[0].write("apply_interval_us", 777000)
+    # One whose matching and allow differ, both ways round.
+    rules = ({"type": "anon", "matching": "Y", "allow": "N"}, {"type": "active", "matching": "N", "allow": "Y"})
+    filters(kdamond.schemes[0], *rules)
     kdamond.on()
     context = status.kdamond(damon)["context"]
     assert context["ops"] == "vaddr" and context["pause"] is False
@@ -63,6 +67,7 @@ def test_parameters(damon: Damon, kdamond: Kdamond, shared_workload: Workload) -
     (scheme,) = context["schemes"]
     assert scheme["action"] == "stat" and scheme["apply_interval_us"] == 777000
     assert scheme["access_pattern"] == {"sz": [1, 2], "nr_accesses": [3, 4], "age": [5, 6]}
+    assert scheme["filters"] == [{"matching": True, "allow": False, "type": "anon"}, {"matching": False, "allow": True, "type": "active"}]
 
 
 def test_regions(damon: Damon, monitoring: Kdamond, shared_workload: Workload) -> None:
