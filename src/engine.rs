@@ -6,7 +6,7 @@
 //! about them. The caller owns the clock. It calls [`Context::begin_tick`] and
 //! [`Context::finish_tick`] after each sampling interval; this layer decides what is due at a tick,
 //! and in which order. The address space is behind [`Operations`], the trace events are behind
-//! [`Events`], the system metrics are behind [`Machine`], and all random numbers follow from one
+//! [`Events`], the system metrics are behind [`SystemMetrics`], and all random numbers follow from one
 //! seed. Of the kernel, this layer uses only the allocator and the error codes, so the same files
 //! are also compiled for the host.
 //!
@@ -38,7 +38,7 @@ mod events;
 mod fake;
 mod feedback;
 mod filter;
-mod machine;
+mod metrics;
 mod num;
 mod operations;
 mod params;
@@ -79,7 +79,7 @@ pub use self::{
         FilterKind,
         Filters, //
     },
-    machine::Machine,
+    metrics::SystemMetrics,
     operations::{
         Attempt,
         Eligible,

@@ -13,8 +13,8 @@
 //! model checker must find, see Documentation/mm/damon/requests.rst.
 
 mod handle;
-mod machine;
 mod mailbox;
+mod metrics;
 mod moment;
 mod params;
 mod queue;
@@ -38,8 +38,8 @@ pub use registry::Registry;
 pub(crate) use reply::ecanceled;
 pub use requests::Requests;
 pub(crate) use thread::{
-    bell::now,
     global::Shared, //
+    wakeup::now,
 };
 
 use kernel::{

@@ -80,7 +80,7 @@ pub(crate) use rmap::{
 pub use system_ram::system_ram;
 
 /// Calls `cond_resched()`. The caller must be in process context and must hold no lock.
-pub(crate) fn give_way() {
+pub(crate) fn cond_resched() {
     // SAFETY: The callers run on a kdamond, in process context, and have released their locks and
     // left their RCU read-side critical sections.
     unsafe { crate::bindings::damon_rs_helper_cond_resched() };

@@ -21,7 +21,7 @@ use super::{
         Events,
         Walker, //
     },
-    machine::Machine,
+    metrics::SystemMetrics,
     operations::Operations,
     pattern::Action,
     scheme::Turn, //
@@ -50,14 +50,14 @@ impl<O: Operations> Context<O> {
     pub(super) fn apply_schemes(
         &mut self,
         events: &mut dyn Events,
-        machine: &dyn Machine,
+        metrics: &dyn SystemMetrics,
         walker: Option<&mut dyn Walker>,
     ) -> bool {
         let passed = self.progress.passed;
         if !self.schemes_due_at(passed) {
             return false;
         }
-        self.adjust_quotas(events, machine);
+        self.adjust_quotas(events, metrics);
 
         let walking = walker.is_some();
         let traced = events.before_apply_enabled();
@@ -89,7 +89,7 @@ impl<O: Operations> Context<O> {
             attrs,
             traced,
             events: &mut *events,
-            machine,
+            metrics,
             walker,
             left_bp,
             nr_probes: probes.len(),
@@ -141,7 +141,7 @@ mod tests {
                 with_scheme,
                 Deaf,
                 Fake,
-                Machinery, //
+                FakeMetrics, //
             },
             filter::{
                 Filter,
@@ -224,10 +224,10 @@ mod tests {
         assert!(!context.schemes_due_at(context.passed()));
         context.samples(1);
         assert!(context.schemes_due_at(context.passed()));
-        assert!(!context.apply_schemes(&mut Deaf, &Machinery::default(), None));
+        assert!(!context.apply_schemes(&mut Deaf, &FakeMetrics::default(), None));
         assert!(!context.schemes_due_at(context.passed()));
         context.samples(1);
-        assert!(!context.apply_schemes(&mut Deaf, &Machinery::default(), None));
+        assert!(!context.apply_schemes(&mut Deaf, &FakeMetrics::default(), None));
 
         let stats = |index: usize| context.schemes().get(index).map(|scheme| *scheme.stat());
         let all = stats(0).ok_or(EINVAL)?;
@@ -246,14 +246,14 @@ mod tests {
         let mut seen = Seen::default();
         context.begin_walk();
         context.samples(2);
-        assert!(!context.apply_schemes(&mut Deaf, &Machinery::default(), Some(&mut seen)));
+        assert!(!context.apply_schemes(&mut Deaf, &FakeMetrics::default(), Some(&mut seen)));
         assert!(seen.is(&[(0, 0, 0, 10), (0, 0, 10, 30), (0, 0, 40, 50), (1, 0, 0, 20)]));
         context.samples(1);
-        assert!(context.apply_schemes(&mut Deaf, &Machinery::default(), Some(&mut seen)));
+        assert!(context.apply_schemes(&mut Deaf, &FakeMetrics::default(), Some(&mut seen)));
         assert_eq!(seen.0.len(), 6);
         // The next walk starts from the beginning.
         context.samples(1);
-        assert!(!context.apply_schemes(&mut Deaf, &Machinery::default(), Some(&mut seen)));
+        assert!(!context.apply_schemes(&mut Deaf, &FakeMetrics::default(), Some(&mut seen)));
         assert_eq!(seen.0.len(), 10);
         Ok(())
     }
@@ -266,10 +266,10 @@ mod tests {
         }
         let mut seen = Seen::default();
         context.samples(2);
-        assert!(!context.apply_schemes(&mut Deaf, &Machinery::default(), Some(&mut seen)));
+        assert!(!context.apply_schemes(&mut Deaf, &FakeMetrics::default(), Some(&mut seen)));
         let once = seen.0.len();
         context.samples(2);
-        assert!(!context.apply_schemes(&mut Deaf, &Machinery::default(), Some(&mut seen)));
+        assert!(!context.apply_schemes(&mut Deaf, &FakeMetrics::default(), Some(&mut seen)));
         assert_eq!(seen.0.len(), once);
         Ok(())
     }
@@ -282,7 +282,7 @@ mod tests {
         }
         for _ in 0..3 {
             context.samples(2);
-            context.apply_schemes(&mut Deaf, &Machinery::default(), None);
+            context.apply_schemes(&mut Deaf, &FakeMetrics::default(), None);
         }
         let stat = context.schemes().first().map(|scheme| *scheme.stat());
         // Only the regions of one target were tried: the end of a target ends a snapshot.
@@ -303,7 +303,7 @@ mod tests {
             target.regions.settle(Measure::Accesses, 0, 0);
         }
         context.samples(2);
-        context.apply_schemes(&mut Deaf, &Machinery::default(), None);
+        context.apply_schemes(&mut Deaf, &FakeMetrics::default(), None);
         let stat = context.schemes().first().map(|scheme| *scheme.stat());
         assert_eq!(
             stat.map(|stat| (stat.nr_tried, stat.nr_applied)),
@@ -343,25 +343,25 @@ mod tests {
     }
 
     /// Returns the ranges that the action is applied to at the next sampling interval.
-    fn applied(context: &mut Context<Fake>, machine: &Machinery) -> KVec<(u64, u64)> {
+    fn applied(context: &mut Context<Fake>, metrics: &FakeMetrics) -> KVec<(u64, u64)> {
         context.samples(1);
-        context.apply_schemes(&mut Deaf, machine, None);
+        context.apply_schemes(&mut Deaf, metrics, None);
         core::mem::take(&mut context.settings.ops.applied)
     }
 
     #[test]
     fn a_quota_lasts_for_a_window_and_goes_on_where_it_stopped() -> Result {
-        let machine = Machinery::default();
+        let metrics = FakeMetrics::default();
         let mut context = working(&[&[(0, 40)], &[(100, 120)]], 1, pageout(25))?;
-        assert_eq!(applied(&mut context, &machine), &[(0, 25)][..]);
-        assert_eq!(applied(&mut context, &machine), &[][..]);
-        machine.now_ns.set(1_000_000_000);
-        assert_eq!(applied(&mut context, &machine), &[(25, 40), (100, 110)][..]);
-        machine.now_ns.set(2_000_000_000);
+        assert_eq!(applied(&mut context, &metrics), &[(0, 25)][..]);
+        assert_eq!(applied(&mut context, &metrics), &[][..]);
+        metrics.now_ns.set(1_000_000_000);
+        assert_eq!(applied(&mut context, &metrics), &[(25, 40), (100, 110)][..]);
+        metrics.now_ns.set(2_000_000_000);
         // The scheme resumes at 110. After the end of the last region it starts again from the
         // first region.
-        assert_eq!(applied(&mut context, &machine), &[(110, 120)][..]);
-        assert_eq!(applied(&mut context, &machine), &[(0, 15)][..]);
+        assert_eq!(applied(&mut context, &metrics), &[(110, 120)][..]);
+        assert_eq!(applied(&mut context, &metrics), &[(0, 15)][..]);
         let stat = context.schemes().first().map(|scheme| *scheme.stat());
         let stat = stat.ok_or(EINVAL)?;
         assert_eq!((stat.sz_tried, stat.sz_applied), (75, 75));
@@ -371,21 +371,23 @@ mod tests {
 
     #[test]
     fn time_that_stands_still_ends_no_window() -> Result {
-        let machine = Machinery::default();
+        let metrics = FakeMetrics::default();
         let mut context = working(&[&[(0, 40)]], 1, pageout(25))?;
-        assert_eq!(applied(&mut context, &machine), &[(0, 25)][..]);
-        context.stand_still(&machine);
-        machine.now_ns.set(5_000_000_000);
-        context.go_on(&machine);
-        assert_eq!(applied(&mut context, &machine), &[][..]);
-        machine.now_ns.set(6_000_000_000);
-        assert_eq!(applied(&mut context, &machine), &[(25, 40)][..]);
+        assert_eq!(applied(&mut context, &metrics), &[(0, 25)][..]);
+        context.set_paused(true);
+        context.rests(&metrics);
+        metrics.now_ns.set(5_000_000_000);
+        context.set_paused(false);
+        context.rests(&metrics);
+        assert_eq!(applied(&mut context, &metrics), &[][..]);
+        metrics.now_ns.set(6_000_000_000);
+        assert_eq!(applied(&mut context, &metrics), &[(25, 40)][..]);
         Ok(())
     }
 
     #[test]
     fn what_is_cold_comes_first() -> Result {
-        let machine = Machinery::default();
+        let metrics = FakeMetrics::default();
         let mut scheme = pageout(10);
         scheme.quota.weights.nr_accesses = 1;
         let mut context = working(&[&[(0, 10), (10, 20)]], 1, scheme)?;
@@ -395,13 +397,13 @@ mod tests {
                 *first = hot;
             }
         }
-        assert_eq!(applied(&mut context, &machine), &[(10, 20)][..]);
+        assert_eq!(applied(&mut context, &metrics), &[(10, 20)][..]);
         Ok(())
     }
 
     #[test]
     fn filters_spare_addresses_and_targets() -> Result {
-        let machine = Machinery::default();
+        let metrics = FakeMetrics::default();
         let mut scheme = pageout(0);
         scheme.quota.bytes = 0;
         let reject = |kind| Filter {
@@ -415,7 +417,7 @@ mod tests {
         ])?;
         let mut context = working(&[&[(0, 40)], &[(0, 40)], &[(12, 20)]], 4, scheme)?;
         assert_eq!(
-            applied(&mut context, &machine),
+            applied(&mut context, &metrics),
             &[(0, 8), (16, 40), (16, 20)][..]
         );
         let stat = context.schemes().first().map(|scheme| *scheme.stat());
@@ -428,7 +430,7 @@ mod tests {
 
     #[test]
     fn only_what_was_tried_is_charged() -> Result {
-        let machine = Machinery::default();
+        let metrics = FakeMetrics::default();
         let mut scheme = pageout(16);
         scheme.filters = Filters::new(&[Filter {
             kind: FilterKind::Addr(AddrRange { start: 4, end: 8 }),
@@ -436,7 +438,7 @@ mod tests {
             allow: true,
         }])?;
         let mut context = working(&[&[(0, 40)]], 1, scheme)?;
-        assert_eq!(applied(&mut context, &machine), &[(4, 8)][..]);
+        assert_eq!(applied(&mut context, &metrics), &[(4, 8)][..]);
         let charged = context.schemes().first().map(|s| s.quota().charged());
         assert_eq!(charged, Some(4));
         Ok(())
@@ -444,14 +446,14 @@ mod tests {
 
     #[test]
     fn a_scheme_that_rests_for_its_marks_neither_acts_nor_delays_a_walk() -> Result {
-        let machine = Machinery::default();
+        let metrics = FakeMetrics::default();
         let mut context = context()?;
         if let Some(second) = context.schemes.get_mut(1) {
             second.state.active = false;
         }
         let mut seen = Seen::default();
         context.samples(3);
-        assert!(context.apply_schemes(&mut Deaf, &machine, Some(&mut seen)));
+        assert!(context.apply_schemes(&mut Deaf, &metrics, Some(&mut seen)));
         assert!(seen.0.iter().all(|(_, scheme, _)| *scheme == 0));
         for scheme in &mut context.schemes {
             scheme.state.active = false;

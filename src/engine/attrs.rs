@@ -100,7 +100,9 @@ impl AttrsParams {
         let goal = &self.goal;
         let tunable = goal.min_sample_us <= self.sample && self.sample <= goal.max_sample_us;
         if goal.aggrs != 0 && !tunable {
-            return Some("sample_us is not within [min_sample_us, max_sample_us] of intervals_goal");
+            return Some(
+                "sample_us is not within [min_sample_us, max_sample_us] of intervals_goal",
+            );
         }
         if self.min_nr_regions < 3 || self.min_nr_regions > self.max_nr_regions {
             return Some("nr_regions/min is less than 3 or greater than nr_regions/max");

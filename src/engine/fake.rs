@@ -10,7 +10,7 @@ use super::{
     },
     context::Context,
     events::Events,
-    machine::Machine,
+    metrics::SystemMetrics,
     operations::{
         Attempt,
         Eligible,
@@ -151,7 +151,7 @@ impl Events for Deaf {
 
 /// System metrics that are set by the tests.
 #[derive(Default)]
-pub(crate) struct Machinery {
+pub(crate) struct FakeMetrics {
     pub(crate) now_ns: Cell<u64>,
     /// `None` if the metric is not available.
     pub(crate) free_mem_permil: Cell<Option<u32>>,
@@ -160,7 +160,7 @@ pub(crate) struct Machinery {
     pub(crate) metric: Cell<u64>,
 }
 
-impl Machine for Machinery {
+impl SystemMetrics for FakeMetrics {
     fn now_ns(&self) -> u64 {
         self.now_ns.get()
     }

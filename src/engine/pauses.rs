@@ -2,7 +2,7 @@
 
 //! Time and memory pressure without those during pauses.
 
-use super::machine::Machine;
+use super::metrics::SystemMetrics;
 
 /// The time and the total memory pressure at a moment.
 #[derive(Clone, Copy)]
@@ -12,10 +12,10 @@ struct Reading {
 }
 
 impl Reading {
-    fn of(machine: &dyn Machine) -> Self {
+    fn of(metrics: &dyn SystemMetrics) -> Self {
         Self {
-            ns: machine.now_ns(),
-            psi_us: machine.some_mem_psi_us().unwrap_or(0),
+            ns: metrics.now_ns(),
+            psi_us: metrics.some_mem_psi_us().unwrap_or(0),
         }
     }
 }
@@ -31,16 +31,16 @@ pub(crate) struct Pauses {
 
 impl Pauses {
     /// Begins a pause, unless one is under way.
-    pub(crate) fn begin(&mut self, machine: &dyn Machine) {
+    pub(crate) fn begin(&mut self, metrics: &dyn SystemMetrics) {
         if self.since.is_none() {
-            self.since = Some(Reading::of(machine));
+            self.since = Some(Reading::of(metrics));
         }
     }
 
     /// Ends the pause, if one is under way.
-    pub(crate) fn end(&mut self, machine: &dyn Machine) {
+    pub(crate) fn end(&mut self, metrics: &dyn SystemMetrics) {
         if let Some(since) = self.since.take() {
-            let now = Reading::of(machine);
+            let now = Reading::of(metrics);
             let add = |sum: &mut u64, now: u64, then| {
                 *sum = sum.saturating_add(now.saturating_sub(then));
             };
@@ -50,14 +50,14 @@ impl Pauses {
     }
 
     /// Returns the time in nanoseconds, without all completed pauses.
-    pub(crate) fn now_ns(&self, machine: &dyn Machine) -> u64 {
-        machine.now_ns().saturating_sub(self.ns)
+    pub(crate) fn now_ns(&self, metrics: &dyn SystemMetrics) -> u64 {
+        metrics.now_ns().saturating_sub(self.ns)
     }
 
     /// Returns the total time in which at least one task was stalled on memory in microseconds,
     /// without all completed pauses.
-    pub(crate) fn psi_us(&self, machine: &dyn Machine) -> u64 {
-        let all = machine.some_mem_psi_us().unwrap_or(0);
+    pub(crate) fn psi_us(&self, metrics: &dyn SystemMetrics) -> u64 {
+        let all = metrics.some_mem_psi_us().unwrap_or(0);
         all.saturating_sub(self.psi_us)
     }
 }

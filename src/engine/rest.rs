@@ -5,22 +5,27 @@
 use super::{
     attrs::Micros,
     context::Context,
-    machine::Machine,
+    metrics::SystemMetrics,
     operations::Operations,
     watermarks::WatermarkMetric, //
 };
 use kernel::prelude::*;
 
-impl<O: Operations> Context<O> {
-    /// Stops the clock of the quotas until [`Self::go_on`]: time and memory pressure from now on do
-    /// not count.
-    pub fn stand_still(&mut self, machine: &dyn Machine) {
-        self.progress.pauses.begin(machine);
-    }
+/// Time after which a paused context is to check whether its targets still exist.
+const PAUSED_CHECK: Micros = Micros::from_secs(1);
 
-    /// Restarts the clock of the quotas, if it was stopped.
-    pub fn go_on(&mut self, machine: &dyn Machine) {
-        self.progress.pauses.end(machine);
+impl<O: Operations> Context<O> {
+    /// Returns the time until the next check if monitoring rests: the context is paused, or the
+    /// watermarks of all its schemes deactivate them. `None`: monitoring goes on.
+    ///
+    /// During a pause the clock of the quotas is stopped: neither time nor memory pressure counts.
+    pub fn rests(&mut self, metrics: &dyn SystemMetrics) -> Option<Micros> {
+        if self.settings.pause {
+            self.progress.pauses.begin(metrics);
+            return Some(PAUSED_CHECK);
+        }
+        self.progress.pauses.end(metrics);
+        self.check_watermarks(metrics)
     }
 
     /// Activates and deactivates each scheme according to its watermarks.
@@ -28,13 +33,13 @@ impl<O: Operations> Context<O> {
     /// If all schemes are inactive, monitoring stops too. In that case this returns the time until
     /// the next check, which is the smallest interval of all watermarks. Returns `None` if a scheme
     /// is active or if an interval is zero. Corresponds to `kdamond_wait_activation()`.
-    pub fn check_watermarks(&mut self, machine: &dyn Machine) -> Option<Micros> {
+    pub(crate) fn check_watermarks(&mut self, metrics: &dyn SystemMetrics) -> Option<Micros> {
         let mut shortest: Option<Micros> = None;
         for scheme in &mut self.schemes {
             let marks = scheme.params.watermarks;
             let value = match marks.metric {
                 WatermarkMetric::None => None,
-                WatermarkMetric::FreeMemRate => machine.free_mem_permil().ok().map(u64::from),
+                WatermarkMetric::FreeMemRate => metrics.free_mem_permil().ok().map(u64::from),
             };
             scheme.state.active = marks.activate(scheme.state.active, value);
             let wait = match scheme.state.active {
@@ -54,7 +59,7 @@ mod tests {
             fake::{
                 params,
                 with_scheme,
-                Machinery, //
+                FakeMetrics, //
             },
             pattern::{
                 AccessPattern,
@@ -91,9 +96,9 @@ mod tests {
 
     #[test]
     fn monitoring_rests_if_all_schemes_do() -> Result {
-        let machine = Machinery::default();
+        let metrics = FakeMetrics::default();
         let mut none = Context::new(params(&[], 1)?, 0)?;
-        assert_eq!(none.check_watermarks(&machine), None);
+        assert_eq!(none.check_watermarks(&metrics), None);
         let lower = Watermarks {
             interval: Micros(50),
             high: 200,
@@ -105,8 +110,8 @@ mod tests {
         let both = with_scheme(both, scheme(lower))?;
         let mut context = Context::new(both, 0)?;
         let mut at = |permil| {
-            machine.free_mem_permil.set(permil);
-            context.check_watermarks(&machine)
+            metrics.free_mem_permil.set(permil);
+            context.check_watermarks(&metrics)
         };
         assert_eq!(at(Some(600)), Some(Micros(50)));
         assert_eq!(at(Some(150)), None);
@@ -120,14 +125,14 @@ mod tests {
 
     #[test]
     fn a_scheme_without_an_interval_rests_alone() -> Result {
-        let machine = Machinery::default();
-        machine.free_mem_permil.set(Some(1000));
+        let metrics = FakeMetrics::default();
+        metrics.free_mem_permil.set(Some(1000));
         let marks = Watermarks {
             interval: Micros(0),
             ..MARKS
         };
         let mut context = Context::new(with_scheme(params(&[], 1)?, scheme(marks))?, 0)?;
-        assert_eq!(context.check_watermarks(&machine), None);
+        assert_eq!(context.check_watermarks(&metrics), None);
         assert!(context.schemes().iter().all(|scheme| !scheme.is_active()));
         Ok(())
     }

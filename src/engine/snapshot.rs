@@ -122,7 +122,7 @@ mod tests {
                 with_scheme,
                 Deaf,
                 Fake,
-                Machinery, //
+                FakeMetrics, //
             },
             num::count,
             pattern::{
@@ -199,7 +199,7 @@ mod tests {
     fn aggregate(context: &mut Context<Fake>) {
         for _ in 0..20 {
             let tick = context.begin_tick();
-            context.finish_tick(tick, &mut Deaf, &Machinery::default(), None);
+            context.finish_tick(tick, &mut Deaf, &FakeMetrics::default(), None);
         }
     }
 
@@ -227,7 +227,7 @@ mod tests {
             .iter()
             .map(|its| its.stat().nr_tried)
             .sum::<u64>();
-        context.apply_schemes(&mut Deaf, &Machinery::default(), Some(&mut walk));
+        context.apply_schemes(&mut Deaf, &FakeMetrics::default(), Some(&mut walk));
         let first = walk.0.iter().copied().filter(|shown| shown.1 == 0);
         context.split();
         // Samples of the next window do not change the results.

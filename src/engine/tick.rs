@@ -27,7 +27,7 @@ use super::{
         Events,
         Walker, //
     },
-    machine::Machine,
+    metrics::SystemMetrics,
     operations::{
         Operations,
         Pass,
@@ -95,10 +95,10 @@ impl<O: Operations> Context<O> {
         &mut self,
         tick: Tick,
         events: &mut dyn Events,
-        machine: &dyn Machine,
+        metrics: &dyn SystemMetrics,
         walker: Option<&mut dyn Walker>,
     ) -> bool {
-        let walked = tick.schemes && self.apply_schemes(events, machine, walker);
+        let walked = tick.schemes && self.apply_schemes(events, metrics, walker);
         if self.progress.schedule.take_tuning() {
             self.tune(events);
         }

@@ -114,7 +114,7 @@ mod tests {
                 with_scheme,
                 Deaf,
                 Fake,
-                Machinery, //
+                FakeMetrics, //
             },
             pattern::{
                 AccessPattern,
@@ -215,7 +215,7 @@ mod tests {
         context.samples(20);
         context.merge();
         context.start_window();
-        context.apply_schemes(&mut Deaf, &Machinery::default(), None);
+        context.apply_schemes(&mut Deaf, &FakeMetrics::default(), None);
         Ok(context)
     }
 

@@ -28,12 +28,12 @@
 //! it. A task that waits for a thread has set [`Slot::Ending`] and does not hold the lock.
 
 use super::{
-    machine::{
-        ThisMachine,
+    mailbox::Mailbox,
+    metrics::{
+        KernelMetrics,
         SPLIT_IN_PART,
         START_AS_COMMIT, //
     },
-    mailbox::Mailbox,
     params::{
         Context,
         Params, //
@@ -44,7 +44,7 @@ use super::{
         Underway, //
     },
     run,
-    sync::Monitor,
+    sync::WaitMutex,
     thread::{
         random_seed,
         waits,
@@ -93,7 +93,7 @@ pub struct Kdamond {
     requests: Requests,
     registry: Arc<Registry>,
     number: usize,
-    thread: Arc<Monitor<Slot>>,
+    thread: Arc<WaitMutex<Slot>>,
 }
 
 /// Returns the reason for which a kdamond cannot start with these parameters, apart from those that
@@ -115,7 +115,7 @@ impl Kdamond {
     /// Creates a kdamond that does not run. Fails with `ENOMEM`. May sleep.
     pub fn new(registry: &Arc<Registry>) -> Result<Arc<Self>> {
         let requests = Requests(Mailbox::new()?);
-        let thread = Monitor::new(Slot::Never)?;
+        let thread = WaitMutex::new(Slot::Never)?;
         let number = registry.add(requests.clone())?;
         let kdamond = Self {
             requests,
@@ -170,7 +170,7 @@ impl Kdamond {
         // If the thread cannot be created, everything that it was to own is dropped, including the
         // inbox.
         let thread = Thread::spawn(running.before, move || {
-            let kdamond = run::Kdamond::new(context, inbox, TraceEvents, ThisMachine);
+            let kdamond = run::Kdamond::new(context, inbox, TraceEvents, KernelMetrics);
             // Mistake: the run is not counted while it lasts.
             if cfg!(model_mistake = "not_counted") {
                 drop(running);

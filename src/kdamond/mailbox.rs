@@ -32,10 +32,10 @@ use super::{
         ecanceled,
         Reply, //
     },
-    sync::Monitor,
+    sync::WaitMutex,
     thread::{
-        bell::Bell,
         waits, //
+        wakeup::Wakeup,
     },
     walk, //
 };
@@ -84,15 +84,15 @@ enum State<C> {
 
 /// The callers' side of a mailbox.
 pub(crate) struct Mailbox<C> {
-    state: Arc<Monitor<State<C>>>,
-    bell: Arc<Bell>,
+    state: Arc<WaitMutex<State<C>>>,
+    wakeup: Arc<Wakeup>,
 }
 
 impl<C> Clone for Mailbox<C> {
     fn clone(&self) -> Self {
         Self {
             state: self.state.clone(),
-            bell: self.bell.clone(),
+            wakeup: self.wakeup.clone(),
         }
     }
 }
@@ -122,8 +122,8 @@ impl<C: 'static> Mailbox<C> {
     /// Creates the mailbox of a kdamond that does not run. Fails with `ENOMEM`.
     pub(crate) fn new() -> Result<Self> {
         Ok(Self {
-            state: Monitor::new(State::Stopped { last: 0 })?,
-            bell: Bell::new()?,
+            state: WaitMutex::new(State::Stopped { last: 0 })?,
+            wakeup: Wakeup::new()?,
         })
     }
 
@@ -195,7 +195,7 @@ impl<C: 'static> Mailbox<C> {
         }
         // Mistake: the kdamond is woken up before the request is registered.
         if cfg!(model_mistake = "rung_before_registered") {
-            self.bell.ring();
+            self.wakeup.wake();
         }
         let mut state = self.state.lock();
         match &mut *state {
@@ -209,7 +209,7 @@ impl<C: 'static> Mailbox<C> {
         }
         drop(state);
         if !cfg!(model_mistake = "rung_before_registered") {
-            self.bell.ring();
+            self.wakeup.wake();
         }
         waiter.wait()
     }
@@ -231,7 +231,7 @@ impl<C: 'static> Mailbox<C> {
             State::Running { repeats, .. } => {
                 repeats.push(entry);
                 drop(state);
-                self.bell.ring();
+                self.wakeup.wake();
                 Ok(())
             }
         }
@@ -257,13 +257,13 @@ impl<C: 'static> Mailbox<C> {
             State::Running { .. } => return Err(EBUSY),
         }
         drop(state);
-        self.bell.ring();
+        self.wakeup.wake();
         Ok(())
     }
 
     /// Wakes up the kdamond, to check whether the caller has abandoned its walk.
     pub(crate) fn wake(&self) {
-        self.bell.ring();
+        self.wakeup.wake();
     }
 
     /// Requests the kdamond to end, and sleeps until its mailbox is closed. A call from the kdamond
@@ -280,7 +280,7 @@ impl<C: 'static> Mailbox<C> {
                 *run
             }
         };
-        self.bell.ring();
+        self.wakeup.wake();
         // Mistake: a stop waits for any run, not only for the one that it has stopped.
         let any = cfg!(model_mistake = "stop_waits_for_any_run");
         // If the mailbox is opened again meanwhile, that is another run, which is not waited for.
@@ -357,8 +357,8 @@ impl<C> Inbox<C> {
     }
 
     /// Returns the wakeup of the kdamond.
-    pub(crate) fn bell(&self) -> &Bell {
-        &self.mailbox.bell
+    pub(crate) fn wakeup(&self) -> &Wakeup {
+        &self.mailbox.wakeup
     }
 }
 

@@ -5,7 +5,7 @@
 
 use super::{
     requests::Requests,
-    sync::Monitor, //
+    sync::WaitMutex, //
 };
 use kernel::{
     prelude::*,
@@ -24,13 +24,13 @@ struct Entries {
 
 /// All kdamonds that exist, running or not.
 pub struct Registry {
-    entries: Arc<Monitor<Entries>>,
+    entries: Arc<WaitMutex<Entries>>,
 }
 
 impl Registry {
     /// Creates an empty registry. Fails with `ENOMEM`.
     pub fn new() -> Result<Arc<Self>> {
-        let entries = Monitor::new(Entries {
+        let entries = WaitMutex::new(Entries {
             known: KVVec::new(),
             lowest: 0,
             running: 0,
@@ -116,7 +116,7 @@ fn append(known: &mut KVVec<Option<Requests>>, requests: Requests) -> Result {
 
 /// A running kdamond, as counted by the registry.
 pub(super) struct Running {
-    entries: Arc<Monitor<Entries>>,
+    entries: Arc<WaitMutex<Entries>>,
     /// Number of kdamonds that ran before it: the number in the thread's name.
     pub(super) before: i32,
 }

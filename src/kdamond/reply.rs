@@ -7,7 +7,7 @@
 //! mailbox owns its `Reply`, which can only disappear by ending the request.
 
 use super::{
-    sync::Monitor,
+    sync::WaitMutex,
     thread::waits, //
 };
 use kernel::{
@@ -34,16 +34,16 @@ enum Outcome<T> {
 }
 
 /// The waiting side.
-pub(crate) struct Waiter<T>(Arc<Monitor<Outcome<T>>>);
+pub(crate) struct Waiter<T>(Arc<WaitMutex<Outcome<T>>>);
 
 /// The sending side. Dropping it without a result cancels the request.
-pub(crate) struct Reply<T: Unpin>(Arc<Monitor<Outcome<T>>>);
+pub(crate) struct Reply<T: Unpin>(Arc<WaitMutex<Outcome<T>>>);
 
 /// Creates the two sides for one request.
 ///
 /// Fails with `ENOMEM`.
 pub(crate) fn pair<T: Unpin>() -> Result<(Reply<T>, Waiter<T>)> {
-    let shared = Monitor::new(Outcome::Open)?;
+    let shared = WaitMutex::new(Outcome::Open)?;
     Ok((Reply(shared.clone()), Waiter(shared)))
 }
 

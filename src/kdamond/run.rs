@@ -24,22 +24,19 @@ use super::{
     },
     moment::Moment,
     queue::Queue,
-    thread::bell,
+    thread::wakeup,
     walk, //
 };
 use crate::engine::{
     Context,
     Events,
-    Machine,
     Operations,
+    SystemMetrics,
     Walker, //
 };
 
-/// Interval in microseconds at which a paused kdamond checks whether its targets still exist.
-const PAUSED_CHECK_US: u64 = 1_000_000;
-
 /// The state of a running kdamond.
-pub(crate) struct Kdamond<O: Operations, E: Events, M: Machine> {
+pub(crate) struct Kdamond<O: Operations, E: Events, M: SystemMetrics> {
     // Fields are dropped in this order. The walk is cancelled, and the context is dropped, before
     // the mailbox closes with `inbox`. Thus nothing of the context remains once the kdamond does
     // not run any more.
@@ -47,7 +44,7 @@ pub(crate) struct Kdamond<O: Operations, E: Events, M: Machine> {
     repeats: Queue<dyn Repeat<Context<O>>>,
     context: Context<O>,
     events: E,
-    machine: M,
+    metrics: M,
     /// Time at which the outstanding samples were prepared. `None` at the start and while no
     /// samples are taken.
     prepared: Option<Moment>,
@@ -57,20 +54,20 @@ pub(crate) struct Kdamond<O: Operations, E: Events, M: Machine> {
     inbox: Inbox<Context<O>>,
 }
 
-impl<O: Operations + 'static, E: Events, M: Machine> Kdamond<O, E, M> {
+impl<O: Operations + 'static, E: Events, M: SystemMetrics> Kdamond<O, E, M> {
     /// Creates the state from a context and the inbox of its mailbox.
     pub(crate) fn new(
         context: Context<O>,
         inbox: Inbox<Context<O>>,
         events: E,
-        machine: M,
+        metrics: M,
     ) -> Self {
         Self {
             walk: None,
             repeats: Queue::new(),
             context,
             events,
-            machine,
+            metrics,
             prepared: None,
             passed: Moment::from_nanos(0),
             inbox,
@@ -80,15 +77,8 @@ impl<O: Operations + 'static, E: Events, M: Machine> Kdamond<O, E, M> {
     /// Runs until a stop is requested or no target is valid any more.
     pub(crate) fn run(mut self) {
         self.context.start();
-        while self.answer() && self.context.any_target_valid() {
-            if self.context.paused() {
-                self.context.stand_still(&self.machine);
-                self.repeat_calls();
-                self.rest(PAUSED_CHECK_US);
-                continue;
-            }
-            self.context.go_on(&self.machine);
-            match self.context.check_watermarks(&self.machine) {
+        while self.serve_requests() && self.context.any_target_valid() {
+            match self.context.rests(&self.metrics) {
                 Some(interval) => {
                     self.repeat_calls();
                     self.rest(interval.0);
@@ -105,8 +95,8 @@ impl<O: Operations + 'static, E: Events, M: Machine> Kdamond<O, E, M> {
 
     /// Consumes the pending wakeup and serves the requests it was for. Returns `false` if a stop
     /// was requested.
-    fn answer(&mut self) -> bool {
-        if !self.inbox.bell().answer() {
+    fn serve_requests(&mut self) -> bool {
+        if !self.inbox.wakeup().consume() {
             return true;
         }
         self.inbox.serve_calls(&mut self.context);
@@ -119,15 +109,14 @@ impl<O: Operations + 'static, E: Events, M: Machine> Kdamond<O, E, M> {
             self.walk = self.inbox.take_walk();
             self.context.begin_walk();
         }
-        // This follows `take_walk()`, as there is only one wakeup for a walk that is registered and
-        // abandoned immediately.
+        // After `take_walk()`: a walk that is abandoned at once comes with one wakeup.
         if !cfg!(model_mistake = "abandoned_before_the_look") {
             self.cancel_abandoned_walk();
         }
         let stop = self.inbox.stop_requested();
         // Mistake: the wakeup is consumed after its reasons were checked.
         if cfg!(model_mistake = "answered_after_the_look") {
-            self.inbox.bell().answer();
+            self.inbox.wakeup().consume();
         }
         !stop
     }
@@ -144,8 +133,8 @@ impl<O: Operations + 'static, E: Events, M: Machine> Kdamond<O, E, M> {
             self.cancel_walk();
         }
         self.prepared = None;
-        let bell = self.inbox.bell();
-        bell.sleep_until(bell::now().after_micros(micros));
+        let wakeup = self.inbox.wakeup();
+        wakeup.sleep_until(wakeup::now().after_micros(micros));
     }
 
     /// Runs a tick if it is due, and otherwise sleeps until it is.
@@ -156,13 +145,11 @@ impl<O: Operations + 'static, E: Events, M: Machine> Kdamond<O, E, M> {
         match self.prepared {
             None => self.context.prepare(),
             Some(prepared) => {
-                // At least one microsecond, so that the kdamond does not occupy the CPU with an
-                // interval of zero.
+                // At least 1 us: an interval of zero must not occupy the CPU.
                 let due = prepared.after_micros(self.context.attrs().sample().0.max(1));
-                if self.passed < due && !self.inbox.bell().sleep_until(due) {
-                    // The time is updated, so that repeated wakeups cannot delay the tick: once it
-                    // is due, the next call does not sleep.
-                    self.passed = bell::now();
+                if self.passed < due && !self.inbox.wakeup().sleep_until(due) {
+                    // Repeated wakeups cannot delay the tick: once it is due, this does not sleep.
+                    self.passed = wakeup::now();
                     return;
                 }
                 // No wakeup is pending, so the checks before the sleep are still valid. A target
@@ -170,7 +157,7 @@ impl<O: Operations + 'static, E: Events, M: Machine> Kdamond<O, E, M> {
                 self.tick();
             }
         }
-        self.passed = bell::now();
+        self.passed = wakeup::now();
         self.prepared = Some(self.passed);
     }
 
@@ -181,32 +168,30 @@ impl<O: Operations + 'static, E: Events, M: Machine> Kdamond<O, E, M> {
         let visitor = self.walk.as_mut().and_then(|walk| walk.visitor());
         // Shortens the lifetime of the trait object, which `Option` alone does not.
         let visitor = visitor.map(|visitor| visitor as &mut dyn Walker);
-        let walked = self
-            .context
-            .finish_tick(tick, &mut self.events, &self.machine, visitor);
-        if walked {
-            if let Some(mut walk) = self.walk.take() {
-                // Mistake: the request is completed before the next walk can be registered.
-                if cfg!(model_mistake = "finished_before_room_is_made") {
-                    walk.finish();
-                }
-                self.inbox.end_walk();
-                walk.finish();
-            }
+        let (context, events) = (&mut self.context, &mut self.events);
+        if context.finish_tick(tick, events, &self.metrics, visitor) {
+            self.end_walk(|mut walk| walk.finish());
         }
     }
 
-    fn cancel_walk(&mut self) {
-        if let Some(walk) = self.walk.take() {
-            // Mistake: the walk is cancelled before the next one can be registered.
-            if cfg!(model_mistake = "cancelled_before_room_is_made") {
-                drop(walk);
-                self.inbox.end_walk();
-                return;
-            }
-            self.inbox.end_walk();
-            drop(walk);
+    /// Ends the walk under way by `end`. Another walk can be registered before the caller of this
+    /// one is woken up.
+    fn end_walk(&mut self, end: impl FnOnce(walk::Request)) {
+        let Some(walk) = self.walk.take() else {
+            return;
+        };
+        // Mistake: the request ends before the next walk can be registered.
+        if cfg!(model_mistake = "ended_before_room_is_made") {
+            end(walk);
+            return self.inbox.end_walk();
         }
+        self.inbox.end_walk();
+        end(walk);
+    }
+
+    /// Dropping a request cancels it.
+    fn cancel_walk(&mut self) {
+        self.end_walk(drop);
     }
 
     fn cancel_abandoned_walk(&mut self) {

@@ -24,12 +24,12 @@ use kernel::{
 };
 
 /// Name of the lock classes. Lockdep requires that a class has one name at one address. A constant
-/// would have another address in each kernel module that uses a [`Monitor`] of a type of its own.
-static NAME: &CStr = c"damon_monitor";
+/// would have another address in each kernel module that uses a [`WaitMutex`] of a type of its own.
+static NAME: &CStr = c"damon_wait_mutex";
 
 /// A value protected by a mutex, with a condition variable.
 #[pin_data]
-pub(crate) struct Monitor<T> {
+pub(crate) struct WaitMutex<T> {
     #[pin]
     value: Mutex<T>,
     #[pin]
@@ -39,7 +39,7 @@ pub(crate) struct Monitor<T> {
 /// A guard with access to the value.
 pub(crate) type Locked<'a, T> = Guard<'a, T, MutexBackend>;
 
-impl<T> Monitor<T> {
+impl<T> WaitMutex<T> {
     /// Creates a new mutex around `value`. Fails with `ENOMEM`.
     pub(crate) fn new(value: T) -> Result<Arc<Self>> {
         Arc::pin_init(

@@ -4,9 +4,9 @@
 //!
 //! C header: [`include/linux/kthread.h`](srctree/include/linux/kthread.h)
 
-pub(crate) mod bell;
 pub(crate) mod global;
 pub(crate) mod waits;
+pub(crate) mod wakeup;
 
 use kernel::{
     bindings,

@@ -12,7 +12,7 @@ use super::{
 /// Looks up folios of user memory by PFN. Look-ups in ascending order are the fastest.
 ///
 /// A look-up that finds nothing leaves an RCU read-side critical section open for the next one.
-/// From then on the caller must not sleep until it has called [`relax`](Self::relax) or a look-up
+/// From then on the caller must not sleep until it has called [`drop_locks`](Self::drop_locks) or a look-up
 /// has found a folio.
 pub(crate) struct Folios {
     sections: Sections,
@@ -58,7 +58,7 @@ impl Folios {
 
     /// Ends the RCU read-side critical section, so that the caller may sleep.
     #[inline]
-    pub(crate) fn relax(&mut self) {
+    pub(crate) fn drop_locks(&mut self) {
         self.rcu = None;
     }
 }

@@ -62,7 +62,7 @@ pub(crate) use vma::Origin;
 
 /// A cursor over the page tables of an address space. It holds the locks of its current position.
 ///
-/// Between a call of [`at`](Self::at) and the next of [`relax`](Self::relax) the caller must not
+/// Between a call of [`at`](Self::at) and the next of [`drop_locks`](Self::drop_locks) the caller must not
 /// sleep.
 ///
 /// # Lifetime of page tables
@@ -126,7 +126,7 @@ impl<'mm> Cursor<'mm> {
     ///
     /// Sleeps only to move to another VMA, while another thread has that VMA write-locked; the
     /// current one is unlocked before. If no page table is found for an address, the cursor may not
-    /// notice a new one before [`relax`](Self::relax).
+    /// notice a new one before [`drop_locks`](Self::drop_locks).
     #[inline]
     pub(crate) fn at(&mut self, addr: usize) -> Option<Entry<'_>> {
         if !self.span.contains(addr) {
@@ -143,7 +143,7 @@ impl<'mm> Cursor<'mm> {
     /// VMA. `None` if there is none below `end`.
     ///
     /// Skips whole tables and VMAs. May sleep as [`at`](Self::at), and calls
-    /// [`relax`](Self::relax).
+    /// [`drop_locks`](Self::drop_locks).
     pub(crate) fn skip(&mut self, mut addr: usize, end: usize) -> Option<(usize, Origin)> {
         while addr < end {
             if !self.span.contains(addr) {
@@ -155,7 +155,7 @@ impl<'mm> Cursor<'mm> {
             let next = self.span.end()?;
             // Go on by one page at least, also if the span does not cover the rest of the page.
             addr = next.max(page_end(addr)?);
-            self.relax();
+            self.drop_locks();
         }
         None
     }
@@ -252,7 +252,7 @@ impl<'mm> Cursor<'mm> {
     /// Releases the locks that another thread may wait for, and calls `cond_resched()` if a
     /// reschedule is due. The caller must call this every few dozen addresses, without a lock of
     /// its own.
-    pub(crate) fn relax(&mut self) {
+    pub(crate) fn drop_locks(&mut self) {
         // SAFETY: This reads a flag of the current thread.
         let preempt = || unsafe { bindings::damon_rs_helper_need_resched() };
         if self

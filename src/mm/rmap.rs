@@ -76,7 +76,7 @@ impl ReverseMap {
 /// Tests and clears the accessed bits of folios by rmap walks. Walking the folios in the order of
 /// their PFNs is the fastest.
 ///
-/// Between a walk and the next call of [`relax`](Self::relax) an rmap lock may be held, so the
+/// Between a walk and the next call of [`drop_locks`](Self::drop_locks) an rmap lock may be held, so the
 /// caller must not acquire other locks of memory management.
 pub(crate) struct Mappings<'map> {
     map: &'map ReverseMap,
@@ -88,7 +88,7 @@ impl Mappings<'_> {
     /// Releases the rmap lock, so that the caller may sleep. The caller must call this every few
     /// dozen folios, because other threads may wait for the lock.
     #[inline]
-    pub(crate) fn relax(&mut self) {
+    pub(crate) fn drop_locks(&mut self) {
         self.lock = None;
     }
 

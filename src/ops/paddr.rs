@@ -30,7 +30,7 @@ use crate::{
         SchemeParams, //
     },
     mm::{
-        give_way,
+        cond_resched,
         Folio,
         FolioId,
         Folios,
@@ -99,9 +99,9 @@ impl Paddr {
                     }
                 }
             }
-            folios.relax();
-            mappings.relax();
-            give_way();
+            folios.drop_locks();
+            mappings.drop_locks();
+            cond_resched();
         }
     }
 }

@@ -38,7 +38,7 @@ use crate::{
     }, //
 };
 
-/// The number of regions after which a pass calls [`Cursor::relax`]. They take some microseconds.
+/// The number of regions after which a pass calls [`Cursor::drop_locks`]. They take some microseconds.
 const BATCH: usize = 32;
 
 // The engine uses 64-bit addresses. Here they are virtual addresses, which must have the same size.
@@ -130,7 +130,7 @@ fn look_at<const PROBES: bool>(mm: &MmWithUser, regions: &mut [Region], pass: &m
     let mut cursor = Cursor::new(mm);
     let mut remembered = Remembered::nothing();
     for batch in regions.chunks_mut(BATCH) {
-        cursor.relax();
+        cursor.drop_locks();
         for region in batch {
             if let (true, Some(addr)) = (PROBES, region.sample()) {
                 // CAST: Both types have 64 bits.

@@ -5,7 +5,7 @@
 use super::super::{
     context::Target,
     feedback::GOAL,
-    machine::Machine,
+    metrics::SystemMetrics,
     num::mul_div,
     operations::Operations,
     pattern::AccessPattern,
@@ -20,7 +20,7 @@ use kernel::prelude::*;
 
 /// The inputs of the measurement.
 pub(crate) struct Gauge<'a, O: Operations> {
-    pub(crate) machine: &'a dyn Machine,
+    pub(crate) metrics: &'a dyn SystemMetrics,
     pub(crate) pauses: &'a Pauses,
     pub(crate) ops: &'a mut O,
     pub(crate) targets: &'a [Target<O::Space>],
@@ -43,20 +43,20 @@ impl<O: Operations> Gauge<'_, O> {
     }
 
     fn measure(&mut self, metric: GoalMetric, state: &mut GoalState) -> Option<u64> {
-        let machine = self.machine;
+        let metrics = self.metrics;
         Some(match metric {
             GoalMetric::UserInput(value) => value,
             GoalMetric::SomeMemPsiUs => {
-                let now = self.pauses.psi_us(machine);
+                let now = self.pauses.psi_us(metrics);
                 let last = state.last_psi_us.replace(now)?;
                 now.saturating_sub(last)
             }
-            GoalMetric::NodeMemUsedBp(nid) => machine.node_mem_used_bp(nid),
-            GoalMetric::NodeMemFreeBp(nid) => machine.node_mem_free_bp(nid),
-            GoalMetric::NodeMemcgUsedBp(nid, memcg) => machine.node_memcg_used_bp(nid, memcg),
-            GoalMetric::NodeMemcgFreeBp(nid, memcg) => machine.node_memcg_free_bp(nid, memcg),
-            GoalMetric::ActiveMemBp => machine.active_mem_bp(),
-            GoalMetric::InactiveMemBp => machine.inactive_mem_bp(),
+            GoalMetric::NodeMemUsedBp(nid) => metrics.node_mem_used_bp(nid),
+            GoalMetric::NodeMemFreeBp(nid) => metrics.node_mem_free_bp(nid),
+            GoalMetric::NodeMemcgUsedBp(nid, memcg) => metrics.node_memcg_used_bp(nid, memcg),
+            GoalMetric::NodeMemcgFreeBp(nid, memcg) => metrics.node_memcg_free_bp(nid, memcg),
+            GoalMetric::ActiveMemBp => metrics.active_mem_bp(),
+            GoalMetric::InactiveMemBp => metrics.inactive_mem_bp(),
             GoalMetric::NodeEligibleMemBp(nid) => self.eligible_bp(nid),
         })
     }
@@ -89,7 +89,7 @@ mod tests {
             fake::{
                 params,
                 Fake,
-                Machinery, //
+                FakeMetrics, //
             },
             pattern::MinMax, //
         },
@@ -99,7 +99,7 @@ mod tests {
     /// Returns the score of goals in a context with half of its memory on node 1.
     fn score(
         goals: &[(GoalMetric, u64)],
-        machine: &Machinery,
+        metrics: &FakeMetrics,
         pauses: &Pauses,
         states: &mut [GoalState],
     ) -> Result<Option<u64>> {
@@ -122,7 +122,7 @@ mod tests {
             list.push(goal, GFP_KERNEL)?;
         }
         let mut gauge = Gauge {
-            machine,
+            metrics,
             pauses,
             ops: &mut context.settings.ops,
             targets: &context.targets,
@@ -133,10 +133,10 @@ mod tests {
 
     #[test]
     fn the_highest_score_counts() -> Result {
-        let (machine, pauses) = (Machinery::default(), Pauses::default());
-        machine.metric.set(3_000);
+        let (metrics, pauses) = (FakeMetrics::default(), Pauses::default());
+        metrics.metric.set(3_000);
         let score = |goals: &[(GoalMetric, u64)]| {
-            score(goals, &machine, &pauses, &mut [GoalState::default(); 4])
+            score(goals, &metrics, &pauses, &mut [GoalState::default(); 4])
         };
         assert_eq!(score(&[])?, None);
         let input = (GoalMetric::UserInput(500), 1_000);
@@ -159,21 +159,21 @@ mod tests {
 
     #[test]
     fn pressure_is_what_came_since_the_last_look() -> Result {
-        let (machine, mut pauses) = (Machinery::default(), Pauses::default());
+        let (metrics, mut pauses) = (FakeMetrics::default(), Pauses::default());
         let mut states = [GoalState::default()];
         let mut look = |psi, pauses: &Pauses| {
-            machine.some_mem_psi_us.set(Some(psi));
+            metrics.some_mem_psi_us.set(Some(psi));
             let goal = (GoalMetric::SomeMemPsiUs, 100);
-            score(&[goal], &machine, pauses, &mut states)
+            score(&[goal], &metrics, pauses, &mut states)
         };
         assert_eq!(look(70_000, &pauses)?, None);
         assert_eq!(look(70_050, &pauses)?, Some(5_000));
         assert_eq!(look(70_050, &pauses)?, Some(0));
         // The pressure during a pause does not count.
-        machine.some_mem_psi_us.set(Some(70_060));
-        pauses.begin(&machine);
-        machine.some_mem_psi_us.set(Some(99_000));
-        pauses.end(&machine);
+        metrics.some_mem_psi_us.set(Some(70_060));
+        pauses.begin(&metrics);
+        metrics.some_mem_psi_us.set(Some(99_000));
+        pauses.end(&metrics);
         assert_eq!(look(99_040, &pauses)?, Some(5_000));
         Ok(())
     }

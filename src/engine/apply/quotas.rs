@@ -10,7 +10,7 @@ use super::{
         },
         events::Events,
         filter::Known,
-        machine::Machine,
+        metrics::SystemMetrics,
         operations::Operations,
         quota::priority::{
             Histogram,
@@ -23,7 +23,7 @@ use super::{
 impl<O: Operations> Context<O> {
     /// Starts a new charge window for each due scheme if its quota reset interval has expired, and
     /// recomputes the priority threshold of each due scheme.
-    pub(crate) fn adjust_quotas(&mut self, events: &mut dyn Events, machine: &dyn Machine) {
+    pub(crate) fn adjust_quotas(&mut self, events: &mut dyn Events, metrics: &dyn SystemMetrics) {
         let passed = self.progress.passed;
         for index in 0..self.schemes.len() {
             let Some(scheme) = self.schemes.get_mut(index) else {
@@ -39,7 +39,7 @@ impl<O: Operations> Context<O> {
             let Settings { ops, grain, .. } = &mut self.settings;
             let pauses = &self.progress.pauses;
             let mut gauge = Gauge {
-                machine,
+                metrics,
                 pauses,
                 ops,
                 targets: &self.targets,
@@ -48,7 +48,7 @@ impl<O: Operations> Context<O> {
             let advanced =
                 state
                     .quota
-                    .advance(&params.quota, *grain, pauses.now_ns(machine), |goals| {
+                    .advance(&params.quota, *grain, pauses.now_ns(metrics), |goals| {
                         gauge.score(&params.quota.goals, goals)
                     });
             if advanced.exceeded {

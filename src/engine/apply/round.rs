@@ -10,7 +10,7 @@ use super::super::{
         Walker, //
     },
     filter::Known,
-    machine::Machine,
+    metrics::SystemMetrics,
     num::Grain,
     operations::{
         Attempt,
@@ -42,7 +42,7 @@ pub(super) struct Round<'a, 'w, O: Operations> {
     pub(super) events: &'a mut dyn Events,
     /// The trace event before each application has a listener.
     pub(super) traced: bool,
-    pub(super) machine: &'a dyn Machine,
+    pub(super) metrics: &'a dyn SystemMetrics,
     pub(super) walker: Option<&'w mut dyn Walker>,
     pub(super) left_bp: u32,
     pub(super) nr_probes: usize,
@@ -172,7 +172,7 @@ impl<O: Operations> Round<'_, '_, O> {
                 .before_apply(place.scheme, place.target, nr_regions, region, hits);
         }
         let begun = match turn.limited {
-            true => self.machine.now_ns(),
+            true => self.metrics.now_ns(),
             false => 0,
         };
         let applied = match turn.acts {
@@ -199,7 +199,7 @@ impl<O: Operations> Round<'_, '_, O> {
             }
         }
         if turn.limited {
-            let ns = self.machine.now_ns().saturating_sub(begun);
+            let ns = self.metrics.now_ns().saturating_sub(begun);
             let quota = &mut state.quota;
             quota.charge(params.quota.fail_charge, size, applied, ns);
             if quota.is_full(self.grain) {

@@ -53,7 +53,7 @@ mod tests {
                 with_scheme,
                 Deaf,
                 Fake,
-                Machinery, //
+                FakeMetrics, //
             },
             filter::{
                 Filter,
@@ -121,7 +121,7 @@ mod tests {
         let mut context = Context::new(with(scheme)?, 0)?;
         context.settings.ops.works = true;
         context.samples(1);
-        context.apply_schemes(&mut Deaf, &Machinery::default(), None);
+        context.apply_schemes(&mut Deaf, &FakeMetrics::default(), None);
         Ok(context)
     }
 
@@ -240,10 +240,10 @@ mod tests {
 
     #[test]
     fn other_marks_wake_a_scheme_up() -> Result {
-        let machine = Machinery::default();
-        machine.free_mem_permil.set(Some(500));
+        let metrics = FakeMetrics::default();
+        metrics.free_mem_permil.set(Some(500));
         let mut context = Context::new(marked(100, 0)?, 0)?;
-        assert_eq!(context.check_watermarks(&machine), Some(Micros(9)));
+        assert_eq!(context.check_watermarks(&metrics), Some(Micros(9)));
         context.commit(marked(100, 0)?)?;
         assert!(!scheme(&context)?.is_active());
         context.commit(marked(500, 0)?)?;
@@ -253,15 +253,15 @@ mod tests {
 
     #[test]
     fn the_same_marks_let_an_active_scheme_be() -> Result {
-        let machine = Machinery::default();
+        let metrics = FakeMetrics::default();
         let mut context = Context::new(marked(500, 300)?, 0)?;
         // Between the watermarks a scheme keeps its state.
         for (permil, active) in [(250, true), (400, true), (600, false), (400, false)] {
-            machine.free_mem_permil.set(Some(permil));
-            context.check_watermarks(&machine);
+            metrics.free_mem_permil.set(Some(permil));
+            context.check_watermarks(&metrics);
             context.commit(marked(500, 300)?)?;
             assert_eq!(scheme(&context)?.is_active(), active);
-            context.check_watermarks(&machine);
+            context.check_watermarks(&metrics);
             assert_eq!(scheme(&context)?.is_active(), active);
         }
         Ok(())

@@ -28,8 +28,8 @@ use crate::{
     mm::{
         can_migrate,
         can_reclaim,
+        cond_resched,
         end_of_memory,
-        give_way,
         Folio,
         FolioAttributes,
         FolioId,
@@ -224,8 +224,8 @@ impl Paddr {
             until_rest = until_rest.saturating_sub(1);
             if until_rest == 0 {
                 until_rest = PAGES;
-                folios.relax();
-                give_way();
+                folios.drop_locks();
+                cond_resched();
             }
         }
     }

@@ -43,7 +43,7 @@ use crate::{
 /// The number of folios that are isolated before they are migrated.
 const BATCH: usize = 512;
 
-/// The number of entries after which a walk calls [`Cursor::relax`].
+/// The number of entries after which a walk calls [`Cursor::drop_locks`].
 const ENTRIES: usize = 64;
 
 /// Returns whether an action is supported, that is, whether the kernel functions for it were found.
@@ -217,7 +217,7 @@ impl<'mm> Walk<'mm> {
                 return true;
             }
             if seen % ENTRIES == 0 {
-                self.cursor.relax();
+                self.cursor.drop_locks();
             }
         }
         self.cursor.leave();

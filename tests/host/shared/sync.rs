@@ -17,7 +17,7 @@ use std::ops::{
 };
 
 /// A value behind a mutex, with a condition to wait for.
-pub(crate) struct Monitor<T> {
+pub(crate) struct WaitMutex<T> {
     value: Mutex<T>,
     changed: Condvar,
 }
@@ -25,7 +25,7 @@ pub(crate) struct Monitor<T> {
 /// The value, locked.
 pub(crate) struct Locked<'a, T> {
     mutex: &'a Mutex<T>,
-    /// Absent only while a method of [`Monitor`] has given the lock up.
+    /// Absent only while a method of [`WaitMutex`] has given the lock up.
     guard: Option<MutexGuard<'a, T>>,
 }
 
@@ -43,7 +43,7 @@ impl<T> DerefMut for Locked<'_, T> {
     }
 }
 
-impl<T> Monitor<T> {
+impl<T> WaitMutex<T> {
     /// Puts `value` behind a new mutex.
     pub(crate) fn new(value: T) -> Result<Arc<Self>> {
         Ok(Arc::new(

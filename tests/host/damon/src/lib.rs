@@ -40,7 +40,7 @@ pub use files::engine;
 use files::kdamond;
 
 #[cfg(test)]
-mod machine;
+mod metrics;
 #[cfg(test)]
 #[path = "../../shared/sync.rs"]
 mod monitor;

@@ -18,7 +18,7 @@ use crate::{
         Region,
         Walker, //
     },
-    machine::Machinery, //
+    metrics::FakeMetrics, //
 };
 use memory::{
     Counter,
@@ -50,12 +50,12 @@ fn picture(context: &Context<Memory>) -> String {
 /// A sampling tick as the kdamond makes it, with trace events. Returns whether the walk is complete.
 fn tick(
     context: &mut Context<Memory>,
-    machine: &Machinery,
+    metrics: &FakeMetrics,
     walker: Option<&mut dyn Walker>,
 ) -> bool {
     let tick = context.begin_tick();
     check_invariants(context);
-    let walked = context.finish_tick(tick, &mut Counter::default(), machine, walker);
+    let walked = context.finish_tick(tick, &mut Counter::default(), metrics, walker);
     check_invariants(context);
     walked
 }
@@ -63,7 +63,7 @@ fn tick(
 /// Sampling ticks without a walk.
 fn ticks(context: &mut Context<Memory>, times: u64) {
     for _ in 0..times {
-        tick(context, &Machinery::default(), None);
+        tick(context, &FakeMetrics::default(), None);
     }
 }
 

@@ -36,8 +36,8 @@ use crate::{
         run,
         walk::Walk, //
     },
-    machine::Machinery,
-    thread::bell::Bell,
+    metrics::FakeMetrics,
+    thread::wakeup::Wakeup,
 };
 use kernel::prelude::*;
 use std::{
@@ -247,34 +247,34 @@ fn params(log: &Log, wanted: Wanted) -> Result<Params<Busy>> {
 /// A running kdamond.
 struct World {
     mailbox: Mailbox<Context<Busy>>,
-    bell: Bell,
+    wakeup: Wakeup,
     log: Log,
-    machine: Machinery,
+    metrics: FakeMetrics,
     kdamond: Option<thread::JoinHandle<()>>,
 }
 
 impl World {
     fn new(wanted: Wanted) -> Result<Self> {
         let (mailbox, log) = (Mailbox::new()?, Log::default());
-        let machine = Machinery::default();
+        let metrics = FakeMetrics::default();
         let inbox = mailbox.open()?;
-        let bell = inbox.bell().clone();
+        let wakeup = inbox.wakeup().clone();
         let context = Context::new(params(&log, wanted)?, 0)?;
         let kdamond = thread::spawn({
-            let (bell, log, machine) = (bell.clone(), log.clone(), machine.clone());
+            let (wakeup, log, metrics) = (wakeup.clone(), log.clone(), metrics.clone());
             move || {
-                run::Kdamond::new(context, inbox, log, machine).run();
-                bell.end();
+                run::Kdamond::new(context, inbox, log, metrics).run();
+                wakeup.end();
             }
         });
         let world = Self {
             mailbox,
-            bell,
+            wakeup,
             log,
-            machine,
+            metrics,
             kdamond: Some(kdamond),
         };
-        let _ = world.bell.settled();
+        let _ = world.wakeup.settled();
         Ok(world)
     }
 
@@ -282,20 +282,20 @@ impl World {
         let params = params(&self.log, wanted)?;
         self.mailbox
             .call(|context| context.commit(params).map(drop))??;
-        let _ = self.bell.settled();
+        let _ = self.wakeup.settled();
         Ok(())
     }
 
     fn walk(&self) -> Result {
         let walk = Watched(self.log.clone(), false);
         self.mailbox.register_walk(KBox::new(walk, GFP_KERNEL)?)?;
-        let _ = self.bell.settled();
+        let _ = self.wakeup.settled();
         Ok(())
     }
 
     fn pass(&self, times: u32) {
         for _ in 0..times {
-            self.bell.pass();
+            self.wakeup.pass();
         }
     }
 
@@ -306,7 +306,7 @@ impl World {
             let stats: Vec<_> = context.schemes().iter().map(|s| s.stat()).collect();
             (context.passed(), format!("{regions:?} {stats:?}"))
         });
-        let _ = self.bell.settled();
+        let _ = self.wakeup.settled();
         picture
     }
 
@@ -315,7 +315,7 @@ impl World {
             let regions = context.targets().iter().flat_map(|t| t.regions());
             regions.map(Region::nr_accesses).collect()
         });
-        let _ = self.bell.settled();
+        let _ = self.wakeup.settled();
         counts
     }
 }
@@ -419,12 +419,12 @@ fn a_paused_kdamond_looks_once_a_second() -> Result {
         ..WANTED
     })?;
     assert_eq!(world.log.take(), [""; 0]);
-    assert_eq!(world.bell.settled(), Some(1_000_000_000));
+    assert_eq!(world.wakeup.settled(), Some(1_000_000_000));
     world.pass(1);
-    assert_eq!(world.bell.settled(), Some(2_000_000_000));
+    assert_eq!(world.wakeup.settled(), Some(2_000_000_000));
     world.log.exit();
     world.pass(1);
-    assert_eq!(world.bell.settled(), None);
+    assert_eq!(world.wakeup.settled(), None);
     assert!(world.picture().is_err_and(|error| error == ECANCELED));
     Ok(())
 }
@@ -445,12 +445,12 @@ fn a_commit_in_the_middle_of_a_sample_does_not_spoil_it() -> Result {
     let world = World::new(WANTED)?;
     world.pass(1);
     assert_eq!(world.nr_accesses()?, [1, 1, 1]);
-    let until = world.bell.settled();
+    let until = world.wakeup.settled();
     // Nothing moves, and nothing is prepared anew.
     let _ = world.log.take();
     world.commit(WANTED)?;
     assert_eq!(world.log.take(), [""; 0]);
-    assert_eq!(world.bell.settled(), until);
+    assert_eq!(world.wakeup.settled(), until);
     world.pass(1);
     assert_eq!(world.nr_accesses()?, [2, 2, 2]);
     // The last one grows; nobody knows where in it the sample would have been.
@@ -464,8 +464,8 @@ fn a_commit_in_the_middle_of_a_sample_does_not_spoil_it() -> Result {
 fn who_rings_again_and_again_does_not_put_samples_off() -> Result {
     let world = World::new(WANTED)?;
     let _ = world.log.take();
-    world.bell.pester(1000);
-    let _ = world.bell.settled();
+    world.wakeup.pester(1000);
+    let _ = world.wakeup.settled();
     let log = world.log.take();
     let samples = log.iter().filter(|what| what.starts_with("check"));
     // One in ten microseconds, and one more to notice.

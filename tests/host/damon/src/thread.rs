@@ -2,7 +2,7 @@
 
 //! Stand-in for `src/kdamond/thread.rs`.
 
-pub(crate) mod bell;
+pub(crate) mod wakeup;
 
 /// What lockdep is told.
 pub(crate) mod waits {

@@ -15,7 +15,7 @@ use super::{
         walk,
         Ask, //
     },
-    thread::bell, //
+    thread::wakeup, //
 };
 use crate::{
     engine::{
@@ -56,7 +56,7 @@ impl Ask for Kdamond {
     fn ask_walk(&self, witness: Witness) -> Result<Witness> {
         let walk = self.begin_walk(witness)?;
         // Time for a tick from now on.
-        let _ = self.call(|_| bell::wind(2));
+        let _ = self.call(|_| wakeup::wind(2));
         walk.wait()
     }
 }

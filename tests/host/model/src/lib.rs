@@ -55,7 +55,7 @@ mod files {
         use crate::{
             monitor as sync,
             thread,
-            world as machine, //
+            world as metrics, //
         };
 
         /// The context of the model.

@@ -8,7 +8,7 @@ use super::{
         Mailbox, //
     },
     run,
-    thread::bell,
+    thread::wakeup,
     walk, //
 };
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
         params,
         Context,
         Fate,
-        ThisMachine,
+        KernelMetrics,
         TraceEvents,
         Wanted,
         Witness,
@@ -59,7 +59,7 @@ impl Ask for Callers {
         let (request, waiter) = walk::pair(witness)?;
         self.register_walk(request)?;
         // Time for a tick from now on.
-        let _ = self.call(|_| bell::wind(2));
+        let _ = self.call(|_| wakeup::wind(2));
         waiter.wait().inspect_err(|_| self.wake())
     }
 }
@@ -74,7 +74,7 @@ fn start(inbox: Inbox<Context>, pause: bool) -> JoinHandle<()> {
     thread::spawn(move || {
         let params = params(Wanted { pause, ..WORKING }).expect("memory");
         let context = Context::new(params, 0).expect("parameters fit");
-        run::Kdamond::new(context, inbox, TraceEvents, ThisMachine).run();
+        run::Kdamond::new(context, inbox, TraceEvents, KernelMetrics).run();
     })
 }
 
@@ -195,7 +195,7 @@ pub(crate) fn repeats_and_stop() {
             let result = mailbox.call_repeatedly(move |_| request.serve());
             match result {
                 Ok(()) => {
-                    let _ = mailbox.call(|_| bell::wind(2));
+                    let _ = mailbox.call(|_| wakeup::wind(2));
                 }
                 Err(error) => {
                     assert!(error == ECANCELED);

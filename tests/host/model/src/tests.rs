@@ -225,8 +225,7 @@ macro_rules! refute {
 }
 
 refute! {
-    finished_before_room_is_made: "the second walk", scenarios::walk_after_walk(false);
-    cancelled_before_room_is_made: "the second walk", scenarios::walk_after_walk(true);
+    ended_before_room_is_made: "the second walk", scenarios::walk_after_walk(false);
     any_walk_thrown_out: "ended by another", scenarios::two_walks();
     dropped_in_silence: "deadlock", scenarios::calls_and_stop();
     registered_after_the_check: "deadlock", scenarios::calls_and_stop();
@@ -270,8 +269,8 @@ macro_rules! refute_together {
 // The discussion that led to this model: its slot, and the same race with the kdamond's files.
 refute_together! {
     slot_of_the_discussion []: "deadlock", slot::restart();
-    next_walk_thrown_out [finished_before_room_is_made, any_walk_thrown_out]:
+    next_walk_thrown_out [ended_before_room_is_made, any_walk_thrown_out]:
         "the second walk", scenarios::walk_after_walk(false);
-    next_walk_lost [finished_before_room_is_made, any_walk_thrown_out, dropped_in_silence]:
+    next_walk_lost [ended_before_room_is_made, any_walk_thrown_out, dropped_in_silence]:
         "deadlock", scenarios::walk_after_walk(false);
 }

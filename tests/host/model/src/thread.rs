@@ -2,7 +2,7 @@
 
 //! Stand-in for `src/kdamond/thread.rs`, which keeps account of who has returned.
 
-pub(crate) mod bell;
+pub(crate) mod wakeup;
 
 use kernel::prelude::*;
 use loom::{

@@ -11,7 +11,6 @@ use crate::engine::{
     Attrs,
     AttrsParams,
     Events,
-    Machine,
     Micros,
     MinMax,
     Operations,
@@ -19,6 +18,7 @@ use crate::engine::{
     Probes,
     Region,
     SchemeParams,
+    SystemMetrics,
     TargetParams,
     Tried,
     Walker, //
@@ -72,7 +72,7 @@ impl Events for TraceEvents {
 }
 
 /// Nothing to see, and no time passes.
-pub(crate) struct ThisMachine;
+pub(crate) struct KernelMetrics;
 
 /// No scenario has enough regions for it.
 pub(crate) const SPLIT_IN_PART: bool = false;
@@ -80,7 +80,7 @@ pub(crate) const SPLIT_IN_PART: bool = false;
 /// Nor an obsolete target, or a goal.
 pub(crate) const START_AS_COMMIT: bool = true;
 
-impl Machine for ThisMachine {
+impl SystemMetrics for KernelMetrics {
     fn now_ns(&self) -> u64 {
         0
     }

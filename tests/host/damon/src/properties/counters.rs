@@ -33,7 +33,7 @@ use crate::{
         SchemeParams,
         TargetParams, //
     },
-    machine::Machinery, //
+    metrics::FakeMetrics, //
 };
 use kernel::prelude::*;
 use proptest::prelude::{
@@ -101,7 +101,11 @@ fn params(sample: u64, aggr: u64, apply_interval: u64) -> Result<Params<Memory>>
 fn interval(context: &mut Context<Memory>, samples: u64) {
     ticks(context, samples.saturating_sub(1));
     skip_window(context);
-    tick(context, &Machinery::default(), Some(&mut Visits::default()));
+    tick(
+        context,
+        &FakeMetrics::default(),
+        Some(&mut Visits::default()),
+    );
     context.update();
     check_invariants(context);
 }
@@ -206,7 +210,7 @@ proptest! {
         // Schemes and walks go on.
         let mut visits = Visits::default();
         context.begin_walk();
-        prop_assert!(tick(&mut context, &Machinery::default(), Some(&mut visits)));
+        prop_assert!(tick(&mut context, &FakeMetrics::default(), Some(&mut visits)));
         prop_assert!(visits.0 > 0);
         // New parameters are taken.
         context.commit(params(2, 20, 7).unwrap()).unwrap();

@@ -14,7 +14,7 @@ use crate::{
         Context,
         MAX_REGIONS, //
     },
-    machine::Machinery, //
+    metrics::FakeMetrics, //
 };
 use proptest::{
     prelude::{
@@ -48,7 +48,7 @@ proptest! {
         for _ in 0..3 {
             skip_window(&mut context);
             context.begin_walk();
-            tick(&mut context, &Machinery::default(), Some(&mut Visits::default()));
+            tick(&mut context, &FakeMetrics::default(), Some(&mut Visits::default()));
             context.update();
             check_invariants(&context);
         }
@@ -56,6 +56,6 @@ proptest! {
             let _ = context.commit(params);
         }
         check_invariants(&context);
-        tick(&mut context, &Machinery::default(), None);
+        tick(&mut context, &FakeMetrics::default(), None);
     }
 }

@@ -26,7 +26,7 @@ use crate::{
         Tried,
         Walker, //
     },
-    machine::Machinery, //
+    metrics::FakeMetrics, //
 };
 use proptest::prelude::{
     prop_assert,
@@ -93,10 +93,10 @@ impl Walker for Places {
 }
 
 /// What the scheme is tried on in a sampling tick.
-fn tick(context: &mut Context<Memory>, machine: &Machinery) -> Places {
+fn tick(context: &mut Context<Memory>, metrics: &FakeMetrics) -> Places {
     let mut places = Places::default();
     context.begin_walk();
-    super::tick(context, machine, Some(&mut places));
+    super::tick(context, metrics, Some(&mut places));
     places
 }
 
@@ -128,12 +128,12 @@ proptest! {
         num in 0u32..3,
     ) {
         let limits = Limits { weights, fail_charge: (num, 1), ..Limits::default() };
-        let (machine, mut context) = (Machinery::default(), context(limits, bytes));
+        let (metrics, mut context) = (FakeMetrics::default(), context(limits, bytes));
         for window in 0..windows {
-            machine.0.passed_ns.store(window * 1_000_000_000, Relaxed);
+            metrics.0.passed_ns.store(window * 1_000_000_000, Relaxed);
             let mut charged = 0;
             for _ in 0..25 {
-                for (_, start, end) in tick(&mut context, &machine).0 {
+                for (_, start, end) in tick(&mut context, &metrics).0 {
                     let (size, done) = (end - start, (end - start) / 2);
                     charged += done + (size - done) * u64::from(num);
                 }
@@ -150,12 +150,12 @@ proptest! {
     fn without_an_order_all_memory_has_its_turn(bytes in 256u64..6000) {
         // Memory that is alike in all that counts.
         let limits = Limits { fail_charge: (0, 0), ..Limits::default() };
-        let (machine, mut context) = (Machinery::default(), context(limits, bytes));
+        let (metrics, mut context) = (FakeMetrics::default(), context(limits, bytes));
         let size: u64 = 4096 + 512 + 6144;
         let mut seen = std::collections::HashSet::new();
         for window in 0..size / (bytes / GRAIN * GRAIN) + 2 {
-            machine.0.passed_ns.store(window * 1_000_000_000, Relaxed);
-            for (target, start, end) in tick(&mut context, &machine).0 {
+            metrics.0.passed_ns.store(window * 1_000_000_000, Relaxed);
+            for (target, start, end) in tick(&mut context, &metrics).0 {
                 seen.extend((start..end).step_by(GRAIN as usize).map(|addr| (target, addr)));
             }
         }
@@ -168,10 +168,10 @@ proptest! {
         ticks in 1u64..30,
     ) {
         let limits = Limits { filters: filters.clone(), ..Limits::default() };
-        let (machine, mut context) = (Machinery::default(), context(limits, 0));
+        let (metrics, mut context) = (FakeMetrics::default(), context(limits, 0));
         for _ in 0..ticks {
             let mut tried = 0;
-            for (target, start, end) in tick(&mut context, &machine).0 {
+            for (target, start, end) in tick(&mut context, &metrics).0 {
                 for addr in (start..end).step_by(GRAIN as usize) {
                     prop_assert!(passes(&filters, target, addr), "{target} {addr:#x}");
                     tried += GRAIN;
@@ -193,16 +193,16 @@ proptest! {
     ) {
         let goal = |current| Goal { metric: GoalMetric::UserInput(current), target_value: target };
         let goals = vec![goal(0)];
-        let (machine, mut context) = (Machinery::default(), context(Limits { goals, ..Limits::default() }, limit));
+        let (metrics, mut context) = (FakeMetrics::default(), context(Limits { goals, ..Limits::default() }, limit));
         let mut last = None;
         for (window, current) in (0u64..).zip(efforts) {
-            machine.0.passed_ns.store(window * 1_000_000_000, Relaxed);
+            metrics.0.passed_ns.store(window * 1_000_000_000, Relaxed);
             let mut list = kernel::prelude::KVec::new();
             list.push(goal(current), kernel::prelude::GFP_KERNEL).unwrap();
             let mut lists = kernel::prelude::KVec::new();
             lists.push(list, kernel::prelude::GFP_KERNEL).unwrap();
             context.commit_goals(lists).unwrap();
-            tick(&mut context, &machine);
+            tick(&mut context, &metrics);
             let quota = context.schemes()[0].quota();
             let tuned = quota.tuned_bp();
             prop_assert!(limit == 0 || quota.effective() <= limit);
@@ -225,15 +225,17 @@ proptest! {
     #[test]
     fn time_that_stands_still_is_no_time(bytes in 64u64..2000, pauses in proptest::collection::vec(0u64..5_000_000_000, 1..10)) {
         let run = |pauses: &[u64]| {
-            let (machine, mut context) = (Machinery::default(), context(Limits::default(), bytes));
+            let (metrics, mut context) = (FakeMetrics::default(), context(Limits::default(), bytes));
             let mut tried = Vec::new();
             for pause in pauses {
-                context.stand_still(&machine);
-                machine.0.passed_ns.fetch_add(*pause, Relaxed);
-                context.go_on(&machine);
+                context.set_paused(true);
+                context.rests(&metrics);
+                metrics.0.passed_ns.fetch_add(*pause, Relaxed);
+                context.set_paused(false);
+                context.rests(&metrics);
                 for _ in 0..3 {
-                    machine.0.passed_ns.fetch_add(300_000_000, Relaxed);
-                    tried.push(tick(&mut context, &machine).0);
+                    metrics.0.passed_ns.fetch_add(300_000_000, Relaxed);
+                    tried.push(tick(&mut context, &metrics).0);
                 }
             }
             tried

@@ -27,7 +27,7 @@ use crate::{
         Operations,
         Walker, //
     },
-    machine::Machinery, //
+    metrics::FakeMetrics, //
 };
 use kernel::inject::with_failure;
 use proptest::prelude::{
@@ -94,8 +94,12 @@ fn take(context: &mut Context<super::Memory>, step: &Step) {
             }
             let mut visits = Visits::default();
             let walker = walk.then_some(&mut visits as &mut dyn Walker);
-            let walked =
-                context.finish_tick(tick, &mut Counter::default(), &Machinery::default(), walker);
+            let walked = context.finish_tick(
+                tick,
+                &mut Counter::default(),
+                &FakeMetrics::default(),
+                walker,
+            );
             assert!(*walk || !walked);
             let prepared = regions(context).all(|region| region.sample().is_some());
             assert!(prepared || context.probes().are_weighted());
@@ -214,7 +218,7 @@ proptest! {
             context.prepare();
             for _ in 0..samples.min(rounds) {
                 let tick = context.begin_tick();
-                context.finish_tick(tick, &mut Counter::default(), &Machinery::default(), Some(&mut Visits::default()));
+                context.finish_tick(tick, &mut Counter::default(), &FakeMetrics::default(), Some(&mut Visits::default()));
             }
         });
         prop_assert_eq!(allocations, 0);
@@ -268,7 +272,7 @@ proptest! {
                     prop_assert_eq!(region.last_nr_accesses(), 20);
                 }
             }
-            context.finish_tick(tick, &mut Counter::default(), &Machinery::default(), None);
+            context.finish_tick(tick, &mut Counter::default(), &FakeMetrics::default(), None);
         }
     }
 }
@@ -293,7 +297,7 @@ fn steady_state_does_not_allocate() {
     let ((), allocations) = with_failure(None, || {
         for _ in 0..100 * 20 {
             let tick = context.begin_tick();
-            context.finish_tick(tick, &mut Counter::default(), &Machinery::default(), None);
+            context.finish_tick(tick, &mut Counter::default(), &FakeMetrics::default(), None);
         }
     });
     assert_eq!(allocations, 0);

@@ -31,7 +31,7 @@ impl World {
             let attrs = context.attrs();
             (attrs.sample().0, attrs.aggr().0)
         });
-        let _ = self.bell.settled();
+        let _ = self.wakeup.settled();
         intervals
     }
 }
@@ -107,7 +107,7 @@ fn results_are_shown_without_a_walk() -> Result {
         let shown = world
             .mailbox
             .call(move |context| context.show_latest(&mut log));
-        let _ = world.bell.settled();
+        let _ = world.wakeup.settled();
         shown
     };
     world.pass(3);

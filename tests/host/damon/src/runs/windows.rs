@@ -67,7 +67,7 @@ fn new_intervals_of_a_repeating_call_are_a_new_window() -> Result {
     for turn in [1, 4] {
         let world = World::new(WANTED)?;
         commit_at(&world, turn, wanted)?;
-        let _ = world.bell.settled();
+        let _ = world.wakeup.settled();
         world.pass(turn);
         let log = world.log.take();
         assert!(log.contains(&"committed"), "{log:?}");
@@ -86,7 +86,7 @@ fn new_intervals_of_a_repeating_call_are_a_new_window() -> Result {
                 ..WANTED
             },
         )?;
-        let _ = world.bell.settled();
+        let _ = world.wakeup.settled();
         world.pass(turn);
         assert_eq!(ticks_to_the_end(&world), 8, "after turn {turn}");
         assert_eq!(ticks_to_the_end(&world), 8);

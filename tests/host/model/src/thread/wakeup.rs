@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Stand-in for `src/kdamond/thread/bell.rs`: the same flag with the same orderings and fences, and
+//! Stand-in for `src/kdamond/thread/wakeup.rs`: the same flag with the same orderings and fences, and
 //! the state of the sleeping task as its locked sections.
 //!
 //! Time passes for a kdamond only when it sleeps, and only as often as it was [`wind`]ed up:
@@ -37,8 +37,8 @@ pub(crate) fn now() -> Moment {
     Moment::from_nanos(NOW.with(Cell::get).unsigned_abs())
 }
 
-/// A bell for one sleeper.
-pub(crate) struct Bell {
+/// A wakeup for one sleeper.
+pub(crate) struct Wakeup {
     rung: AtomicBool,
     /// The `rcuwait`: whether the sleeper is in it.
     sleeper: AtomicBool,
@@ -47,8 +47,8 @@ pub(crate) struct Bell {
     woke: Condvar,
 }
 
-impl Bell {
-    /// A silent bell.
+impl Wakeup {
+    /// A silent wakeup.
     pub(crate) fn new() -> Result<Arc<Self>> {
         Ok(Arc::new(
             Self {
@@ -62,7 +62,7 @@ impl Bell {
     }
 
     /// Rings.
-    pub(crate) fn ring(&self) {
+    pub(crate) fn wake(&self) {
         self.rung.store(true, Ordering::Release);
         // `rcuwait_wake_up()`
         fence(Ordering::SeqCst);
@@ -74,11 +74,11 @@ impl Bell {
     }
 
     /// Takes note of the rings so far.
-    pub(crate) fn answer(&self) -> bool {
+    pub(crate) fn consume(&self) -> bool {
         self.rung.load(Ordering::Acquire) && self.rung.swap(false, Ordering::AcqRel)
     }
 
-    /// Sleeps until the bell rings, or until `deadline`. Whether that has passed and the bell was silent.
+    /// Sleeps until the wakeup rings, or until `deadline`. Whether that has passed and the wakeup was silent.
     pub(crate) fn sleep_until(&self, deadline: Moment) -> bool {
         let mut passed = false;
         // `prepare_to_rcuwait()`

@@ -11,7 +11,7 @@ use kernel::prelude::*;
 ///
 /// A caller cannot handle an error in a useful way. A metric that is not available therefore has
 /// the value that the C DAMON uses in that case.
-pub trait Machine {
+pub trait SystemMetrics {
     /// Returns the time of a monotonic clock, in nanoseconds.
     fn now_ns(&self) -> u64;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Stand-in for `src/kdamond/thread/bell.rs`, with a clock that stands still but where the test
+//! Stand-in for `src/kdamond/thread/wakeup.rs`, with a clock that stands still but where the test
 //! lets a sleeper sleep to the end.
 
 use crate::kdamond::moment::Moment;
@@ -39,12 +39,12 @@ struct State {
     pestering: u32,
 }
 
-/// A bell for one sleeper.
+/// A wakeup for one sleeper.
 #[derive(Clone)]
-pub(crate) struct Bell(Arc<(Mutex<State>, Condvar)>);
+pub(crate) struct Wakeup(Arc<(Mutex<State>, Condvar)>);
 
-impl Bell {
-    /// A silent bell.
+impl Wakeup {
+    /// A silent wakeup.
     pub(crate) fn new() -> Result<Arc<Self>> {
         let shared = Arc::new((Mutex::default(), Condvar::new()), GFP_KERNEL)?;
         Ok(Arc::new(Self(shared), GFP_KERNEL)?)
@@ -67,12 +67,12 @@ impl Bell {
     }
 
     /// Rings.
-    pub(crate) fn ring(&self) {
+    pub(crate) fn wake(&self) {
         self.change(|state| state.rung = true);
     }
 
     /// Takes note of the rings so far.
-    pub(crate) fn answer(&self) -> bool {
+    pub(crate) fn consume(&self) -> bool {
         let mut state = self.state();
         let rung = core::mem::take(&mut state.rung);
         if rung && state.pestering > 0 {
@@ -83,7 +83,7 @@ impl Bell {
         rung
     }
 
-    /// Sleeps until the bell rings, or until `deadline`. Whether that has passed and the bell was silent.
+    /// Sleeps until the wakeup rings, or until `deadline`. Whether that has passed and the wakeup was silent.
     pub(crate) fn sleep_until(&self, deadline: Moment) -> bool {
         self.change(|state| state.asleep = Some(deadline.as_ktime()));
         let mut state = self.wait_until(|state| state.rung || state.elapsed);

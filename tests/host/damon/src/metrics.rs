@@ -3,8 +3,8 @@
 //! A machine whose state the tests set.
 
 use crate::{
-    engine::Machine,
-    thread::bell, //
+    engine::SystemMetrics,
+    thread::wakeup, //
 };
 use kernel::prelude::*;
 use std::sync::{
@@ -19,7 +19,7 @@ use std::sync::{
 /// What the machine shows.
 #[derive(Default)]
 pub(crate) struct Shows {
-    /// Time that has passed beside that of the bell's clock.
+    /// Time that has passed beside that of the wakeup's clock.
     pub(crate) passed_ns: AtomicU64,
     /// Free memory. More than a thousand thousandths cannot be had.
     pub(crate) free_mem_permil: AtomicU32,
@@ -31,12 +31,12 @@ pub(crate) struct Shows {
 
 /// A machine. Clones are the same one.
 #[derive(Clone, Default)]
-pub(crate) struct Machinery(pub(crate) Arc<Shows>);
+pub(crate) struct FakeMetrics(pub(crate) Arc<Shows>);
 
-impl Machine for Machinery {
+impl SystemMetrics for FakeMetrics {
     fn now_ns(&self) -> u64 {
         let passed = self.0.passed_ns.load(Relaxed);
-        bell::now().as_nanos().saturating_add(passed)
+        wakeup::now().as_nanos().saturating_add(passed)
     }
 
     fn free_mem_permil(&self) -> Result<u32> {

@@ -2,7 +2,7 @@
 
 //! The wakeup of a kdamond: a flag, an `rcuwait` and an hrtimer.
 //!
-//! Only one thread sleeps on a [`Bell`]. An `rcuwait`, which stores a pointer to that thread, is
+//! Only one thread sleeps on a [`Wakeup`]. An `rcuwait`, which stores a pointer to that thread, is
 //! therefore sufficient. It needs neither a wait queue nor a lock.
 //!
 //! `CondVar` of the kernel crate counts timeouts in jiffies (4 ms at HZ=250), which is too coarse
@@ -61,16 +61,16 @@ impl Moment {
 ///
 /// A wakeup is not lost: it ends the current sleep or, if the thread does not sleep, the next one.
 #[pin_data]
-pub(crate) struct Bell {
+pub(crate) struct Wakeup {
     rung: Atomic<bool>,
     #[pin]
     sleeper: Opaque<c::rcuwait>,
 }
 
 // SAFETY: `rung` is an atomic. The functions on an `rcuwait` may be called by any thread. It only
-// stores a thread during `sleep_until`, which borrows `self`. Hence it stores none when a `Bell` is
+// stores a thread during `sleep_until`, which borrows `self`. Hence it stores none when a `Wakeup` is
 // moved or dropped.
-unsafe impl Send for Bell {}
+unsafe impl Send for Wakeup {}
 // SAFETY: `rung` is an atomic. `sleeper` is only accessed by the functions on an `rcuwait`, which
 // load and store its `task` pointer atomically.
 //
@@ -83,9 +83,9 @@ unsafe impl Send for Bell {}
 //
 // This also holds if two threads sleep at the same time, as each only stores a pointer to itself
 // and null. Then one of them may not be found by a wakeup and sleeps until its deadline.
-unsafe impl Sync for Bell {}
+unsafe impl Sync for Wakeup {}
 
-impl Bell {
+impl Wakeup {
     /// Creates a wakeup that is not pending. Fails with `ENOMEM`.
     pub(crate) fn new() -> Result<Arc<Self>> {
         Arc::pin_init(
@@ -101,7 +101,7 @@ impl Bell {
     }
 
     /// Wakes up the sleeper, or makes a wakeup pending. May be called in any context.
-    pub(crate) fn ring(&self) {
+    pub(crate) fn wake(&self) {
         self.rung.store(true, Release);
         // The full barrier at the beginning of `rcuwait_wake_up()` pairs with the one in
         // `sleep_until`: either this call finds the sleeper and wakes it up, or the sleeper reads
@@ -114,7 +114,7 @@ impl Bell {
 
     /// Consumes the pending wakeup. Returns whether there was one. Must be called before the state
     /// that the wakeup is for is checked.
-    pub(crate) fn answer(&self) -> bool {
+    pub(crate) fn consume(&self) -> bool {
         // A wakeup is rarely pending. The load avoids a locked instruction in the usual case. A
         // wakeup that it misses ends the next sleep.
         self.rung.load(Acquire) && self.rung.xchg(false, Full)

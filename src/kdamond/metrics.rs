@@ -2,10 +2,10 @@
 
 //! The system metrics of the running kernel.
 
-use super::thread::bell;
+use super::thread::wakeup;
 use crate::{
     bindings,
-    engine::Machine,
+    engine::SystemMetrics,
     mm::metrics, //
 };
 use kernel::prelude::*;
@@ -19,11 +19,11 @@ pub(crate) const SPLIT_IN_PART: bool = bindings::DAMON_RS_SINCE_7_3;
 pub(crate) const START_AS_COMMIT: bool = bindings::DAMON_RS_SINCE_7_3;
 
 /// The clock and the metrics of the running kernel.
-pub(crate) struct ThisMachine;
+pub(crate) struct KernelMetrics;
 
-impl Machine for ThisMachine {
+impl SystemMetrics for KernelMetrics {
     fn now_ns(&self) -> u64 {
-        bell::now().as_nanos()
+        wakeup::now().as_nanos()
     }
 
     fn free_mem_permil(&self) -> Result<u32> {
