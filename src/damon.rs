@@ -21,10 +21,12 @@
 
 pub mod debugfs;
 pub mod engine;
+mod errno;
 mod glue;
 pub mod kdamond;
 pub mod mm;
 pub mod ops;
+mod series;
 pub mod service;
 pub mod sysfs;
 pub mod trace;

@@ -12,14 +12,12 @@
 mod json;
 
 use crate::{
+    errno::ecanceled,
     glue::debugfs::{
         Contents,
         DebugFile, //
     },
-    kdamond::{
-        ecanceled,
-        Registry, //
-    }, //
+    kdamond::Registry, //
 };
 use json::Text;
 use kernel::{

@@ -35,7 +35,6 @@ pub use params::{
     ANY_PAGES, //
 };
 pub use registry::Registry;
-pub(crate) use reply::ecanceled;
 pub use requests::Requests;
 pub(crate) use thread::{
     global::Shared, //

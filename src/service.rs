@@ -25,9 +25,9 @@ pub use parameters::{
     Parameter, //
 };
 
-use crate::kdamond::{
-    ecanceled,
-    Kdamond, //
+use crate::{
+    errno::ecanceled,
+    kdamond::Kdamond, //
 };
 use core::cell::UnsafeCell;
 use kernel::{

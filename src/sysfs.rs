@@ -60,17 +60,14 @@ mod tried_regions;
 mod values;
 mod watermarks;
 
-pub use crate::service;
 pub use tree::Tree;
 
 use crate::{
     debug,
+    errno::eopnotsupp,
     mm::memcg_id, //
 };
-use kernel::{
-    bindings,
-    prelude::*, //
-};
+use kernel::prelude::*;
 
 /// Returns the memcg ID of the memory control group at `path`, the content of the attribute file
 /// `file`.
@@ -92,6 +89,5 @@ fn known_memcg(path: &[u8], file: &str) -> Result<u64> {
 /// this kernel. Writes a debug message that names the file.
 fn unsupported(file: &str) -> Error {
     debug!("{file}: this kernel does not support the value");
-    // The kernel crate has no constant for this error.
-    i32::try_from(bindings::EOPNOTSUPP).map_or(EINVAL, |errno| Error::from_errno(-errno))
+    eopnotsupp()
 }

@@ -29,11 +29,7 @@
 
 use super::{
     mailbox::Mailbox,
-    metrics::{
-        KernelMetrics,
-        SPLIT_IN_PART,
-        START_AS_COMMIT, //
-    },
+    metrics::KernelMetrics,
     params::{
         Context,
         Params, //
@@ -50,6 +46,10 @@ use super::{
         waits,
         Thread, //
     }, //
+};
+use crate::series::{
+    SPLIT_IN_PART,
+    START_AS_COMMIT, //
 };
 use crate::{
     debug,

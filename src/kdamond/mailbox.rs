@@ -29,16 +29,16 @@ use super::{
     },
     reply::{
         self,
-        ecanceled,
         Reply, //
     },
     sync::WaitMutex,
     thread::{
-        waits, //
-        wakeup::Wakeup,
+        waits,
+        wakeup::Wakeup, //
     },
     walk, //
 };
+use crate::errno::ecanceled;
 use kernel::{
     prelude::*,
     sync::Arc, //

@@ -4,19 +4,10 @@
 
 use super::thread::wakeup;
 use crate::{
-    bindings,
     engine::SystemMetrics,
     mm::metrics, //
 };
 use kernel::prelude::*;
-
-/// Whether some regions are split if there is not enough room to split all. As in the C DAMON of
-/// the kernel series that the module is built for.
-pub(crate) const SPLIT_IN_PART: bool = bindings::DAMON_RS_SINCE_7_3;
-
-/// Whether a start rejects parameters that a commit would reject. As in the C DAMON of the kernel
-/// series that the module is built for.
-pub(crate) const START_AS_COMMIT: bool = bindings::DAMON_RS_SINCE_7_3;
 
 /// The clock and the metrics of the running kernel.
 pub(crate) struct KernelMetrics;

@@ -10,16 +10,11 @@ use super::{
     sync::WaitMutex,
     thread::waits, //
 };
+use crate::errno::ecanceled;
 use kernel::{
-    bindings,
     prelude::*,
     sync::Arc, //
 };
-
-/// Returns `ECANCELED`, for which the kernel crate has no name.
-pub(crate) fn ecanceled() -> Error {
-    i32::try_from(bindings::ECANCELED).map_or(EINVAL, |errno| Error::from_errno(-errno))
-}
 
 /// The state of a request, as the two sides share it.
 enum Outcome<T> {

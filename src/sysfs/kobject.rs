@@ -104,8 +104,8 @@ pub(super) use crate::glue::text::{
 };
 use crate::{
     debug,
-    glue::text::c_str,
-    kdamond::ecanceled, //
+    errno::ecanceled,
+    glue::text::c_str, //
 };
 use core::{
     cell::UnsafeCell,

@@ -18,15 +18,15 @@ use super::{
     },
 };
 use crate::{
-    bindings,
+    errno::ecanceled,
     glue::log::Because,
     kdamond::{
-        ecanceled,
         now,
         Context,
         Kdamond,
         Params, //
-    }, //
+    },
+    series, //
 };
 use kernel::{
     new_mutex,
@@ -198,7 +198,7 @@ impl State {
         match self.kdamond()?.stop() {
             // The kdamond had ended already. The in-tree DAMON returns an error for that only up to
             // Linux 7.2.
-            Err(EPERM) if bindings::DAMON_RS_SINCE_7_3 => Ok(()),
+            Err(EPERM) if series::OFF_AFTER_END => Ok(()),
             result => result,
         }
     }

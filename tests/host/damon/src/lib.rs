@@ -33,6 +33,11 @@ mod files {
     }
 }
 
+#[cfg(test)]
+#[path = "../../../../src/errno.rs"]
+#[allow(dead_code)]
+mod errno;
+
 // `crate::engine` is what the files call each other by in the kernel.
 pub use files::engine;
 

@@ -48,6 +48,8 @@ pub mod code {
     pub const EINVAL: Error = Error("EINVAL");
     /// Given up.
     pub const ECANCELED: Error = Error("ECANCELED");
+    /// Operation not supported.
+    pub const EOPNOTSUPP: u32 = 95;
 }
 
 impl From<AllocError> for Error {

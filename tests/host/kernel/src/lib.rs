@@ -16,6 +16,8 @@ pub mod sync;
 pub mod bindings {
     /// Given up.
     pub const ECANCELED: u32 = 125;
+    /// Operation not supported.
+    pub const EOPNOTSUPP: u32 = 95;
 }
 
 /// The items that kernel code imports all at once.

@@ -42,6 +42,18 @@ macro_rules! debug {
 }
 use debug;
 
+#[path = "../../../../src/errno.rs"]
+#[allow(dead_code)]
+mod errno;
+
+/// The kernel series of the model.
+mod series {
+    pub(crate) const SPLIT_IN_PART: bool = false;
+
+    // A start refuses what a commit would.
+    pub(crate) const START_AS_COMMIT: bool = true;
+}
+
 /// What threads share.
 mod sync {
     pub(crate) use crate::primitives::Arc;

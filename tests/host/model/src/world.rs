@@ -74,12 +74,6 @@ impl Events for TraceEvents {
 /// Nothing to see, and no time passes.
 pub(crate) struct KernelMetrics;
 
-/// No scenario has enough regions for it.
-pub(crate) const SPLIT_IN_PART: bool = false;
-
-/// Nor an obsolete target, or a goal.
-pub(crate) const START_AS_COMMIT: bool = true;
-
 impl SystemMetrics for KernelMetrics {
     fn now_ns(&self) -> u64 {
         0
