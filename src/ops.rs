@@ -34,7 +34,7 @@ use crate::{
 mod own;
 mod paddr;
 mod page_filters;
-mod remembered;
+mod pass_memory;
 mod three_regions;
 mod vaddr;
 

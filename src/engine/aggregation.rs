@@ -16,7 +16,7 @@ use super::{
     regions::{
         merge_split::{
             Measure,
-            Turn, //
+            Stride, //
         },
         rate::HIT, //
     }, //
@@ -103,7 +103,7 @@ impl<O: Operations> Context<O> {
         let nr_regions = self.nr_regions();
         let max = self.settings.attrs.max_regions();
         self.progress.split = false;
-        let mut turn = Turn::ALL;
+        let mut stride = Stride::ALL;
         if nr_regions > max / 2 {
             if !self.settings.split_in_part {
                 return;
@@ -116,7 +116,7 @@ impl<O: Operations> Context<O> {
                 self.progress.last_nr_regions = nr_regions;
                 return;
             };
-            turn = Turn::one_in(every, self.progress.splits_in_part);
+            stride = Stride::one_in(every, self.progress.splits_in_part);
             self.progress.splits_in_part = self.progress.splits_in_part.wrapping_add(1);
         }
         let stuck = self.progress.last_nr_regions == nr_regions && nr_regions < max / 3;
@@ -125,7 +125,7 @@ impl<O: Operations> Context<O> {
             // If memory allocation fails, monitoring continues with the existing regions.
             let _ = target.regions.split(
                 pieces,
-                &mut turn,
+                &mut stride,
                 self.settings.grain,
                 &mut self.progress.rng,
             );

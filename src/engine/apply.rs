@@ -24,7 +24,7 @@ use super::{
     metrics::SystemMetrics,
     operations::Operations,
     pattern::Action,
-    scheme::Turn, //
+    scheme::RoundState, //
 };
 use kernel::prelude::*;
 use round::Round;
@@ -66,7 +66,7 @@ impl<O: Operations> Context<O> {
             let (limited, acts) = (params.quota.is_set(), self.settings.ops.acts(params));
             let shown = walking && !scheme.state.walked;
             let changes_nothing = !acts && params.action == Action::Stat;
-            scheme.state.turn = Turn {
+            scheme.state.turn = RoundState {
                 takes_part: scheme.takes_part(passed),
                 limited,
                 acts,

@@ -165,7 +165,7 @@ impl Stat {
 
 /// The due state of a scheme, computed once before the schemes are applied to all regions.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Turn {
+pub(crate) struct RoundState {
     /// The scheme is due and active. Cleared when its quota is full, because the quota is not
     /// refilled before the next application.
     pub(crate) takes_part: bool,
@@ -190,7 +190,7 @@ pub(crate) struct SchemeState {
     pub(crate) active: bool,
     /// Time at which the scheme is due, in sampling intervals since the start.
     pub(crate) next_apply: u64,
-    pub(crate) turn: Turn,
+    pub(crate) turn: RoundState,
     /// Results of the core layer's filters for the current target, in the application under way.
     pub(crate) known: Known,
     /// The current walk has visited one apply interval of this scheme.
@@ -230,7 +230,7 @@ impl Scheme {
             quota,
             active: true,
             next_apply: 0,
-            turn: Turn::default(),
+            turn: RoundState::default(),
             known: Known::default(),
             walked: false,
             last_entity: None,

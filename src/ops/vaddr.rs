@@ -15,7 +15,7 @@ use kernel::{
 mod actions;
 
 use super::{
-    remembered::Remembered,
+    pass_memory::PassMemory,
     three_regions::three_regions, //
 };
 use crate::{
@@ -128,7 +128,7 @@ impl Operations for Vaddr {
 /// Runs a pass over an address space. `PROBES` must be equal to [`Pass::probes`].
 fn look_at<const PROBES: bool>(mm: &MmWithUser, regions: &mut [Region], pass: &mut Pass<'_>) {
     let mut cursor = Cursor::new(mm);
-    let mut remembered = Remembered::nothing();
+    let mut remembered = PassMemory::nothing();
     for batch in regions.chunks_mut(BATCH) {
         cursor.drop_locks();
         for region in batch {
@@ -170,13 +170,13 @@ fn see_nothing(regions: &mut [Region], pass: &mut Pass<'_>) {
 
 /// Returns whether there was an access since the sample was prepared.
 #[inline]
-fn accessed(entry: &Entry<'_>, remembered: &Remembered) -> bool {
+fn accessed(entry: &Entry<'_>, remembered: &PassMemory) -> bool {
     entry.young() || remembered.young(entry.start(), || entry.folio_id())
 }
 
 /// Clears past accesses, and records them for regions that are checked later in this pass.
 #[inline(always)]
-fn prepare(entry: &Entry<'_>, remembered: &mut Remembered) {
+fn prepare(entry: &Entry<'_>, remembered: &mut PassMemory) {
     let forgotten = entry.mkold();
     remembered.prepared(entry.start(), || entry.folio_id(), forgotten);
 }

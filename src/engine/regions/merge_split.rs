@@ -125,25 +125,25 @@ impl Regions {
         Ok(())
     }
 
-    /// Splits regions at random addresses into `pieces`, or fewer if they are too small. `turn`
+    /// Splits regions at random addresses into `pieces`, or fewer if they are too small. `stride`
     /// selects the regions. If memory allocation fails, no region is split. Corresponds to
     /// `damon_split_regions_of()`.
     pub(crate) fn split(
         &mut self,
         pieces: u32,
-        turn: &mut Turn,
+        stride: &mut Stride,
         grain: Grain,
         rng: &mut Rng,
     ) -> Result {
         let mut split = Split {
             rng: rng.clone(),
-            turn: turn.clone(),
+            stride: stride.clone(),
             grain,
             cuts: pieces.saturating_sub(1),
             left: 0,
         };
         self.cut(&mut split)?;
-        (*rng, *turn) = (split.rng, split.turn);
+        (*rng, *stride) = (split.rng, split.stride);
         Ok(())
     }
 }
@@ -185,7 +185,7 @@ impl Cut for Chop {
 
 /// Selects one region in every `every`.
 #[derive(Clone)]
-pub(crate) struct Turn {
+pub(crate) struct Stride {
     every: usize,
     /// Number of regions to be skipped before the next selected one.
     wait: usize,
@@ -193,7 +193,7 @@ pub(crate) struct Turn {
     halves: bool,
 }
 
-impl Turn {
+impl Stride {
     /// All regions that are larger than twice `min_region_sz`.
     pub(crate) const ALL: Self = Self {
         every: 1,
@@ -227,7 +227,7 @@ impl Turn {
 #[derive(Clone)]
 struct Split {
     rng: Rng,
-    turn: Turn,
+    stride: Stride,
     grain: Grain,
     /// Number of cuts that are tried in each selected region.
     cuts: u32,
@@ -237,14 +237,14 @@ struct Split {
 
 impl Cut for Split {
     fn begin(&mut self) {
-        self.left = if self.turn.is_next() { self.cuts } else { 0 };
+        self.left = if self.stride.is_next() { self.cuts } else { 0 };
     }
 
     /// The left part is between 10 and 90 percent of the region. A try that leaves a part without
     /// addresses counts as a try.
     fn next(&mut self, size: u64) -> Option<u64> {
         let pair = self.grain.size().saturating_mul(2);
-        let fits = |size| size > pair || (self.turn.halves && size == pair);
+        let fits = |size| size > pair || (self.stride.halves && size == pair);
         while self.left > 0 && fits(size) {
             self.left = self.left.saturating_sub(1);
             let tenths = self.rng.range(1, 10);
@@ -414,7 +414,7 @@ mod tests {
     fn split_into(list: &[(u64, u64)], pieces: u32, grain: u64) -> Result<(usize, bool)> {
         let mut regions = places(list)?;
         let (before, grain) = (regions.size(), Grain::try_from(grain)?);
-        regions.split(pieces, &mut Turn::ALL.clone(), grain, &mut Rng::new(7))?;
+        regions.split(pieces, &mut Stride::ALL.clone(), grain, &mut Rng::new(7))?;
         let aligned = regions
             .as_slice()
             .iter()
@@ -440,7 +440,7 @@ mod tests {
             let mut regions = places(&[(0, 12)])?;
             let (grain, mut rng) = (Grain::try_from(4)?, Rng::new(seed));
             for _ in 0..50 {
-                regions.split(2, &mut Turn::ALL.clone(), grain, &mut rng)?;
+                regions.split(2, &mut Stride::ALL.clone(), grain, &mut rng)?;
             }
             assert_eq!(regions.len(), 2);
         }
@@ -452,12 +452,12 @@ mod tests {
         let (pairs, grain) = ([(0, 8), (8, 16), (16, 20)], Grain::try_from(4)?);
         let (mut all, mut some) = (places(&pairs)?, places(&pairs)?);
         for _ in 0..50 {
-            all.split(3, &mut Turn::ALL.clone(), grain, &mut Rng::new(7))?;
+            all.split(3, &mut Stride::ALL.clone(), grain, &mut Rng::new(7))?;
         }
         assert!(are_at(&all, &pairs));
         let mut rng = Rng::new(7);
         for first in 0..50 {
-            some.split(2, &mut Turn::one_in(2, first), grain, &mut rng)?;
+            some.split(2, &mut Stride::one_in(2, first), grain, &mut rng)?;
         }
         let halves = [(0, 4), (4, 8), (8, 12), (12, 16), (16, 20)];
         assert!(are_at(&some, &halves));
@@ -466,21 +466,21 @@ mod tests {
 
     #[test]
     fn splits_one_in_so_many() -> Result {
-        let taken = |mut turn: Turn| [(); 7].map(|()| turn.is_next());
-        assert_eq!(taken(Turn::ALL), [true; 7]);
-        assert_eq!(taken(Turn::one_in(0, 3)), [true; 7]);
-        assert_eq!(taken(Turn::one_in(1, 3)), [true; 7]);
+        let taken = |mut stride: Stride| [(); 7].map(|()| stride.is_next());
+        assert_eq!(taken(Stride::ALL), [true; 7]);
+        assert_eq!(taken(Stride::one_in(0, 3)), [true; 7]);
+        assert_eq!(taken(Stride::one_in(1, 3)), [true; 7]);
         let third = [false, true, false, false, true, false, false];
-        assert_eq!(taken(Turn::one_in(3, 4)), third);
+        assert_eq!(taken(Stride::one_in(3, 4)), third);
 
         // The selection continues from the regions of one target, in descending order, to those of
         // the next one.
-        let mut turn = Turn::one_in(2, 0);
+        let mut stride = Stride::one_in(2, 0);
         let (grain, mut rng) = (Grain::try_from(1)?, Rng::new(7));
         let list = [(0, 100), (100, 200), (200, 300)];
         let (mut one, mut other) = (places(&list)?, places(&list)?);
-        one.split(2, &mut turn, grain, &mut rng)?;
-        other.split(2, &mut turn, grain, &mut rng)?;
+        one.split(2, &mut stride, grain, &mut rng)?;
+        other.split(2, &mut stride, grain, &mut rng)?;
         assert_eq!((one.len(), other.len()), (5, 4));
         let starts = |regions: &Regions, at: usize| {
             let region = regions.as_slice().get(at);

@@ -40,7 +40,7 @@ use crate::mm::{
 };
 
 /// The entry and the large folio of which a pass has last cleared accesses.
-pub(super) struct Remembered {
+pub(super) struct PassMemory {
     /// The first address that the entry maps, or [`NO_ENTRY`].
     entry: usize,
     /// The large folio, if there was one.
@@ -51,7 +51,7 @@ pub(super) struct Remembered {
 /// comparisons for each region and sample.
 const NO_ENTRY: usize = usize::MAX;
 
-impl Remembered {
+impl PassMemory {
     /// Creates the state of a pass that has prepared nothing.
     pub(super) const fn nothing() -> Self {
         Self {
@@ -85,9 +85,9 @@ impl Remembered {
     }
 }
 
-#[kunit_tests(damon_rs_ops_remembered)]
+#[kunit_tests(damon_rs_ops_pass_memory)]
 mod tests {
-    use super::Remembered;
+    use super::PassMemory;
     use crate::mm::{
         FolioId,
         Forgotten, //
@@ -112,20 +112,20 @@ mod tests {
 
     #[test]
     fn nothing_is_hidden_at_first() {
-        assert!(!Remembered::nothing().young(0, folio(0)));
+        assert!(!PassMemory::nothing().young(0, folio(0)));
     }
 
     #[test]
     fn regions_in_one_huge_page() {
         const HUGE: usize = 0x20_0000;
-        let mut remembered = Remembered::nothing();
+        let mut remembered = PassMemory::nothing();
         remembered.prepared(HUGE, folio(0x40), ENTRY);
         assert!(remembered.young(HUGE, folio(0x40)));
         // The second preparation clears nothing, and must not discard the record.
         remembered.prepared(HUGE, folio(0x40), NOTHING);
         assert!(remembered.young(HUGE, folio(0x40)));
         // An access between two preparations is recorded too.
-        let mut remembered = Remembered::nothing();
+        let mut remembered = PassMemory::nothing();
         remembered.prepared(HUGE, folio(0x40), NOTHING);
         assert!(!remembered.young(HUGE, folio(0x40)));
         remembered.prepared(HUGE, folio(0x40), ENTRY);
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn pages_of_one_folio() {
-        let mut remembered = Remembered::nothing();
+        let mut remembered = PassMemory::nothing();
         remembered.prepared(0x1000, folio(0x40), ENTRY);
         // Another page has an accessed bit of its own.
         assert!(!remembered.young(0x2000, folio(0x40)));
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn other_memory_is_not_affected() {
-        let mut remembered = Remembered::nothing();
+        let mut remembered = PassMemory::nothing();
         remembered.prepared(0x1000, folio(0x40), ENTRY);
         remembered.prepared(0x2000, folio(0x80), NOTHING);
         assert!(!remembered.young(0x2000, folio(0x80)));
