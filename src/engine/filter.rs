@@ -331,13 +331,13 @@ mod tests {
                     (known, target, start) = (Known::default(), 1 - target, 0);
                 }
                 let end = rng.range(start, 150) + 1;
-                let (asked, kept) = (
+                let (evaluated, kept) = (
                     filters.decide(target, start, end, grain),
                     known.decide(&filters, target, start, grain),
                 );
                 assert!(kept.end > start);
                 let end = kept.end.min(end);
-                assert_eq!(asked, Verdict { end, ..kept });
+                assert_eq!(evaluated, Verdict { end, ..kept });
             }
         }
         Ok(())

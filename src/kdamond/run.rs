@@ -37,9 +37,8 @@ use crate::engine::{
 
 /// The state of a running kdamond.
 pub(crate) struct Kdamond<O: Operations, E: Events, M: SystemMetrics> {
-    // Fields are dropped in this order. The walk is cancelled, and the context is dropped, before
-    // the mailbox closes with `inbox`. Thus nothing of the context remains once the kdamond does
-    // not run any more.
+    // Dropped in this order: the walk is cancelled and the context is dropped before the mailbox
+    // closes with `inbox`. Nothing of the context remains when the kdamond does not run any more.
     walk: Option<walk::Request>,
     repeats: Queue<dyn Repeat<Context<O>>>,
     context: Context<O>,
@@ -189,7 +188,6 @@ impl<O: Operations + 'static, E: Events, M: SystemMetrics> Kdamond<O, E, M> {
         end(walk);
     }
 
-    /// Dropping a request cancels it.
     fn cancel_walk(&mut self) {
         self.end_walk(drop);
     }

@@ -371,7 +371,7 @@ impl<V: Visitor> Walk<'_, V> {
         // SAFETY: The folio is referenced, locked and user memory. The VMA is linked under the rmap
         // lock, which is held until this function returns. `notifiers` are those of its
         // `mm_struct`.
-        unsafe { walk.ask(folio, vma, addr, &notifiers) }
+        unsafe { walk.visit(folio, vma, addr, &notifiers) }
     }
 
     /// Visits all mappings of a folio in a VMA that `page_vma_mapped_walk()` finds. Returns whether
@@ -382,7 +382,7 @@ impl<V: Visitor> Walk<'_, V> {
     /// During the call, the safety requirements of [`Place::new`] must be met, and `notifiers` must
     /// be those of the VMA's address space.
     #[inline(never)]
-    unsafe fn ask(
+    unsafe fn visit(
         &mut self,
         folio: *mut c::folio,
         vma: *mut c::vm_area_struct,

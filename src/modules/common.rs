@@ -188,7 +188,7 @@ impl Done {
     }
 
     /// Stores the statistics in the parameters. Acquires no lock.
-    pub(crate) fn tell(&self, stat: &Stat) {
+    pub(crate) fn update(&self, stat: &Stat) {
         self.nr_tried.set(stat.nr_tried);
         self.sz_tried.set(stat.sz_tried);
         self.nr_applied.set(stat.nr_applied);

@@ -131,7 +131,7 @@ impl Service for LruSort {
                     Action::LruPrio => &HOT_DONE,
                     _ => &COLD_DONE,
                 };
-                done.tell(scheme.stat());
+                done.update(scheme.stat());
             }
         })?;
         Ok(Self(kdamond))

@@ -114,7 +114,7 @@ impl Service for Reclaim {
         kdamond.start_alone(params()?)?;
         kdamond.call_repeatedly(|context| {
             if let Some(scheme) = context.schemes().first() {
-                DONE.tell(scheme.stat());
+                DONE.update(scheme.stat());
             }
         })?;
         Ok(Self(kdamond))

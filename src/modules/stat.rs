@@ -79,7 +79,7 @@ impl Service for DamonStat {
             let now = Moment::now();
             if now >= next {
                 next = now.after(REFRESH);
-                tell(context);
+                update(context);
             }
         })?;
         Ok(Self(kdamond))
@@ -91,7 +91,7 @@ impl Service for DamonStat {
 }
 
 /// Updates the metrics from the results of the last aggregation. Runs on the kdamond.
-fn tell(context: &Context) {
+fn update(context: &Context) {
     let aggr = context.attrs().aggr();
     let regions = || context.targets().iter().flat_map(|target| target.regions());
 
@@ -120,7 +120,7 @@ fn tell(context: &Context) {
         }
     }
     sort(&mut times);
-    tell_percentiles(&times, aggr);
+    update_percentiles(&times, aggr);
 }
 
 /// Converts an amount per interval to an amount per second. Saturates. An interval of zero gives
@@ -140,7 +140,7 @@ fn per_second(amount: u64, interval: Micros) -> u64 {
 ///
 /// `times` holds an idle time in aggregation intervals and a size in bytes for each region, in
 /// ascending order.
-fn tell_percentiles(times: &[(i64, u64)], aggr: Micros) {
+fn update_percentiles(times: &[(i64, u64)], aggr: Micros) {
     let total = times
         .iter()
         .fold(0u64, |sum, (_, size)| sum.saturating_add(*size));

@@ -58,9 +58,9 @@ impl<'a> PageFilters<'a> {
     pub(super) fn sparing_young(attempt: &Attempt<'a>) -> Self {
         let filters = Self::of(attempt);
         let mut kinds = filters.filters.iter().map(|filter| filter.kind);
-        let asked = kinds.any(|kind| kind == FilterKind::Young);
+        let has_young = kinds.any(|kind| kind == FilterKind::Young);
         Self {
-            spares_young: !attempt.allowed && !asked,
+            spares_young: !attempt.allowed && !has_young,
             ..filters
         }
     }

@@ -54,7 +54,7 @@ impl<O: Operations> Context<O> {
             if advanced.exceeded {
                 state.stat.count_exceeded();
             }
-            if advanced.tell {
+            if advanced.changed {
                 events.effective_quota(index, state.quota.effective());
             }
             self.prioritize(index);

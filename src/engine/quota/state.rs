@@ -221,7 +221,7 @@ impl QuotaState {
         if self.began_ns.is_none() {
             self.began_ns = Some(now_ns);
             self.set_effective(params, grain, &mut score);
-            advanced.tell = true;
+            advanced.changed = true;
         }
         let passed = now_ns.saturating_sub(self.began_ns.unwrap_or(now_ns));
         if passed >= params.reset_interval.as_nanos() {
@@ -231,7 +231,7 @@ impl QuotaState {
             self.charged = 0;
             let before = self.effective;
             self.set_effective(params, grain, &mut score);
-            advanced.tell |= self.effective != before;
+            advanced.changed |= self.effective != before;
         }
         advanced
     }
@@ -270,7 +270,7 @@ pub(crate) struct Advanced {
     /// The quota of the last charge window was exceeded.
     pub(crate) exceeded: bool,
     /// The effective size quota is to be reported as a trace event.
-    pub(crate) tell: bool,
+    pub(crate) changed: bool,
 }
 
 #[kunit_tests(damon_rs_quota)]
@@ -343,13 +343,13 @@ mod tests {
         let mut state = QuotaState::new(&params)?;
         let at = |state: &mut QuotaState, ns| state.advance(&params, grain, ns, |_| None);
         let first = at(&mut state, 7 * SECOND);
-        assert!(first.tell && !first.exceeded);
+        assert!(first.changed && !first.exceeded);
         state.charge(FailCharge::default(), 91, all(91), 0);
         assert!(state.is_full(grain) && state.left() == 9);
         assert_eq!(at(&mut state, 8 * SECOND - 1), Advanced::default());
         assert_eq!(state.charged(), 91);
         let second = at(&mut state, 8 * SECOND);
-        assert!(second.exceeded && !second.tell);
+        assert!(second.exceeded && !second.changed);
         assert_eq!((state.charged(), state.total_charged()), (0, 91));
         // A window in which nothing was charged has not exceeded its quota.
         assert!(!at(&mut state, 9 * SECOND).exceeded);

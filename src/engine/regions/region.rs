@@ -400,13 +400,13 @@ pub(crate) mod tests {
     fn a_sample_is_asked_about_once() -> Result {
         let mut region = region(0, 100, 0, 0, 0)?;
         let window = SampleWindow::new(10);
-        let mut asked = None;
-        region.check(&window, |addr| asked.replace(addr).is_none());
-        assert_eq!((asked, region.nr_accesses()), (None, 0));
+        let mut checked = None;
+        region.check(&window, |addr| checked.replace(addr).is_none());
+        assert_eq!((checked, region.nr_accesses()), (None, 0));
         region.prepare(42);
-        region.check(&window, |addr| asked.replace(addr).is_none());
-        assert_eq!((asked, region.nr_accesses()), (Some(42), 1));
-        region.check(&window, |addr| asked.replace(addr).is_some());
+        region.check(&window, |addr| checked.replace(addr).is_none());
+        assert_eq!((checked, region.nr_accesses()), (Some(42), 1));
+        region.check(&window, |addr| checked.replace(addr).is_some());
         assert_eq!((region.sample(), region.nr_accesses()), (None, 1));
         Ok(())
     }
