@@ -126,10 +126,7 @@ struct Way {
 impl Way {
     fn start(self) -> Result<Arc<Kdamond>> {
         let (nid, start, end) = self.from;
-        let (start, end) = match DETECT.get() {
-            true => node_addresses(nid).ok_or(EINVAL)?,
-            false => (start.get(), end.get()),
-        };
+        let (start, end) = if DETECT.get() { node_addresses(nid).ok_or(EINVAL)? } else { (start.get(), end.get()) };
         let attrs = AttrsParams {
             goal: IntervalsGoal {
                 access_bp: 400,

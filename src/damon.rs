@@ -19,6 +19,7 @@
 //! uses [`service_module!`](crate::service_module!). A module can also define the memory to
 //! monitor, with an [`AddressSpace`](ops::AddressSpace). `samples/` contains complete modules.
 
+mod cast;
 pub mod debugfs;
 pub mod engine;
 mod errno;

@@ -93,10 +93,7 @@ impl Filters {
         let mut core = KVec::with_capacity(list.len(), GFP_KERNEL)?;
         let mut ops = KVec::with_capacity(list.len(), GFP_KERNEL)?;
         for filter in list {
-            let layer = match filter.kind.is_for_ops() {
-                false => &mut core,
-                true => &mut ops,
-            };
+            let layer = if filter.kind.is_for_ops() { &mut ops } else { &mut core };
             layer.push_within_capacity(*filter)?;
         }
         Ok(Self { core, ops })

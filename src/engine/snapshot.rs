@@ -205,10 +205,7 @@ mod tests {
 
     fn shown(context: &Context<Fake>) -> Result<Seen> {
         let mut seen = Seen::default();
-        match context.show_latest(&mut seen) {
-            true => Ok(seen),
-            false => Err(EINVAL),
-        }
+        if context.show_latest(&mut seen) { Ok(seen) } else { Err(EINVAL) }
     }
 
     #[test]

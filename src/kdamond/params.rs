@@ -3,6 +3,7 @@
 //! Builds the parameters of a context step by step.
 
 use crate::{
+    cast::PAGE_SIZE,
     engine::{
         self,
         AccessPattern,
@@ -23,7 +24,6 @@ use crate::{
     }, //
 };
 use kernel::{
-    page::PAGE_SIZE,
     prelude::*, //
 };
 
@@ -36,8 +36,7 @@ pub type Params = engine::Params<AnyOps>;
 /// The access pattern of all regions of at least a page.
 pub const ANY_PAGES: AccessPattern = AccessPattern {
     sz: MinMax {
-        // CAST: A page has less than 2^64 bytes.
-        min: PAGE_SIZE as u64,
+        min: PAGE_SIZE,
         max: u64::MAX,
     },
     nr_accesses: MinMax {

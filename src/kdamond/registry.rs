@@ -63,10 +63,7 @@ impl Registry {
         while matches!(known.last(), Some(None)) {
             known.truncate(known.len().saturating_sub(1));
         }
-        let unused = match known.is_empty() {
-            true => core::mem::take(known),
-            false => KVVec::new(),
-        };
+        let unused = if known.is_empty() { core::mem::take(known) } else { KVVec::new() };
         drop(entries);
         drop((removed, unused));
     }

@@ -14,7 +14,10 @@ use kernel::{
 #[cfg(any(CONFIG_MEMCG, CONFIG_PSI))]
 use super::symbols;
 use super::Node;
-use crate::bindings;
+use crate::{
+    bindings,
+    cast::to_u64, //
+};
 
 /// Returns the free memory of the system in thousandths of the total.
 pub(crate) fn free_mem_permil() -> u32 {
@@ -160,8 +163,7 @@ fn lru_share_bp(active: bool) -> u64 {
 
 /// Returns `part` in basis points of `whole`, 0 if `whole` is 0.
 fn basis_points(part: usize, whole: usize) -> u64 {
-    // CAST: Both types have 64 bits.
-    let (part, whole) = (part as u64, whole as u64);
+    let (part, whole) = (to_u64(part), to_u64(whole));
     let Some(share) = part.checked_div(whole) else {
         return 0;
     };

@@ -12,7 +12,6 @@ use kernel::{
         c_uint,
         c_ulong, //
     },
-    page::PAGE_SIZE,
     types::NotThreadSafe, //
 };
 
@@ -28,7 +27,10 @@ use super::{
     },
     Folio, //
 };
-use crate::bindings;
+use crate::{
+    bindings,
+    cast::PAGE_SIZE, //
+};
 
 /// Returns whether the kernel functions for migration were found.
 pub(crate) fn can_migrate() -> bool {
@@ -130,8 +132,7 @@ impl MigrationList {
         // (`migrate_folio_done()`). `put_back()` subtracts the others. The parts of a folio that
         // was split have as many pages as the folio, on the same node and of the same type.
         self.put_back();
-        // CAST: Both types have 64 bits.
-        u64::from(pages).saturating_mul(PAGE_SIZE as u64)
+        u64::from(pages).saturating_mul(PAGE_SIZE)
     }
 
     fn put_back(&mut self) {

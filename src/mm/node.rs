@@ -8,10 +8,15 @@
 use kernel::{
     bindings as c,
     ffi::c_int,
-    page::PAGE_SIZE, //
 };
 
-use crate::bindings;
+use crate::{
+    bindings,
+    cast::{
+        to_u64,
+        PAGE_SIZE, //
+    }, //
+};
 
 /// A NUMA node.
 ///
@@ -60,8 +65,7 @@ pub fn node_addresses(nid: i32) -> Option<(u64, u64)> {
             bindings::damon_rs_helper_node_end_pfn(nid),
         )
     };
-    // CAST: Both types have 64 bits.
-    let addr = |page: usize| (page as u64).saturating_mul(PAGE_SIZE as u64);
+    let addr = |page: usize| to_u64(page).saturating_mul(PAGE_SIZE);
     Some((addr(pages.0), addr(pages.1)))
 }
 

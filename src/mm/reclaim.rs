@@ -6,6 +6,7 @@
 //! [`include/linux/swap.h`](srctree/include/linux/swap.h)
 
 use kernel::page::PAGE_SIZE;
+use crate::cast::to_u64;
 
 use super::{
     isolated::IsolatedFolios,
@@ -68,8 +69,7 @@ impl ReclaimList {
                 pages = self.calls.reclaim_pages(list);
             });
         }
-        // CAST: Both types have 64 bits.
-        pages.saturating_mul(PAGE_SIZE) as u64
+        to_u64(pages.saturating_mul(PAGE_SIZE))
     }
 }
 

@@ -2,7 +2,9 @@
 
 //! Address spaces that other modules provide.
 
-use crate::engine::{
+use crate::{
+    cast::PAGE_SIZE,
+    engine::{
     Action,
     AddrRange,
     Applied,
@@ -10,9 +12,9 @@ use crate::engine::{
     Operations,
     Pass,
     Region, //
+}, //
 };
 use kernel::{
-    page::PAGE_SIZE,
     prelude::*,
     sync::Arc, //
 };
@@ -108,8 +110,7 @@ impl Operations for Own {
     type Space = Arc<dyn AddressSpace>;
 
     fn min_region_sz(&self) -> u64 {
-        // CAST: `PAGE_SIZE` fits into 64 bits.
-        let page = PAGE_SIZE as u64;
+        let page = PAGE_SIZE;
         page.checked_div(self.addr_unit).unwrap_or(page).max(1)
     }
 

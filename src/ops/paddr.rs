@@ -11,13 +11,13 @@
 //! than those of the engine can be monitored.
 
 use kernel::{
-    page::PAGE_SIZE,
     prelude::*, //
 };
 
 mod actions;
 
 use crate::{
+    cast::PAGE_SIZE,
     engine::{
         Action,
         AddrRange,
@@ -119,14 +119,12 @@ fn prepare(folio: &Folio, mappings: &mut Mappings<'_>, seen: &mut Seen) {
 /// Returns the PFN of an address in units, `None` if the address in bytes does not fit into 64
 /// bits.
 fn page_number(addr: u64, addr_unit: u64) -> Option<u64> {
-    // CAST: `PAGE_SIZE` fits into 64 bits.
-    Some(addr.checked_mul(addr_unit)? / PAGE_SIZE as u64)
+    Some(addr.checked_mul(addr_unit)? / PAGE_SIZE)
 }
 
 /// Returns the minimum size of a region in units: one page, or one unit if that is larger.
 fn min_region_sz(addr_unit: u64) -> u64 {
-    // CAST: `PAGE_SIZE` fits into 64 bits.
-    (PAGE_SIZE as u64)
+    PAGE_SIZE
         .checked_div(addr_unit)
         .unwrap_or(0)
         .max(1)

@@ -6,6 +6,7 @@
 //! A folio is filtered as a whole: it is not split for a filter, and not at the ends of a region.
 
 use crate::{
+    cast::to_u64,
     engine::{
         Attempt,
         Filter,
@@ -87,8 +88,7 @@ fn is_of(kind: FilterKind, folio: &impl Filtered) -> bool {
         FilterKind::Active => attributes.is_active(),
         FilterKind::Memcg(id) => attributes.memcg() == Some(id),
         FilterKind::Young => folio.take_accesses(),
-        // CAST: Both types have 64 bits.
-        FilterKind::HugepageSize(sizes) => sizes.contains(attributes.size() as u64),
+        FilterKind::HugepageSize(sizes) => sizes.contains(to_u64(attributes.size())),
         FilterKind::Unmapped => !attributes.is_mapped(),
         // The core layer handles these.
         FilterKind::Addr(_) | FilterKind::Target(_) => false,

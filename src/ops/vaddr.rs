@@ -8,7 +8,6 @@
 
 use kernel::{
     mm::MmWithUser,
-    page::PAGE_SIZE,
     prelude::*, //
 };
 
@@ -19,6 +18,11 @@ use super::{
     three_regions::three_regions, //
 };
 use crate::{
+    cast::{
+        to_u64,
+        to_usize,
+        PAGE_SIZE, //
+    },
     engine::{
         Action,
         AddrRange,
@@ -73,8 +77,7 @@ impl Operations for Vaddr {
     type Space = Pid;
 
     fn min_region_sz(&self) -> u64 {
-        // CAST: Both types have 64 bits.
-        PAGE_SIZE as u64
+        PAGE_SIZE
     }
 
     fn ranges(&mut self, pid: &Pid) -> Result<Option<KVec<AddrRange>>> {
@@ -83,9 +86,8 @@ impl Operations for Vaddr {
             Ranges::Mapped => {
                 let mm = pid.mm().ok_or(EINVAL)?;
                 let areas = areas(&mm).map(|area| AddrRange {
-                    // CAST: Both types have 64 bits.
-                    start: area.start as u64,
-                    end: area.end as u64,
+                    start: to_u64(area.start),
+                    end: to_u64(area.end),
                 });
                 let regions = three_regions(areas).ok_or(EINVAL)?;
                 let mut ranges = KVec::with_capacity(regions.len(), GFP_KERNEL)?;
@@ -133,18 +135,15 @@ fn look_at<const PROBES: bool>(mm: &MmWithUser, regions: &mut [Region], pass: &m
         cursor.drop_locks();
         for region in batch {
             if let (true, Some(addr)) = (PROBES, region.sample()) {
-                // CAST: Both types have 64 bits.
-                let entry = cursor.at(addr as usize);
+                let entry = cursor.at(to_usize(addr));
                 pass.probe(region, entry.as_ref().map(Entry::attributes).as_ref());
             }
             pass.check(region, |addr| {
-                // CAST: Both types have 64 bits.
-                let entry = cursor.at(addr as usize);
+                let entry = cursor.at(to_usize(addr));
                 entry.is_some_and(|entry| accessed(&entry, &remembered))
             });
             if pass.prepares() && region.sample().is_none() {
-                // CAST: Both types have 64 bits.
-                let addr = pass.pick(region) as usize;
+                let addr = to_usize(pass.pick(region));
                 if let Some(entry) = cursor.at(addr) {
                     prepare(&entry, &mut remembered);
                 }

@@ -197,10 +197,7 @@ impl Filter {
 
 /// Returns both ends of a range. Fails with `EINVAL` if the end is below the start.
 fn ordered(start: u64, end: u64) -> Result<(u64, u64)> {
-    match start <= end {
-        true => Ok((start, end)),
-        false => Err(EINVAL),
-    }
+    if start <= end { Ok((start, end)) } else { Err(EINVAL) }
 }
 
 impl Directory for Filter {

@@ -99,10 +99,7 @@ impl<O: Operations> Round<'_, '_, O> {
         }
         let region = regions.as_slice().get(place.at);
         if let Some(region) = region.filter(|region| scheme.wants(self.attrs, region)) {
-            match turn.counts && scheme.state.known.passes(region.end()) {
-                true => scheme.state.stat.count(region.size(), Applied::default()),
-                false => self.try_on(place, regions, scheme),
-            }
+            if turn.counts && scheme.state.known.passes(region.end()) { scheme.state.stat.count(region.size(), Applied::default()) } else { self.try_on(place, regions, scheme) }
         }
         // The last region of a target ends a snapshot, whether it matches or not.
         if is_last(place.at, regions) {
@@ -154,10 +151,7 @@ impl<O: Operations> Round<'_, '_, O> {
         if cut(regions, place.at, decided).is_none() || verdict.spared {
             return;
         }
-        let size_left = match turn.limited {
-            true => self.grain.down(state.quota.left()),
-            false => u64::MAX,
-        };
+        let size_left = if turn.limited { self.grain.down(state.quota.left()) } else { u64::MAX };
         let Some(size) = cut(regions, place.at, size_left) else {
             return;
         };
@@ -171,21 +165,15 @@ impl<O: Operations> Round<'_, '_, O> {
             self.events
                 .before_apply(place.scheme, place.target, nr_regions, region, hits);
         }
-        let begun = match turn.limited {
-            true => self.metrics.now_ns(),
-            false => 0,
-        };
-        let applied = match turn.acts {
-            true => {
+        let begun = if turn.limited { self.metrics.now_ns() } else { 0 };
+        let applied = if turn.acts {
                 let attempt = Attempt {
                     scheme: params,
                     allowed: verdict.allowed,
                     last: &mut state.last_entity,
                 };
                 self.ops.apply(place.space, region, attempt)
-            }
-            false => Applied::default(),
-        };
+            } else { Applied::default() };
         if turn.shown {
             if let Some(walker) = self.walker.as_deref_mut() {
                 let hits = region.recent_probe_hits(self.left_bp);

@@ -32,10 +32,7 @@ pub(crate) enum Measure<'a> {
 impl<'a> Measure<'a> {
     /// Returns the value for a context with these probes.
     pub(crate) fn of(probes: &'a Probes) -> Self {
-        match probes.are_weighted() {
-            false => Self::Accesses,
-            true => Self::Weights(probes),
-        }
+        if probes.are_weighted() { Self::Weights(probes) } else { Self::Accesses }
     }
 
     #[inline]

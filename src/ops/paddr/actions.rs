@@ -18,6 +18,10 @@ use super::{
     Paddr, //
 };
 use crate::{
+    cast::{
+        self,
+        to_u64, //
+    },
     engine::{
         Action,
         Applied,
@@ -133,8 +137,7 @@ impl Paddr {
         let mut sum = Sum::default();
         self.visit_passing(region, attempt, &filters, &mut sum.passed, |folio| {
             reorder(priority, folio);
-            // CAST: Both types have 64 bits.
-            sum.applied = sum.applied.saturating_add(folio.size() as u64);
+            sum.applied = sum.applied.saturating_add(to_u64(folio.size()));
         });
         sum.in_units(self.addr_unit)
     }
@@ -192,8 +195,7 @@ impl Paddr {
             }
             last = Some(folio.id());
             if filters.pass(&Mapped(folio, &self.map)) {
-                // CAST: Both types have 64 bits.
-                *passed = passed.saturating_add(folio.size() as u64);
+                *passed = passed.saturating_add(to_u64(folio.size()));
                 visitor(folio);
             }
         });
@@ -239,8 +241,7 @@ impl Paddr {
         };
         self.visit(region, |folio, pages| {
             let bytes = pages.common(all).saturating_mul(PAGE_SIZE);
-            // CAST: Both types have 64 bits.
-            let bytes = bytes as u64;
+            let bytes = to_u64(bytes);
             eligible.bytes = eligible.bytes.saturating_add(bytes);
             if node.is_some_and(|node| folio.is_on(node)) {
                 eligible.on_node = eligible.on_node.saturating_add(bytes);
@@ -279,10 +280,8 @@ impl Pages {
     /// Returns the PFNs of a region. They begin with that of its first address, and are as many as
     /// its size has pages, rounded up. `None` if an address in bytes does not fit into 64 bits.
     fn of(region: &Region, addr_unit: u64) -> Option<Self> {
-        // CAST: `PAGE_SIZE` fits into 64 bits.
-        const SIZE: u64 = PAGE_SIZE as u64;
-        let start = region.start().checked_mul(addr_unit)? / SIZE;
-        let count = region.size().saturating_mul(addr_unit).div_ceil(SIZE);
+        let start = region.start().checked_mul(addr_unit)? / cast::PAGE_SIZE;
+        let count = region.size().saturating_mul(addr_unit).div_ceil(cast::PAGE_SIZE);
         let number = |n| usize::try_from(n).ok();
         Some(Self {
             start: number(start)?,

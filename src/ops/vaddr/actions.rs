@@ -16,6 +16,7 @@ use super::super::page_filters::{
     PageFilters, //
 };
 use crate::{
+    cast::to_u64,
     engine::{
         Action,
         Applied,
@@ -101,8 +102,7 @@ fn take_advice(mm: &MmWithUser, region: &Region, advice: Advice) -> u64 {
         return 0;
     };
     if advise(mm, start, len, advice) {
-        // CAST: Both types have 64 bits.
-        len as u64
+        to_u64(len)
     } else {
         0
     }
@@ -153,8 +153,7 @@ fn migrate(mm: &MmWithUser, region: &Region, attempt: Attempt<'_>) -> Applied {
 
 /// Returns the size in bytes of the folio that an entry maps.
 fn size(entry: &Entry<'_>) -> u64 {
-    // CAST: Both types have 64 bits.
-    entry.attributes().size() as u64
+    to_u64(entry.attributes().size())
 }
 
 impl Filtered for Entry<'_> {
@@ -313,8 +312,7 @@ fn number(addr: usize, size: usize, origin: Origin) -> u64 {
     let order = (size / PAGE_SIZE).checked_ilog2().unwrap_or(0);
     let shift = |n: usize, by| n.checked_shr(by).unwrap_or(0);
     let pages = addr.saturating_sub(origin.start) / PAGE_SIZE;
-    // CAST: Both types have 64 bits.
-    shift(origin.page.saturating_add(pages), order) as u64
+    to_u64(shift(origin.page.saturating_add(pages), order))
 }
 
 /// Returns the index of the destination that a turn belongs to. Each destination has as many
