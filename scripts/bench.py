@@ -44,6 +44,7 @@ import plot  # noqa: E402
 
 GUEST_BENCH = "/damon-rs/tests/bench"
 DOCUMENTS = REPO / "Documentation/mm/damon"
+TABLES = REPO / "Documentation/bench"
 STATUS_WORSE = 2
 REPETITIONS = 3
 # Gibibytes of the host for a guest.
@@ -174,6 +175,13 @@ def write_document(name: str, results: figures.Results, release: str, repetition
         "",
         rule, group.TITLE, rule,
         "",
+        *(f"* {line}" for line in figures.verdict(results)),
+        "",
+        f".. figure:: {stem}.svg",
+        f"   :alt: {group.TITLE}, in the medians of the tables",
+        "",
+        "   Medians; the scale is logarithmic where they are compared by ratio.",
+        "",
         "This module and the in-tree DAMON side by side. Made by::",
         "",
         f"    {command(name, repetitions)}",
@@ -184,22 +192,21 @@ def write_document(name: str, results: figures.Results, release: str, repetition
         *group.NOTES.splitlines(),
         "",
         "In brackets the lowest and the highest repetition. " + figures.RULE,
+        f"The full tables are in ``Documentation/bench/{stem}.txt``.",
         "",
         "Cases",
         "-----",
         "",
         *(line for case in known for line in (case.name, f"    {case.about()}")),
         "",
-        f".. figure:: {stem}.svg",
-        f"   :alt: {group.TITLE}, in the medians of the tables below",
+        figures.rst(results).rstrip(),
         "",
-        "   Medians; the scale is logarithmic where they are compared by ratio.",
-        "",
-        figures.rst(results),
     ]  # fmt: skip
     path = DOCUMENTS / f"{stem}.rst"
     path.write_text("\n".join(lines), encoding="utf-8")
     path.with_suffix(".svg").write_text(plot.draw(group.TITLE, results), encoding="utf-8")
+    TABLES.mkdir(exist_ok=True)
+    (TABLES / f"{stem}.txt").write_text(figures.text(results), encoding="utf-8")
     return path
 
 

@@ -14,7 +14,7 @@ use super::{
         List,
         Structure, //
     },
-    probes::Probes,
+    probes::ProbesDir,
     values::{
         Number,
         Range, //
@@ -35,19 +35,19 @@ use kernel::{
 };
 
 /// `monitoring_attrs/`
-pub(super) struct Attrs {
+pub(super) struct AttrsDir {
     intervals: Dir<Intervals>,
     nr_regions: Dir<Range>,
-    probes: Dir<Probes>,
+    probes: Dir<ProbesDir>,
 }
 
-impl Directory for Attrs {
+impl Directory for AttrsDir {
     fn files() -> &'static [File<Self>] {
         &[]
     }
 }
 
-impl Attrs {
+impl AttrsDir {
     pub(super) fn new(place: Place<'_>, structure: &Arc<Structure>) -> Result<Self> {
         let default = AttrsParams::default();
         let (min, max) = (default.min_nr_regions, default.max_nr_regions);
@@ -59,7 +59,7 @@ impl Attrs {
     }
 
     /// Builds the data attribute probes from the files. Fails with the errors of
-    /// [`Probes::params`].
+    /// [`ProbesDir::params`].
     pub(super) fn probes(&self) -> Result<engine::Probes> {
         self.probes.params()
     }
@@ -91,7 +91,7 @@ struct Intervals {
     sample_us: Number<u64>,
     aggr_us: Number<u64>,
     update_us: Number<u64>,
-    goal: Dir<Goal>,
+    goal: Dir<GoalDir>,
 }
 
 impl Directory for Intervals {
@@ -110,22 +110,22 @@ impl Intervals {
             sample_us: Number::new(default.sample.0),
             aggr_us: Number::new(default.aggr.0),
             update_us: Number::new(default.ops_update.0),
-            goal: Dir::new(place, c"intervals_goal", |_| Ok(Goal::new()))?,
+            goal: Dir::new(place, c"intervals_goal", |_| Ok(GoalDir::new()))?,
         })
     }
 }
 
 /// `intervals_goal/`
-struct Goal {
+struct GoalDir {
     access_bp: Number<u64>,
     aggrs: Number<u64>,
     min_sample_us: Number<u64>,
     max_sample_us: Number<u64>,
 }
 
-impl Directory for Goal {
+impl Directory for GoalDir {
     fn files() -> &'static [File<Self>] {
-        files!(Goal {
+        files!(GoalDir {
             rw c"access_bp": |goal| &goal.access_bp;
             rw c"aggrs": |goal| &goal.aggrs;
             rw c"min_sample_us": |goal| &goal.min_sample_us;
@@ -134,7 +134,7 @@ impl Directory for Goal {
     }
 }
 
-impl Goal {
+impl GoalDir {
     const fn new() -> Self {
         Self {
             access_bp: Number::new(0),

@@ -3,7 +3,7 @@
 //! `contexts/`: the monitoring contexts of a kdamond. At most one is supported.
 
 use super::{
-    attrs::Attrs,
+    attrs::AttrsDir,
     kobject::{
         files,
         Dir,
@@ -19,7 +19,7 @@ use super::{
         List, //
     },
     schemes::Schemes,
-    targets::Targets,
+    targets::TargetsDir,
     values::{
         Number,
         Switch,
@@ -40,11 +40,11 @@ use kernel::{
 };
 
 /// `contexts/`
-pub(super) type Contexts = List<Context>;
+pub(super) type ContextsDir = List<ContextDir>;
 
-impl Contexts {
+impl ContextsDir {
     /// Returns the only context. Fails with `EINVAL` if there is none.
-    pub(super) fn only(&self) -> Result<Arc<Context>> {
+    pub(super) fn only(&self) -> Result<Arc<ContextDir>> {
         self.dirs.get(0).ok_or(EINVAL)
     }
 }
@@ -90,18 +90,18 @@ impl Value for AddrUnit {
 }
 
 /// `contexts/<C>/`
-pub(super) struct Context {
+pub(super) struct ContextDir {
     operations: Word<OpsId>,
     addr_unit: AddrUnit,
     pause: Switch,
-    pub(super) attrs: Dir<Attrs>,
-    targets: Dir<Targets>,
+    pub(super) attrs: Dir<AttrsDir>,
+    targets: Dir<TargetsDir>,
     pub(super) schemes: Dir<Schemes>,
 }
 
-impl Directory for Context {
+impl Directory for ContextDir {
     fn files() -> &'static [File<Self>] {
-        files!(Context {
+        files!(ContextDir {
             ro c"avail_operations": |_| &Available;
             rw c"operations": |context| &context.operations;
             rw c"addr_unit": |context| &context.addr_unit;
@@ -110,31 +110,31 @@ impl Directory for Context {
     }
 }
 
-impl Entry for Context {
+impl Entry for ContextDir {
     type Common = ();
 
     const LIMIT: usize = 1;
 
-    fn list_files() -> &'static [File<Contexts>] {
-        files!(Contexts {
+    fn list_files() -> &'static [File<ContextsDir>] {
+        files!(ContextsDir {
             rw c"nr_contexts": |contexts| contexts;
         })
     }
 
-    fn new(place: Place<'_>, list: &Contexts) -> Result<Self> {
+    fn new(place: Place<'_>, list: &ContextsDir) -> Result<Self> {
         let structure = &list.structure;
         Ok(Self {
             operations: Word::new(),
             addr_unit: AddrUnit(Number::new(1)),
             pause: Switch::new(false),
-            attrs: Dir::new(place, c"monitoring_attrs", |at| Attrs::new(at, structure))?,
+            attrs: Dir::new(place, c"monitoring_attrs", |at| AttrsDir::new(at, structure))?,
             targets: Dir::new(place, c"targets", |_| List::new(structure, ()))?,
             schemes: Dir::new(place, c"schemes", |_| List::new(structure, ()))?,
         })
     }
 }
 
-impl Context {
+impl ContextDir {
     /// Builds the parameters of the context from the files.
     ///
     /// Sleeps. Fails with `EINVAL` if a value is not acceptable or values conflict, with

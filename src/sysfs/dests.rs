@@ -22,9 +22,9 @@ use kernel::{
 };
 
 /// `dests/`
-pub(super) type Dests = List<Dest>;
+pub(super) type DestsDir = List<DestDir>;
 
-impl Dests {
+impl DestsDir {
     /// Builds the list of destination nodes from the files. Fails with `ENOMEM`.
     pub(super) fn params(&self) -> Result<engine::Dests> {
         let mut list = KVec::with_capacity(self.dirs.len(), GFP_KERNEL | __GFP_NOWARN)?;
@@ -39,30 +39,30 @@ impl Dests {
 }
 
 /// `dests/<D>/`
-pub(super) struct Dest {
+pub(super) struct DestDir {
     id: Number<u32>,
     weight: Number<u32>,
 }
 
-impl Directory for Dest {
+impl Directory for DestDir {
     fn files() -> &'static [File<Self>] {
-        files!(Dest {
+        files!(DestDir {
             rw c"id": |dest| &dest.id;
             rw c"weight": |dest| &dest.weight;
         })
     }
 }
 
-impl Entry for Dest {
+impl Entry for DestDir {
     type Common = ();
 
-    fn list_files() -> &'static [File<Dests>] {
-        files!(Dests {
+    fn list_files() -> &'static [File<DestsDir>] {
+        files!(DestsDir {
             rw c"nr_dests": |dests| dests;
         })
     }
 
-    fn new(_: Place<'_>, _: &Dests) -> Result<Self> {
+    fn new(_: Place<'_>, _: &DestsDir) -> Result<Self> {
         Ok(Self {
             id: Number::new(0),
             weight: Number::new(0),

@@ -68,7 +68,7 @@ impl Layer {
 }
 
 /// `{core_filters,ops_filters,filters}/`
-pub(super) type Filters = List<Filter>;
+pub(super) type FiltersDir = List<FilterDir>;
 
 /// Builds the list of filters from these directories, in their order.
 ///
@@ -76,7 +76,7 @@ pub(super) type Filters = List<Filter>;
 /// given path, with `EOPNOTSUPP` if the module cannot iterate over the groups of this kernel, and
 /// with `ENOMEM`.
 pub(super) fn params<'a>(
-    dirs: impl Iterator<Item = &'a Filters> + Clone,
+    dirs: impl Iterator<Item = &'a FiltersDir> + Clone,
 ) -> Result<engine::Filters> {
     // If a list grows after it was counted, `push_within_capacity` fails.
     let nr = dirs
@@ -149,7 +149,7 @@ impl Value for Type {
 }
 
 /// `filters/<F>/`
-pub(super) struct Filter {
+pub(super) struct FilterDir {
     kind: Type,
     matching: Switch,
     allow: Switch,
@@ -161,7 +161,7 @@ pub(super) struct Filter {
     damon_target_idx: Number<i32>,
 }
 
-impl Filter {
+impl FilterDir {
     fn params(&self) -> Result<engine::Filter> {
         let kind = match self.kind.kind.get()? {
             Kind::Anon => FilterKind::Anon,
@@ -200,9 +200,9 @@ fn ordered(start: u64, end: u64) -> Result<(u64, u64)> {
     if start <= end { Ok((start, end)) } else { Err(EINVAL) }
 }
 
-impl Directory for Filter {
+impl Directory for FilterDir {
     fn files() -> &'static [File<Self>] {
-        files!(Filter {
+        files!(FilterDir {
             rw c"type": |filter| &filter.kind;
             rw c"matching": |filter| &filter.matching;
             rw c"allow": |filter| &filter.allow;
@@ -216,16 +216,16 @@ impl Directory for Filter {
     }
 }
 
-impl Entry for Filter {
+impl Entry for FilterDir {
     type Common = Layer;
 
-    fn list_files() -> &'static [File<Filters>] {
-        files!(Filters {
+    fn list_files() -> &'static [File<FiltersDir>] {
+        files!(FiltersDir {
             rw c"nr_filters": |filters| filters;
         })
     }
 
-    fn new(_: Place<'_>, list: &Filters) -> Result<Self> {
+    fn new(_: Place<'_>, list: &FiltersDir) -> Result<Self> {
         Ok(Self {
             kind: Type {
                 kind: Word::new(),

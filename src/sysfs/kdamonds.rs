@@ -3,7 +3,7 @@
 //! `kdamonds/`: the kdamonds, which are the monitoring threads.
 
 use super::{
-    contexts::Contexts,
+    contexts::ContextsDir,
     kobject::{
         files,
         Dir,
@@ -33,7 +33,7 @@ use kernel::{
 };
 
 /// `kdamonds/`
-pub(super) type Kdamonds = List<Kdamond>;
+pub(super) type Kdamonds = List<KdamondDir>;
 
 impl Kdamonds {
     /// Closes the list and everything below it, so that no directory is added any more, and stops
@@ -59,16 +59,16 @@ impl Value for Pid {
 // Fields are dropped in this order. `state` and `pid` own the kdamond, and dropping it waits until
 // the thread has ended. The thread writes to the directories in `_contexts`, which are removed
 // last.
-pub(super) struct Kdamond {
+pub(super) struct KdamondDir {
     state: State,
     pid: Pid,
     refresh_ms: Arc<Number<u32>>,
-    _contexts: Dir<Contexts>,
+    _contexts: Dir<ContextsDir>,
 }
 
-impl Directory for Kdamond {
+impl Directory for KdamondDir {
     fn files() -> &'static [File<Self>] {
-        files!(Kdamond {
+        files!(KdamondDir {
             rw c"state": |kdamond| &kdamond.state;
             ro c"pid": |kdamond| &kdamond.pid;
             rw c"refresh_ms": |kdamond| &*kdamond.refresh_ms;
@@ -76,7 +76,7 @@ impl Directory for Kdamond {
     }
 }
 
-impl Entry for Kdamond {
+impl Entry for KdamondDir {
     type Common = Arc<Registry>;
 
     fn list_files() -> &'static [File<Kdamonds>] {

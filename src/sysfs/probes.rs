@@ -34,9 +34,9 @@ use kernel::{
 };
 
 /// `probes/`
-pub(super) type Probes = List<Probe>;
+pub(super) type ProbesDir = List<ProbeDir>;
 
-impl Probes {
+impl ProbesDir {
     /// Builds the list of probes from the files.
     ///
     /// Sleeps. Fails with `EINVAL` if no memory control group has the given path, with `EOPNOTSUPP`
@@ -54,32 +54,32 @@ impl Probes {
 }
 
 /// `probes/<P>/`
-pub(super) struct Probe {
+pub(super) struct ProbeDir {
     weight: Number<u32>,
-    filters: Dir<Filters>,
+    filters: Dir<FiltersDir>,
 }
 
-impl Directory for Probe {
+impl Directory for ProbeDir {
     fn files() -> &'static [File<Self>] {
-        files!(Probe {
+        files!(ProbeDir {
             rw c"weight": |probe| &probe.weight;
         })
     }
 }
 
-impl Entry for Probe {
+impl Entry for ProbeDir {
     type Common = ();
 
     /// Maximum number of probes: a region counts the hits of up to four.
     const LIMIT: usize = 4;
 
-    fn list_files() -> &'static [File<Probes>] {
-        files!(Probes {
+    fn list_files() -> &'static [File<ProbesDir>] {
+        files!(ProbesDir {
             rw c"nr_probes": |probes| probes;
         })
     }
 
-    fn new(place: Place<'_>, list: &Probes) -> Result<Self> {
+    fn new(place: Place<'_>, list: &ProbesDir) -> Result<Self> {
         Ok(Self {
             weight: Number::new(0),
             filters: Dir::new(place, c"filters", |_| List::new(&list.structure, ()))?,
@@ -88,9 +88,9 @@ impl Entry for Probe {
 }
 
 /// `probes/<P>/filters/`
-type Filters = List<Filter>;
+type FiltersDir = List<FilterDir>;
 
-impl Filters {
+impl FiltersDir {
     fn params(&self) -> Result<KVec<ProbeFilter>> {
         let mut filters = KVec::with_capacity(self.dirs.len(), GFP_KERNEL | __GFP_NOWARN)?;
         for filter in self.dirs.iter() {
@@ -113,14 +113,14 @@ impl Words for Kind {
 }
 
 /// `probes/<P>/filters/<F>/`
-struct Filter {
+struct FilterDir {
     kind: Word<Kind>,
     matching: Switch,
     allow: Switch,
     path: Text,
 }
 
-impl Filter {
+impl FilterDir {
     fn params(&self) -> Result<ProbeFilter> {
         let attribute = match self.kind.get()? {
             Kind::Anon => Attribute::Anon,
@@ -137,9 +137,9 @@ impl Filter {
     }
 }
 
-impl Directory for Filter {
+impl Directory for FilterDir {
     fn files() -> &'static [File<Self>] {
-        files!(Filter {
+        files!(FilterDir {
             rw c"type": |filter| &filter.kind;
             rw c"matching": |filter| &filter.matching;
             rw c"allow": |filter| &filter.allow;
@@ -148,16 +148,16 @@ impl Directory for Filter {
     }
 }
 
-impl Entry for Filter {
+impl Entry for FilterDir {
     type Common = ();
 
-    fn list_files() -> &'static [File<Filters>] {
-        files!(Filters {
+    fn list_files() -> &'static [File<FiltersDir>] {
+        files!(FiltersDir {
             rw c"nr_filters": |filters| filters;
         })
     }
 
-    fn new(_: Place<'_>, _: &Filters) -> Result<Self> {
+    fn new(_: Place<'_>, _: &FiltersDir) -> Result<Self> {
         Ok(Self {
             kind: Word::new(),
             matching: Switch::new(false),

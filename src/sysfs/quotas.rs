@@ -44,7 +44,7 @@ impl Words for Tuner {
 }
 
 /// `quotas/`
-pub(super) struct Quotas {
+pub(super) struct QuotasDir {
     ms: Number<u64>,
     bytes: Number<u64>,
     reset_interval_ms: Number<u64>,
@@ -52,13 +52,13 @@ pub(super) struct Quotas {
     goal_tuner: Word<Tuner>,
     fail_charge_num: Number<u32>,
     fail_charge_denom: Number<u32>,
-    weights: Dir<Weights>,
-    goals: Dir<Goals>,
+    weights: Dir<WeightsDir>,
+    goals: Dir<GoalsDir>,
 }
 
-impl Directory for Quotas {
+impl Directory for QuotasDir {
     fn files() -> &'static [File<Self>] {
-        files!(Quotas {
+        files!(QuotasDir {
             rw_einval c"ms": |quotas| &quotas.ms;
             rw_einval c"bytes": |quotas| &quotas.bytes;
             rw_einval c"reset_interval_ms": |quotas| &quotas.reset_interval_ms;
@@ -70,7 +70,7 @@ impl Directory for Quotas {
     }
 }
 
-impl Quotas {
+impl QuotasDir {
     pub(super) fn new(place: Place<'_>, structure: &Arc<Structure>) -> Result<Self> {
         Ok(Self {
             ms: Number::new(0),
@@ -80,7 +80,7 @@ impl Quotas {
             goal_tuner: Word::new(),
             fail_charge_num: Number::new(0),
             fail_charge_denom: Number::new(0),
-            weights: Dir::new(place, c"weights", |_| Ok(Weights::new()))?,
+            weights: Dir::new(place, c"weights", |_| Ok(WeightsDir::new()))?,
             goals: Dir::new(place, c"goals", |_| List::new(structure, ()))?,
         })
     }
@@ -123,15 +123,15 @@ impl Quotas {
 }
 
 /// `weights/`
-struct Weights {
+struct WeightsDir {
     sz_permil: Number<u32>,
     nr_accesses_permil: Number<u32>,
     age_permil: Number<u32>,
 }
 
-impl Directory for Weights {
+impl Directory for WeightsDir {
     fn files() -> &'static [File<Self>] {
-        files!(Weights {
+        files!(WeightsDir {
             rw c"sz_permil": |weights| &weights.sz_permil;
             rw c"nr_accesses_permil": |weights| &weights.nr_accesses_permil;
             rw c"age_permil": |weights| &weights.age_permil;
@@ -139,7 +139,7 @@ impl Directory for Weights {
     }
 }
 
-impl Weights {
+impl WeightsDir {
     const fn new() -> Self {
         Self {
             sz_permil: Number::new(0),
@@ -178,10 +178,10 @@ impl Words for Metric {
 }
 
 /// `goals/`
-type Goals = List<Goal>;
+type GoalsDir = List<GoalDir>;
 
 /// `goals/<G>/`
-struct Goal {
+struct GoalDir {
     target_metric: Word<Metric>,
     target_value: Number<u64>,
     current_value: Number<u64>,
@@ -189,7 +189,7 @@ struct Goal {
     path: Text,
 }
 
-impl Goal {
+impl GoalDir {
     /// Returns the goal, or `None` if its target value is zero.
     fn params(&self) -> Result<Option<engine::Goal>> {
         let target_value = self.target_value.get();
@@ -216,9 +216,9 @@ impl Goal {
     }
 }
 
-impl Directory for Goal {
+impl Directory for GoalDir {
     fn files() -> &'static [File<Self>] {
-        files!(Goal {
+        files!(GoalDir {
             rw c"target_metric": |goal| &goal.target_metric;
             rw c"target_value": |goal| &goal.target_value;
             rw c"current_value": |goal| &goal.current_value;
@@ -228,16 +228,16 @@ impl Directory for Goal {
     }
 }
 
-impl Entry for Goal {
+impl Entry for GoalDir {
     type Common = ();
 
-    fn list_files() -> &'static [File<Goals>] {
-        files!(Goals {
+    fn list_files() -> &'static [File<GoalsDir>] {
+        files!(GoalsDir {
             rw c"nr_goals": |goals| goals;
         })
     }
 
-    fn new(_: Place<'_>, _: &Goals) -> Result<Self> {
+    fn new(_: Place<'_>, _: &GoalsDir) -> Result<Self> {
         Ok(Self {
             target_metric: Word::new(),
             target_value: Number::new(0),

@@ -3,10 +3,10 @@
 //! `schemes/`: DAMON-based operation schemes, each an action for memory of an access pattern.
 
 use super::{
-    dests::Dests,
+    dests::DestsDir,
     filters::{
         self,
-        Filters,
+        FiltersDir,
         Layer, //
     },
     kobject::{
@@ -21,8 +21,8 @@ use super::{
         Entry,
         List, //
     },
-    quotas::Quotas,
-    stats::Stats,
+    quotas::QuotasDir,
+    stats::StatsDir,
     tried_regions::{
         self,
         Seen,
@@ -34,7 +34,7 @@ use super::{
         Word,
         Words, //
     },
-    watermarks::Watermarks,
+    watermarks::WatermarksDir,
 };
 use crate::engine::{
     AccessPattern,
@@ -50,7 +50,7 @@ use kernel::{
 };
 
 /// `schemes/`
-pub(super) type Schemes = List<Scheme>;
+pub(super) type Schemes = List<SchemeDir>;
 
 impl Schemes {
     /// Removes the regions that `tried_regions/` of each scheme shows.
@@ -99,7 +99,7 @@ impl Schemes {
 }
 
 impl Schemes {
-    /// Builds the list of quota goals of each scheme. Fails with the errors of [`Quotas::goals`].
+    /// Builds the list of quota goals of each scheme. Fails with the errors of [`QuotasDir::goals`].
     pub(super) fn goals(&self) -> Result<KVec<KVec<Goal>>> {
         let mut goals = KVec::with_capacity(self.dirs.len(), GFP_KERNEL | __GFP_NOWARN)?;
         for scheme in self.dirs.iter() {
@@ -129,23 +129,23 @@ impl Words for Action {
 const NO_NODE: i32 = -1;
 
 /// `schemes/<S>/`
-pub(super) struct Scheme {
+pub(super) struct SchemeDir {
     action: Word<Action>,
     target_nid: Number<i32>,
     apply_interval_us: Number<u64>,
     access_pattern: Dir<Pattern>,
-    dests: Dir<Dests>,
-    pub(super) quotas: Dir<Quotas>,
-    watermarks: Dir<Watermarks>,
+    dests: Dir<DestsDir>,
+    pub(super) quotas: Dir<QuotasDir>,
+    watermarks: Dir<WatermarksDir>,
     /// In the order in which the filters are evaluated.
-    filters: [Dir<Filters>; 3],
-    pub(super) stats: Dir<Stats>,
+    filters: [Dir<FiltersDir>; 3],
+    pub(super) stats: Dir<StatsDir>,
     pub(super) tried_regions: Dir<TriedRegions>,
 }
 
-impl Directory for Scheme {
+impl Directory for SchemeDir {
     fn files() -> &'static [File<Self>] {
-        files!(Scheme {
+        files!(SchemeDir {
             rw c"action": |scheme| &scheme.action;
             rw c"target_nid": |scheme| &scheme.target_nid;
             rw c"apply_interval_us": |scheme| &scheme.apply_interval_us;
@@ -153,7 +153,7 @@ impl Directory for Scheme {
     }
 }
 
-impl Entry for Scheme {
+impl Entry for SchemeDir {
     type Common = ();
 
     fn list_files() -> &'static [File<Schemes>] {
@@ -171,20 +171,20 @@ impl Entry for Scheme {
             apply_interval_us: Number::new(0),
             access_pattern: Dir::new(place, c"access_pattern", Pattern::new)?,
             dests: Dir::new(place, c"dests", |_| List::new(structure, ()))?,
-            quotas: Dir::new(place, c"quotas", |place| Quotas::new(place, structure))?,
-            watermarks: Dir::new(place, c"watermarks", |_| Ok(Watermarks::new()))?,
+            quotas: Dir::new(place, c"quotas", |place| QuotasDir::new(place, structure))?,
+            watermarks: Dir::new(place, c"watermarks", |_| Ok(WatermarksDir::new()))?,
             filters: [
                 filters(Layer::Core)?,
                 filters(Layer::Ops)?,
                 filters(Layer::Any)?,
             ],
-            stats: Dir::new(place, c"stats", |_| Ok(Stats::new()))?,
+            stats: Dir::new(place, c"stats", |_| Ok(StatsDir::new()))?,
             tried_regions: Dir::new(place, c"tried_regions", |_| TriedRegions::new())?,
         })
     }
 }
 
-impl Scheme {
+impl SchemeDir {
     fn params(&self) -> Result<SchemeParams> {
         let target_nid = self.target_nid.get();
         Ok(SchemeParams {

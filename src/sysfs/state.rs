@@ -4,7 +4,7 @@
 //! results.
 
 use super::{
-    contexts::Contexts,
+    contexts::ContextsDir,
     kobject::{
         Input,
         Page,
@@ -86,7 +86,7 @@ pub(super) struct State {
     /// The structure lock for the directories below the directory of the kdamond. The file `state`
     /// is not one of them, so a command may wait for this lock.
     structure: Arc<Structure>,
-    contexts: Arc<Contexts>,
+    contexts: Arc<ContextsDir>,
     refresh_ms: Arc<Number<u32>>,
 }
 
@@ -95,7 +95,7 @@ impl State {
     pub(super) fn new(
         kdamond: Arc<Kdamond>,
         structure: Arc<Structure>,
-        contexts: Arc<Contexts>,
+        contexts: Arc<ContextsDir>,
         refresh_ms: Arc<Number<u32>>,
     ) -> Result<Self> {
         Ok(Self {
@@ -168,7 +168,7 @@ impl State {
     /// Starts the kdamond with the parameters in the files.
     ///
     /// Fails with `EBUSY` if it runs or is being started, and with the errors of
-    /// [`Context::params`](super::contexts::Context::params) and [`Kdamond::start`].
+    /// [`ContextDir::params`](super::contexts::ContextDir::params) and [`Kdamond::start`].
     fn on(&self) -> Result {
         let _starting = self.starting.try_lock().ok_or(EBUSY)?;
         if self.kdamond.is_running() {
@@ -220,7 +220,7 @@ impl State {
     /// Applies the parameters in the files to the running kdamond.
     ///
     /// Fails with `EINVAL` if the last `on` did not succeed, with `ECANCELED` if the kdamond has
-    /// ended, and with the errors of [`Context::params`](super::contexts::Context::params) and
+    /// ended, and with the errors of [`ContextDir::params`](super::contexts::ContextDir::params) and
     /// [`Kdamond::commit`].
     fn commit(&self) -> Result {
         let kdamond = self.kdamond()?;
@@ -245,7 +245,7 @@ impl State {
     }
 
     /// Runs `publish` on the kdamond, which writes results to the files. Waits until it is done.
-    fn publish(&self, publish: fn(&Contexts, &Context)) -> Result {
+    fn publish(&self, publish: fn(&ContextsDir, &Context)) -> Result {
         let contexts = self.contexts.clone();
         self.kdamond()?
             .call(move |context| publish(&contexts, context))
@@ -314,7 +314,7 @@ impl State {
 // is still valid: the values are stored, but no file shows them.
 
 /// Stores the statistics of all schemes in the files.
-fn publish_stats(contexts: &Contexts, context: &Context) {
+fn publish_stats(contexts: &ContextsDir, context: &Context) {
     if let Ok(only) = contexts.only() {
         for (scheme, state) in only.schemes.dirs.iter().zip(context.schemes()) {
             scheme.stats.set(state.stat());
@@ -323,7 +323,7 @@ fn publish_stats(contexts: &Contexts, context: &Context) {
 }
 
 /// Stores the effective quotas of all schemes in the files.
-fn publish_quotas(contexts: &Contexts, context: &Context) {
+fn publish_quotas(contexts: &ContextsDir, context: &Context) {
     if let Ok(only) = contexts.only() {
         for (scheme, state) in only.schemes.dirs.iter().zip(context.schemes()) {
             scheme.quotas.effective_bytes.set(state.quota().effective());
@@ -332,7 +332,7 @@ fn publish_quotas(contexts: &Contexts, context: &Context) {
 }
 
 /// Stores the current sampling and aggregation intervals in the files.
-fn publish_intervals(contexts: &Contexts, context: &Context) {
+fn publish_intervals(contexts: &ContextsDir, context: &Context) {
     if let Ok(only) = contexts.only() {
         let attrs = context.attrs();
         only.attrs.set_tuned(attrs.sample(), attrs.aggr());

@@ -13,7 +13,7 @@ use super::{
 use crate::engine::Stat;
 
 /// `stats/`
-pub(super) struct Stats {
+pub(super) struct StatsDir {
     nr_tried: Number<u64>,
     sz_tried: Number<u64>,
     nr_applied: Number<u64>,
@@ -24,9 +24,9 @@ pub(super) struct Stats {
     pub(super) max_nr_snapshots: Number<u64>,
 }
 
-impl Directory for Stats {
+impl Directory for StatsDir {
     fn files() -> &'static [File<Self>] {
-        files!(Stats {
+        files!(StatsDir {
             ro c"nr_tried": |stats| &stats.nr_tried;
             ro c"sz_tried": |stats| &stats.sz_tried;
             ro c"nr_applied": |stats| &stats.nr_applied;
@@ -39,7 +39,7 @@ impl Directory for Stats {
     }
 }
 
-impl Stats {
+impl StatsDir {
     pub(super) const fn new() -> Self {
         Self {
             nr_tried: Number::new(0),

@@ -37,9 +37,9 @@ use kernel::{
 };
 
 /// `targets/`
-pub(super) type Targets = List<Target>;
+pub(super) type TargetsDir = List<TargetDir>;
 
-impl Targets {
+impl TargetsDir {
     /// Builds the parameters of all targets from the files, for the operations set `ops`.
     ///
     /// Fails with `EINVAL` if no process has the given PID, if regions are not in ascending order,
@@ -58,31 +58,31 @@ impl Targets {
 }
 
 /// `targets/<T>/`
-pub(super) struct Target {
+pub(super) struct TargetDir {
     pid: Number<i32>,
     obsolete: Switch,
-    regions: Dir<Regions>,
+    regions: Dir<RegionsDir>,
 }
 
-impl Directory for Target {
+impl Directory for TargetDir {
     fn files() -> &'static [File<Self>] {
-        files!(Target {
+        files!(TargetDir {
             rw_einval c"pid_target": |target| &target.pid;
             rw c"obsolete_target": |target| &target.obsolete;
         })
     }
 }
 
-impl Entry for Target {
+impl Entry for TargetDir {
     type Common = ();
 
-    fn list_files() -> &'static [File<Targets>] {
-        files!(Targets {
+    fn list_files() -> &'static [File<TargetsDir>] {
+        files!(TargetsDir {
             rw c"nr_targets": |targets| targets;
         })
     }
 
-    fn new(place: Place<'_>, list: &Targets) -> Result<Self> {
+    fn new(place: Place<'_>, list: &TargetsDir) -> Result<Self> {
         Ok(Self {
             pid: Number::new(0),
             obsolete: Switch::new(false),
@@ -91,7 +91,7 @@ impl Entry for Target {
     }
 }
 
-impl Target {
+impl TargetDir {
     fn params(&self, ops: OpsId) -> Result<TargetParams<Space>> {
         let space = match ops {
             OpsId::Vaddr | OpsId::Fvaddr => {
@@ -110,9 +110,9 @@ impl Target {
 }
 
 /// `targets/<T>/regions/`
-type Regions = List<Region>;
+type RegionsDir = List<RegionDir>;
 
-impl Regions {
+impl RegionsDir {
     fn params(&self) -> Result<KVec<AddrRange>> {
         let regions = &self.dirs;
         let mut ranges = KVec::with_capacity(regions.len(), GFP_KERNEL | __GFP_NOWARN)?;
@@ -137,30 +137,30 @@ fn follow(covered: u64, start: u64, end: u64) -> Result<AddrRange> {
 }
 
 /// `targets/<T>/regions/<R>/`
-pub(super) struct Region {
+pub(super) struct RegionDir {
     start: Number<u64>,
     end: Number<u64>,
 }
 
-impl Directory for Region {
+impl Directory for RegionDir {
     fn files() -> &'static [File<Self>] {
-        files!(Region {
+        files!(RegionDir {
             rw c"start": |region| &region.start;
             rw c"end": |region| &region.end;
         })
     }
 }
 
-impl Entry for Region {
+impl Entry for RegionDir {
     type Common = ();
 
-    fn list_files() -> &'static [File<Regions>] {
-        files!(Regions {
+    fn list_files() -> &'static [File<RegionsDir>] {
+        files!(RegionsDir {
             rw c"nr_regions": |regions| regions;
         })
     }
 
-    fn new(_: Place<'_>, _: &Regions) -> Result<Self> {
+    fn new(_: Place<'_>, _: &RegionsDir) -> Result<Self> {
         Ok(Self {
             start: Number::new(0),
             end: Number::new(0),

@@ -27,7 +27,7 @@ impl Words for WatermarkMetric {
 }
 
 /// `watermarks/`
-pub(super) struct Watermarks {
+pub(super) struct WatermarksDir {
     metric: Word<WatermarkMetric>,
     interval_us: Number<u64>,
     high: Number<u64>,
@@ -35,9 +35,9 @@ pub(super) struct Watermarks {
     low: Number<u64>,
 }
 
-impl Directory for Watermarks {
+impl Directory for WatermarksDir {
     fn files() -> &'static [File<Self>] {
-        files!(Watermarks {
+        files!(WatermarksDir {
             rw c"metric": |marks| &marks.metric;
             rw c"interval_us": |marks| &marks.interval_us;
             rw c"high": |marks| &marks.high;
@@ -47,7 +47,7 @@ impl Directory for Watermarks {
     }
 }
 
-impl Watermarks {
+impl WatermarksDir {
     pub(super) const fn new() -> Self {
         Self {
             metric: Word::new(),

@@ -8,6 +8,7 @@ than the noise is taken for real, a smaller one for none.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import median
@@ -28,7 +29,7 @@ RULE = (
     "A goal is the most that ours is meant to take: as such, as a share of what the in-tree one takes, or of what ours takes in another case."
 )
 
-Verdict = Literal["better", "worse", "same", "differs", "differs, as told", "too few repetitions"]
+Verdict = Literal["better", "worse", "same", "differs", "differs, as documented", "too few repetitions"]
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ class Comparison:
         if abs(self.difference) <= self.noise:
             return "same"
         if self.figure.higher_is_better is None:
-            return "differs, as told" if self.explained else "differs"
+            return "differs, as documented" if self.explained else "differs"
         return "better" if (self.difference > 0) == self.figure.higher_is_better else "worse"
 
     def change(self) -> str:
@@ -166,14 +167,14 @@ class Results:
             verdicts += ["better", "worse"]
         if len(rated) < len(all_of_them):
             lines.append(f"{len(all_of_them) - len(rated)} medians have to be the same.")
-            verdicts += ["differs", "differs, as told"]
+            verdicts += ["differs", "differs, as documented"]
         if missed := [f"{case} ({its.figure.name})" for case, its in all_of_them if its.goal and not its.goal.met(*its.medians)]:
             lines.append(f"goal missed: {', '.join(missed)}")
         if any(its.verdict == "too few repetitions" for _, its in all_of_them):
             return [*lines, f"no verdict: it takes {FEWEST_REPETITIONS} repetitions"]
         for verdict in verdicts:
             found = [f"{case} ({its.figure.name})" for case, its in all_of_them if its.verdict == verdict]
-            lines.append(f"{verdict}{'' if 'told' in verdict else ' beyond noise'}: {', '.join(found) or 'none'}")
+            lines.append(f"{verdict}{'' if 'documented' in verdict else ' beyond noise'}: {', '.join(found) or 'none'}")
         return lines
 
     def json(self) -> dict[str, object]:
@@ -210,14 +211,48 @@ def text(results: Results) -> str:
     return "\n".join([*lines, *results.summary()]) + "\n"
 
 
+def is_notable(its: Comparison) -> bool:
+    """Whether a row says something: the two differ, nearly differ, or have a goal."""
+    return its.verdict != "same" or its.goal is not None or abs(its.difference) > its.noise / 2
+
+
 def rst(results: Results) -> str:
-    """Tables and verdict, to be put under a heading."""
+    """The tables, without the rows that say nothing."""
     lines: list[str] = []
     for figure in results.figures:
-        table = rows(results, figure)
-        widths = [max(map(len, column)) for column in zip(*table)]
-        rule = "  ".join("=" * width for width in widths)
-        body = aligned(table)
+        compared = results.of(figure)
+        kept = [case for case, its in compared if is_notable(its)]
+        if not compared:
+            continue
         title = figure.title[0].upper() + figure.title[1:]
-        lines += [title, "-" * len(title), "", rule, body[0], rule, *body[1:], rule, ""]
-    return "\n".join([*lines, *(f"* {line}" for line in results.summary())]) + "\n"
+        lines += [title, "-" * len(title), ""]
+        if kept:
+            head, *body = rows(results, figure)
+            table = [head, *(row for row in body if row[0] in kept)]
+            widths = [max(map(len, column)) for column in zip(*table)]
+            rule = "  ".join("=" * width for width in widths)
+            shown = aligned(table)
+            lines += [rule, shown[0], rule, *shown[1:], rule, ""]
+        if same := len(compared) - len(kept):
+            which = f"{same} other {'case differs' if same == 1 else 'cases differ'}" if kept else "all cases differ"
+            lines += [f"The medians of {which} by less than half of the noise.", ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+# Lines of the verdict, and cases that one of them names.
+VERDICT_LINES, NAMED = 6, 4
+
+
+def verdict(results: Results) -> list[str]:
+    """The summary in a few lines; the tables have all cases."""
+    lines = []
+    for line in results.summary():
+        head, colon, cases = line.partition(": ")
+        names = re.split(r"(?<=\)), ", cases)
+        if colon and len(names) > NAMED:
+            line = f"{head}: {len(names)} of {sum(map(len, results.compared.values()))} figures, among them {', '.join(names[:NAMED])}"
+        lines.append(line)
+    if len(lines) > VERDICT_LINES:
+        skipped = [line for line in lines if ": skipped: " in line]
+        lines = [f"{len(skipped)} cases were skipped.", *(line for line in lines if line not in skipped)]
+    return lines[-VERDICT_LINES:]

@@ -17,7 +17,7 @@ import growth  # noqa: E402
 import memory  # noqa: E402
 import schemes  # noqa: E402
 import truth  # noqa: E402
-from figures import Comparison, Figure, Goal, Results, rst, text  # noqa: E402
+from figures import Comparison, Figure, Goal, Results, rst, text, verdict  # noqa: E402
 from truth import Agreement, Phase, Physical, Range, Snapshot  # noqa: E402
 
 SHARE = Figure("share", "", True, 2, 0.01)
@@ -51,13 +51,14 @@ class Verdicts(unittest.TestCase):
         self.assertEqual(self.verdict(LEVEL, [5, 5, 5], [6, 6, 6]), "same")
         for other in (3, 7):
             self.assertEqual(self.verdict(LEVEL, [5, 5, 5], [other] * 3), "differs")
-            self.assertEqual(Comparison(LEVEL, [5, 5, 5], [other] * 3, explained=True).verdict, "differs, as told")
+            self.assertEqual(Comparison(LEVEL, [5, 5, 5], [other] * 3, explained=True).verdict, "differs, as documented")
         self.assertEqual(self.verdict(LEVEL, [5, 5], [9, 9]), "too few repetitions")
         compared = {"a": [Comparison(LEVEL, [5] * 3, [9] * 3)], "b": [Comparison(LEVEL, [5] * 3, [9] * 3, explained=True)]}
-        for table in (text(Results("g", [LEVEL], compared, {})), rst(Results("g", [LEVEL], compared, {}))):
+        results = Results("g", [LEVEL], compared, {})
+        for table in (text(results), "\n".join(verdict(results))):
             self.assertIn("2 medians have to be the same.", table)
             self.assertIn("differs beyond noise: a (level)", table)
-            self.assertIn("differs, as told: b (level)", table)
+            self.assertIn("differs, as documented: b (level)", table)
             self.assertNotIn("worse", table)
 
     def test_what_is_measured_once(self) -> None:
@@ -91,11 +92,27 @@ class Verdicts(unittest.TestCase):
     def test_tables(self) -> None:
         compared = {"a": [Comparison(SHARE, [0.9] * 3, [0.5] * 3)], "b": [Comparison(SHARE, [0.9] * 3, [0.9] * 3)]}
         results = Results("g", [SHARE], compared, {"c": "no paddr in ours"})
-        for table in (text(results), rst(results)):
+        for table in (text(results), "\n".join(verdict(results))):
             self.assertIn("worse beyond noise: a (share)", table)
             self.assertIn("better beyond noise: none", table)
             self.assertIn("c: skipped: no paddr in ours", table)
             self.assertIn("Of 2 medians 0 are better in ours, 1 worse, 1 equal.", table)
+
+    def test_rows_that_say_something(self) -> None:
+        near = Comparison(SHARE, [0.90, 0.91, 0.92], [0.915, 0.925, 0.93])
+        goal = Comparison(SECONDS, [1] * 3, [1] * 3, Goal(1))
+        compared = {"equal": [Comparison(SHARE, [0.9] * 3, [0.9] * 3)], "near": [near], "goal": [goal]}
+        table = rst(Results("g", [SHARE, SECONDS], compared, {}))
+        self.assertNotIn("equal  ", table)
+        self.assertIn("near  ", table)
+        self.assertIn("goal  ", table)
+        self.assertIn("The medians of 1 other case differs by less than half of the noise.", table)
+
+    def test_a_verdict_of_a_few_lines(self) -> None:
+        compared = {f"case {n}": [Comparison(SHARE, [0.9] * 3, [0.5] * 3)] for n in range(9)}
+        lines = verdict(Results("g", [SHARE], compared, {f"skipped {n}": "why" for n in range(9)}))
+        self.assertLessEqual(len(lines), 6)
+        self.assertIn("worse beyond noise: 9 of 9 figures, among them case 0 (share), case 1 (share), case 2 (share), case 3 (share)", lines)
 
 
 class Truth(unittest.TestCase):
