@@ -88,7 +88,11 @@ impl Parameter for Foreground {
         let foreground = kstrtobool(text)?;
         let modes = SWITCH.service(held).ok_or(EINVAL)?;
         // Pauses one kdamond before the other continues, so that neither samples in both modes.
-        let (rest, work) = if foreground { (&modes.background, &modes.foreground) } else { (&modes.foreground, &modes.background) };
+        let (rest, work) = if foreground {
+            (&modes.background, &modes.foreground)
+        } else {
+            (&modes.foreground, &modes.background)
+        };
         rest.call(|context| context.set_paused(true))?;
         work.call(|context| context.set_paused(false))
     }

@@ -126,7 +126,11 @@ struct Way {
 impl Way {
     fn start(self) -> Result<Arc<Kdamond>> {
         let (nid, start, end) = self.from;
-        let (start, end) = if DETECT.get() { node_addresses(nid).ok_or(EINVAL)? } else { (start.get(), end.get()) };
+        let (start, end) = if DETECT.get() {
+            node_addresses(nid).ok_or(EINVAL)?
+        } else {
+            (start.get(), end.get())
+        };
         let attrs = AttrsParams {
             goal: IntervalsGoal {
                 access_bp: 400,

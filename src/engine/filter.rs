@@ -93,7 +93,11 @@ impl Filters {
         let mut core = KVec::with_capacity(list.len(), GFP_KERNEL)?;
         let mut ops = KVec::with_capacity(list.len(), GFP_KERNEL)?;
         for filter in list {
-            let layer = if filter.kind.is_for_ops() { &mut ops } else { &mut core };
+            let layer = if filter.kind.is_for_ops() {
+                &mut ops
+            } else {
+                &mut core
+            };
             layer.push_within_capacity(*filter)?;
         }
         Ok(Self { core, ops })

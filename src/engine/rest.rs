@@ -42,7 +42,11 @@ impl<O: Operations> Context<O> {
                 WatermarkMetric::FreeMemRate => metrics.free_mem_permil().ok().map(u64::from),
             };
             scheme.state.active = marks.activate(scheme.state.active, value);
-            let wait = if scheme.state.active { Micros(0) } else { marks.interval };
+            let wait = if scheme.state.active {
+                Micros(0)
+            } else {
+                marks.interval
+            };
             shortest = Some(shortest.map_or(wait, |shortest| shortest.min(wait)));
         }
         shortest.filter(|wait| wait.0 != 0)

@@ -205,7 +205,11 @@ mod tests {
 
     fn shown(context: &Context<Fake>) -> Result<Seen> {
         let mut seen = Seen::default();
-        if context.show_latest(&mut seen) { Ok(seen) } else { Err(EINVAL) }
+        if context.show_latest(&mut seen) {
+            Ok(seen)
+        } else {
+            Err(EINVAL)
+        }
     }
 
     #[test]

@@ -63,7 +63,11 @@ impl Registry {
         while matches!(known.last(), Some(None)) {
             known.truncate(known.len().saturating_sub(1));
         }
-        let unused = if known.is_empty() { core::mem::take(known) } else { KVVec::new() };
+        let unused = if known.is_empty() {
+            core::mem::take(known)
+        } else {
+            KVVec::new()
+        };
         drop(entries);
         drop((removed, unused));
     }

@@ -5,10 +5,7 @@
 //! C headers: [`include/linux/nodemask.h`](srctree/include/linux/nodemask.h),
 //! [`include/linux/mmzone.h`](srctree/include/linux/mmzone.h)
 
-use kernel::{
-    bindings as c,
-    ffi::c_int,
-};
+use kernel::{bindings as c, ffi::c_int};
 
 use crate::{
     bindings,

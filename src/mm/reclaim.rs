@@ -5,8 +5,8 @@
 //! C headers: [`mm/internal.h`](srctree/mm/internal.h),
 //! [`include/linux/swap.h`](srctree/include/linux/swap.h)
 
-use kernel::page::PAGE_SIZE;
 use crate::cast::to_u64;
+use kernel::page::PAGE_SIZE;
 
 use super::{
     isolated::IsolatedFolios,

@@ -195,7 +195,11 @@ impl Mappings<'_> {
         // function has returned. The thread may sleep. It holds no lock but the folio lock and, for
         // `rmap_walk_locked()`, the rmap lock of the folio, which that function requires.
         unsafe {
-            if is_locked { calls.rmap_walk_locked(folio.as_ptr(), &mut control) } else { calls.rmap_walk(folio.as_ptr(), &mut control) }
+            if is_locked {
+                calls.rmap_walk_locked(folio.as_ptr(), &mut control)
+            } else {
+                calls.rmap_walk(folio.as_ptr(), &mut control)
+            }
         };
         let has_area = walk.has_area;
         if !has_area || self.lock.as_ref().is_some_and(MappingLock::is_contended) {

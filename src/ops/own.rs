@@ -5,14 +5,14 @@
 use crate::{
     cast::PAGE_SIZE,
     engine::{
-    Action,
-    AddrRange,
-    Applied,
-    Attempt,
-    Operations,
-    Pass,
-    Region, //
-}, //
+        Action,
+        AddrRange,
+        Applied,
+        Attempt,
+        Operations,
+        Pass,
+        Region, //
+    }, //
 };
 use kernel::{
     prelude::*,

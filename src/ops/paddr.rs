@@ -124,10 +124,7 @@ fn page_number(addr: u64, addr_unit: u64) -> Option<u64> {
 
 /// Returns the minimum size of a region in units: one page, or one unit if that is larger.
 fn min_region_sz(addr_unit: u64) -> u64 {
-    PAGE_SIZE
-        .checked_div(addr_unit)
-        .unwrap_or(0)
-        .max(1)
+    PAGE_SIZE.checked_div(addr_unit).unwrap_or(0).max(1)
 }
 
 impl Operations for Paddr {

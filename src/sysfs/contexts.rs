@@ -127,7 +127,9 @@ impl Entry for ContextDir {
             operations: Word::new(),
             addr_unit: AddrUnit(Number::new(1)),
             pause: Switch::new(false),
-            attrs: Dir::new(place, c"monitoring_attrs", |at| AttrsDir::new(at, structure))?,
+            attrs: Dir::new(place, c"monitoring_attrs", |at| {
+                AttrsDir::new(at, structure)
+            })?,
             targets: Dir::new(place, c"targets", |_| List::new(structure, ()))?,
             schemes: Dir::new(place, c"schemes", |_| List::new(structure, ()))?,
         })

@@ -197,7 +197,11 @@ impl FilterDir {
 
 /// Returns both ends of a range. Fails with `EINVAL` if the end is below the start.
 fn ordered(start: u64, end: u64) -> Result<(u64, u64)> {
-    if start <= end { Ok((start, end)) } else { Err(EINVAL) }
+    if start <= end {
+        Ok((start, end))
+    } else {
+        Err(EINVAL)
+    }
 }
 
 impl Directory for FilterDir {

@@ -43,7 +43,11 @@ pub(super) struct Change<'a>(MutexGuard<'a, bool>);
 
 impl<'a> Change<'a> {
     fn new(closed: MutexGuard<'a, bool>) -> Result<Self> {
-        if *closed { Err(ENODEV) } else { Ok(Self(closed)) }
+        if *closed {
+            Err(ENODEV)
+        } else {
+            Ok(Self(closed))
+        }
     }
 
     /// Closes the part of the tree and releases the lock: further attempts to acquire it fail until

@@ -206,7 +206,11 @@ impl State {
     /// Returns the kdamond, which may have ended. Fails with `EINVAL` if the last `on` did not
     /// succeed.
     fn kdamond(&self) -> Result<&Kdamond> {
-        if self.started.load(Relaxed) { Ok(&self.kdamond) } else { Err(EINVAL).because("state: the last 'on' did not succeed, or there was none") }
+        if self.started.load(Relaxed) {
+            Ok(&self.kdamond)
+        } else {
+            Err(EINVAL).because("state: the last 'on' did not succeed, or there was none")
+        }
     }
 
     /// Builds the parameters from the files. Sleeps until the structure lock is free.
@@ -341,7 +345,11 @@ fn publish_intervals(contexts: &ContextsDir, context: &Context) {
 
 impl Value for State {
     fn show(&self, page: &mut Page<'_>) -> Result {
-        page.line(if self.kdamond.is_running() { b"on" } else { b"off" });
+        page.line(if self.kdamond.is_running() {
+            b"on"
+        } else {
+            b"off"
+        });
         Ok(())
     }
 

@@ -87,7 +87,11 @@ impl<O: Operations> Context<O> {
                     continue;
                 }
                 let (start, end) = (region.start(), region.end());
-                let size = if known.passes(end) { region.size() } else { known.size_passed(&params.filters, index, start, end, *grain) };
+                let size = if known.passes(end) {
+                    region.size()
+                } else {
+                    known.size_passed(&params.filters, index, start, end, *grain)
+                };
                 histogram.add(scorer.score(region), size);
             }
         }

@@ -99,7 +99,11 @@ impl<O: Operations> Round<'_, '_, O> {
         }
         let region = regions.as_slice().get(place.at);
         if let Some(region) = region.filter(|region| scheme.wants(self.attrs, region)) {
-            if turn.counts && scheme.state.known.passes(region.end()) { scheme.state.stat.count(region.size(), Applied::default()) } else { self.try_on(place, regions, scheme) }
+            if turn.counts && scheme.state.known.passes(region.end()) {
+                scheme.state.stat.count(region.size(), Applied::default())
+            } else {
+                self.try_on(place, regions, scheme)
+            }
         }
         // The last region of a target ends a snapshot, whether it matches or not.
         if is_last(place.at, regions) {
@@ -151,7 +155,11 @@ impl<O: Operations> Round<'_, '_, O> {
         if cut(regions, place.at, decided).is_none() || verdict.spared {
             return;
         }
-        let size_left = if turn.limited { self.grain.down(state.quota.left()) } else { u64::MAX };
+        let size_left = if turn.limited {
+            self.grain.down(state.quota.left())
+        } else {
+            u64::MAX
+        };
         let Some(size) = cut(regions, place.at, size_left) else {
             return;
         };
@@ -165,15 +173,21 @@ impl<O: Operations> Round<'_, '_, O> {
             self.events
                 .before_apply(place.scheme, place.target, nr_regions, region, hits);
         }
-        let begun = if turn.limited { self.metrics.now_ns() } else { 0 };
+        let begun = if turn.limited {
+            self.metrics.now_ns()
+        } else {
+            0
+        };
         let applied = if turn.acts {
-                let attempt = Attempt {
-                    scheme: params,
-                    allowed: verdict.allowed,
-                    last: &mut state.last_entity,
-                };
-                self.ops.apply(place.space, region, attempt)
-            } else { Applied::default() };
+            let attempt = Attempt {
+                scheme: params,
+                allowed: verdict.allowed,
+                last: &mut state.last_entity,
+            };
+            self.ops.apply(place.space, region, attempt)
+        } else {
+            Applied::default()
+        };
         if turn.shown {
             if let Some(walker) = self.walker.as_deref_mut() {
                 let hits = region.recent_probe_hits(self.left_bp);

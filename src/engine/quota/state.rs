@@ -169,7 +169,13 @@ impl QuotaState {
     /// Follows the target with index `from` to the index `to`, or drops the place to resume at if
     /// the target was removed.
     pub(crate) fn follow(&mut self, from: usize, to: Option<usize>) {
-        self.resume = self.resume.and_then(|resume| if resume.target == from { to.map(|target| Resume { target, ..resume }) } else { Some(resume) });
+        self.resume = self.resume.and_then(|resume| {
+            if resume.target == from {
+                to.map(|target| Resume { target, ..resume })
+            } else {
+                Some(resume)
+            }
+        });
     }
 
     /// Drops the place to resume at if it is not in the first `nr_targets` targets.

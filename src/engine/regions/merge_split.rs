@@ -32,7 +32,11 @@ pub(crate) enum Measure<'a> {
 impl<'a> Measure<'a> {
     /// Returns the value for a context with these probes.
     pub(crate) fn of(probes: &'a Probes) -> Self {
-        if probes.are_weighted() { Self::Weights(probes) } else { Self::Accesses }
+        if probes.are_weighted() {
+            Self::Weights(probes)
+        } else {
+            Self::Accesses
+        }
     }
 
     #[inline]

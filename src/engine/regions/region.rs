@@ -325,7 +325,11 @@ impl Region {
     pub(crate) fn count_age(&mut self, now: u32, last: u32, threshold: u32) {
         let alike = || now.abs_diff(last) <= threshold && (now == 0) == (last == 0);
         // Most memory keeps its access rate, which is often zero.
-        self.age = if now == last || alike() { self.age.saturating_add(1) } else { 0 };
+        self.age = if now == last || alike() {
+            self.age.saturating_add(1)
+        } else {
+            0
+        };
     }
 
     /// Resets the age, as is done after a scheme's action has changed the memory.

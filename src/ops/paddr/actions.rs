@@ -281,7 +281,10 @@ impl Pages {
     /// its size has pages, rounded up. `None` if an address in bytes does not fit into 64 bits.
     fn of(region: &Region, addr_unit: u64) -> Option<Self> {
         let start = region.start().checked_mul(addr_unit)? / cast::PAGE_SIZE;
-        let count = region.size().saturating_mul(addr_unit).div_ceil(cast::PAGE_SIZE);
+        let count = region
+            .size()
+            .saturating_mul(addr_unit)
+            .div_ceil(cast::PAGE_SIZE);
         let number = |n| usize::try_from(n).ok();
         Some(Self {
             start: number(start)?,
