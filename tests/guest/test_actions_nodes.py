@@ -56,6 +56,13 @@ def first_page(node: int) -> int:
     return min(zones(node, "start_pfn:"))
 
 
+def isolated() -> int:
+    """Pages that are taken off the LRU lists. Of a number below zero the kernel warns, which fails the test."""
+    Path("/proc/sys/vm/stat_refresh").write_text("1\n")
+    fields = dict(line.split() for line in Path("/proc/vmstat").read_text().splitlines())
+    return int(fields["nr_isolated_anon"]) + int(fields["nr_isolated_file"])
+
+
 def dests(scheme: Dir, *weights: tuple[int, int]) -> None:
     scheme.write("dests/nr_dests", len(weights))
     for folder, (node, weight) in zip((scheme / "dests").numbered(), weights):
@@ -81,6 +88,8 @@ def test_there_and_back(kdamond: Kdamond, kind: str, ops: str) -> None:
         kdamond.commit()
         wait_until(lambda: on_node(holder, 0) == SIZE, "everything is back")
         assert holder.command("check") == 0
+        kdamond.off()
+        assert isolated() == 0
 
 
 def test_what_is_there_stays(kdamond: Kdamond) -> None:
@@ -267,6 +276,8 @@ def test_a_full_node(kdamond: Kdamond, free_at_once: None) -> None:
         assert all(one == other for one, other in zip(before, after, strict=True) if other < border)
         assert kdamond.stats()["sz_applied"] <= 12 * SIZE
         assert holder.command("check") == 0
+        kdamond.off()
+        assert isolated() == 0, "what could not move is back on its list"
 
 
 @contextlib.contextmanager

@@ -430,6 +430,21 @@ fn a_paused_kdamond_looks_once_a_second() -> Result {
 }
 
 #[test]
+fn repeating_calls_are_made_while_paused() -> Result {
+    let world = World::new(Wanted {
+        pause: true,
+        ..WANTED
+    })?;
+    let log = world.log.clone();
+    world.mailbox.call_repeatedly(move |_| log.note("repeat"))?;
+    let _ = world.wakeup.settled();
+    let _ = world.log.take();
+    world.pass(2);
+    assert_eq!(world.log.take(), ["repeat"; 2]);
+    Ok(())
+}
+
+#[test]
 fn a_paused_kdamond_stops() -> Result {
     let world = World::new(Wanted {
         pause: true,
