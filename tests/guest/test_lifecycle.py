@@ -115,7 +115,7 @@ def test_target_end(kdamond: Kdamond, sleepers: list[subprocess.Popen[bytes]], h
     pid = kdamond.pid
     process.kill() if how == "is killed" else process.terminate()
     process.wait()
-    wait_until(lambda: not kdamond.running, "the kdamond ends with its target")
+    wait_until(lambda: kdamond.read("state") == "off", "the kdamond ends with its target")
     assert kdamond.pid == -1
     wait_until(lambda: not alive(pid), "the thread is gone")
     kdamond.targets[0].write("pid_target", sleepers[1].pid)
@@ -133,7 +133,7 @@ def test_several_targets(kdamond: Kdamond, sleepers: list[subprocess.Popen[bytes
         assert kdamond.running
     sleepers[-1].kill()
     sleepers[-1].wait()
-    wait_until(lambda: not kdamond.running, "the kdamond ends with its last target")
+    wait_until(lambda: kdamond.read("state") == "off", "the kdamond ends with its last target")
 
 
 def test_busy_target_killed(kdamond: Kdamond) -> None:
@@ -145,7 +145,7 @@ def test_busy_target_killed(kdamond: Kdamond) -> None:
             wait_until(lambda: kdamond.nr_snapshots() >= 10, "it is monitored for a while")
             assert kdamond.running
             workload.kill()
-            wait_until(lambda: not kdamond.running, "the kdamond ends with its target")
+            wait_until(lambda: kdamond.read("state") == "off", "the kdamond ends with its target")
 
 
 def test_refresh_ms(kdamond: Kdamond, shared_workload: Workload) -> None:
@@ -217,7 +217,7 @@ def test_target_end_while_a_walk_waits(kdamond: Kdamond, sleepers: list[subproce
     sleepers[0].kill()
     sleepers[0].wait()
     assert walk.result() == "ECANCELED"
-    wait_until(lambda: not kdamond.running, "the kdamond ends")
+    wait_until(lambda: kdamond.read("state") == "off", "the kdamond ends")
 
 
 def test_everything_at_once(kdamond: Kdamond, shared_workload: Workload) -> None:
@@ -285,3 +285,31 @@ def test_writer_killed(kdamond: Kdamond, shared_workload: Workload) -> None:
     for command in ("commit", "update_schemes_tried_regions", "off", "on", "update_schemes_tried_regions"):
         wait_until(lambda: Writer(kdamond, command).result() == "ok", "the kdamond obeys")
     assert kdamond.tried_regions()
+
+
+def pid_structures() -> int:
+    """How many `struct pid` there are."""
+    for line in Path("/proc/slabinfo").read_text().splitlines():
+        if line.split()[0] == "pid":
+            return int(line.split()[1])
+    pytest.skip("they share a cache with something else")
+
+
+def test_processes_that_have_ended_are_dropped(kdamond: Kdamond) -> None:
+    """Neither on, commit nor the end of the targets leaves a reference behind."""
+
+    def monitor_processes_until_they_end(number: int) -> None:
+        processes = [subprocess.Popen(["sleep", "infinity"]) for _ in range(number)]
+        with_target(kdamond, *(process.pid for process in processes))
+        kdamond.on()
+        kdamond.commit()
+        for process in processes:
+            process.kill()
+            process.wait()
+        wait_until(lambda: kdamond.read("state") == "off", "the kdamond ends with its targets")
+        kdamond.context.write("targets/nr_targets", 0)
+
+    monitor_processes_until_they_end(100)
+    before = pid_structures()
+    monitor_processes_until_they_end(100)
+    wait_until(lambda: pid_structures() < before + 50, lambda: f"what is kept of them is freed: {pid_structures()} from {before}", 10)

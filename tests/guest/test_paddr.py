@@ -3,10 +3,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import errno
+import mmap
+import os
+import signal
 import struct
 from contextlib import suppress
 from pathlib import Path
+from typing import Iterator
 
 import pytest
 
@@ -14,7 +20,7 @@ from damon_tree import AGGREGATION, SAMPLE, ULONG_MAX, Kdamond
 from guest_time import advance, wait_until
 from hot_area import THRESHOLD
 from iomem import memory
-from mapper import PAGE, Mapper, mapper, rates
+from mapper import PAGE, Mapper, frame_numbers, mapper, put_on_lists, rates
 from probes import ANON, NOT_ANON, seen, set_probes
 from trace_events import Probe
 from workload import MIB
@@ -61,6 +67,42 @@ def test_kinds_of_memory(kdamond: Kdamond, kind: str) -> None:
         hot, cold = process.frames(most)
         monitor(kdamond, sorted(hot + cold))
         expect(kdamond, process, hot, cold)
+
+
+@contextlib.contextmanager
+def shared(processes: int, pages: int) -> Iterator[list[int]]:
+    """The numbers of pages that so many processes map, each of which has accessed each page once, and does not again."""
+    memory = mmap.mmap(-1, pages * PAGE)
+    children = []
+    for _ in range(processes):
+        told, tell = os.pipe()
+        child = os.fork()
+        if not child:
+            for page in range(pages):
+                memory[page * PAGE] = 1
+            os.write(tell, b"x")
+            signal.pause()
+        children.append(child)
+        assert os.read(told, 1) == b"x"
+        os.close(told)
+        os.close(tell)
+    try:
+        # Here they are mapped as well, by the look at their addresses.
+        start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+        yield frame_numbers(children[0], [start + page * PAGE for page in range(pages)])
+    finally:
+        for child in children:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+
+
+def test_all_mappings_are_prepared(kdamond: Kdamond) -> None:
+    """An access of long ago is not seen, whichever of the processes made it."""
+    with shared(8, 32) as numbers:
+        put_on_lists()
+        monitor(kdamond, [(number * PAGE, (number + 1) * PAGE) for number in sorted(numbers)[::2]])
+        wait_until(lambda: kdamond.nr_snapshots() > 0, "one aggregation is over")
+        assert max(region.nr_accesses for region in kdamond.snapshot()) == 0
 
 
 @pytest.mark.slow(400)
