@@ -287,6 +287,20 @@ def test_writer_killed(kdamond: Kdamond, shared_workload: Workload) -> None:
     assert kdamond.tried_regions()
 
 
+def test_a_refused_number_of_kdamonds_changes_nothing(damon: Damon, shared_workload: Workload) -> None:
+    """Directories can still be made below those that would have been removed."""
+    stopped, running, last = damon.kdamonds(3)
+    running.write("contexts/nr_contexts", 1)
+    with_target(running, shared_workload.pid).on()
+    with pytest.raises(OSError) as refused:
+        damon.admin.write("kdamonds/nr_kdamonds", 1)
+    assert refused.value.errno == errno.EBUSY
+    for kdamond in (stopped, last):
+        kdamond.write("contexts/nr_contexts", 1)
+        kdamond.write("contexts/nr_contexts", 0)
+    running.off()
+
+
 def pid_structures() -> int:
     """How many `struct pid` there are."""
     for line in Path("/proc/slabinfo").read_text().splitlines():

@@ -366,6 +366,20 @@ def test_before_apply(damon: Damon, fixed: Kdamond) -> None:
         assert BASE + MIB <= start < end <= BASE + 3 * MIB
 
 
+def test_before_apply_in_the_middle_of_an_aggregation(damon: Damon, kdamond: Kdamond) -> None:
+    """The access rate is the moving sum, which schemes go by, and not what the aggregation has counted so far."""
+    with Workload("--size", "32M", "--hot", "16M") as workload:
+        kdamond.add_targets(workload.pid)
+        kdamond.add_stat_schemes()
+        set_pattern(kdamond.schemes[0], nr_accesses=(20, 20))
+        kdamond.schemes[0].write("apply_interval_us", 35_000)
+        kdamond.on()
+        with Trace(damon, "damos_before_apply") as trace:
+            advance(2)
+            events = trace.wait()
+        assert len(events) > 5 and {event.text.split()[5] for event in events} == {"20"}
+
+
 def test_effective_quota_is_traced(damon: Damon, fixed: Kdamond) -> None:
     set_quota(fixed, bytes=MIB)
     with Trace(damon, "damos_esz") as trace:

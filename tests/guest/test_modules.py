@@ -253,6 +253,12 @@ def test_lru_sort_sorts(make: Make) -> None:
         sort.write("commit_inputs", "Y")
 
 
+def test_lru_sort_shares_its_quota(make: Make, damon: Damon) -> None:
+    """Each of the two schemes has half of the time."""
+    with make("lru_sort", "quota_ms=30", "enabled=Y"):
+        assert [scheme["quota"]["ms"] for scheme in context(damon)["schemes"]] == [15, 15]  # type: ignore[attr-defined]
+
+
 # ---- all of them ----
 
 # What is another on purpose: the in-tree DAMON_STAT can be on from the start.

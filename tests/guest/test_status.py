@@ -55,6 +55,12 @@ def test_parameters(damon: Damon, kdamond: Kdamond, shared_workload: Workload) -
     # One whose matching and allow differ, both ways round.
     rules = ({"type": "anon", "matching": "Y", "allow": "N"}, {"type": "active", "matching": "N", "allow": "Y"})
     filters(kdamond.schemes[0], *rules)
+    marks = {"high": 999, "mid": 998, "low": 0, "interval_us": 55_000}
+    for name, value in {"metric": "free_mem_rate", **marks}.items():
+        kdamond.schemes[0].write(f"watermarks/{name}", value)
+    quotas = {"ms": 11, "bytes": 222, "reset_interval_ms": 3333, "weights/sz_permil": 4, "weights/nr_accesses_permil": 5, "weights/age_permil": 6}
+    for name, value in quotas.items():
+        kdamond.schemes[0].write(f"quotas/{name}", value)
     kdamond.on()
     context = status.kdamond(damon)["context"]
     assert context["ops"] == "vaddr" and context["pause"] is False
@@ -67,6 +73,9 @@ def test_parameters(damon: Damon, kdamond: Kdamond, shared_workload: Workload) -
     (scheme,) = context["schemes"]
     assert scheme["action"] == "stat" and scheme["apply_interval_us"] == 777000
     assert scheme["access_pattern"] == {"sz": [1, 2], "nr_accesses": [3, 4], "age": [5, 6]}
+    assert {name: scheme["watermarks"][name] for name in marks} == marks and scheme["watermarks"]["metric"] == "free_mem_rate"
+    quota = {"ms": 11, "bytes": 222, "reset_interval_us": 3_333_000, "weights": {"sz": 4, "nr_accesses": 5, "age": 6}}
+    assert {name: scheme["quota"][name] for name in quota} == quota
     assert scheme["filters"] == [{"matching": True, "allow": False, "type": "anon"}, {"matching": False, "allow": True, "type": "active"}]
 
 
