@@ -165,14 +165,9 @@ mod tests {
     /// Returns a scheme for regions with sizes in `sz`, with an apply interval of `samples`
     /// sampling intervals of 5 ms.
     fn scheme(sz: MinMax<u64>, samples: u64) -> SchemeParams {
-        let all = MinMax {
-            min: 0,
-            max: u32::MAX,
-        };
         let pattern = AccessPattern {
             sz,
-            nr_accesses: all,
-            age: all,
+            ..AccessPattern::ANY
         };
         SchemeParams {
             apply_interval: Micros(samples.saturating_mul(5000)),
@@ -184,10 +179,7 @@ mod tests {
     /// sampling intervals, and one for the larger regions, due after three.
     fn context() -> Result<Context<Fake>> {
         let params = params(&[&[(0, 10), (10, 30), (40, 50)], &[(0, 20)]], 1)?;
-        let all = MinMax {
-            min: 0,
-            max: u64::MAX,
-        };
+        let all = AccessPattern::ANY.sz;
         let large = MinMax { min: 20, max: 20 };
         let params = with_scheme(params, scheme(all, 2))?;
         let params = with_scheme(params, scheme(large, 3))?;
@@ -331,10 +323,7 @@ mod tests {
     }
 
     fn pageout(limit: u64) -> SchemeParams {
-        let all = MinMax {
-            min: 0,
-            max: u64::MAX,
-        };
+        let all = AccessPattern::ANY.sz;
         let mut params = scheme(all, 1);
         params.action = Action::Pageout;
         params.quota.bytes = limit;

@@ -82,6 +82,22 @@ pub struct AccessPattern {
 }
 
 impl AccessPattern {
+    /// The pattern that all regions match.
+    pub const ANY: Self = Self {
+        sz: MinMax {
+            min: 0,
+            max: u64::MAX,
+        },
+        nr_accesses: MinMax {
+            min: 0,
+            max: u32::MAX,
+        },
+        age: MinMax {
+            min: 0,
+            max: u32::MAX,
+        },
+    };
+
     /// Returns whether `region` has this access pattern. The access rate is the pseudo moving sum
     /// ([`Region::nr_accesses_bp`]), as in `__damos_valid_target()`.
     #[inline]

@@ -64,8 +64,7 @@ mod tests {
             },
             pattern::{
                 AccessPattern,
-                Action,
-                MinMax, //
+                Action, //
             },
             scheme::SchemeParams,
             watermarks::{
@@ -77,21 +76,9 @@ mod tests {
     };
 
     fn scheme(watermarks: Watermarks) -> SchemeParams {
-        let all = MinMax {
-            min: 0,
-            max: u32::MAX,
-        };
-        let pattern = AccessPattern {
-            sz: MinMax {
-                min: 0,
-                max: u64::MAX,
-            },
-            nr_accesses: all,
-            age: all,
-        };
         SchemeParams {
             watermarks,
-            ..SchemeParams::new(pattern, Action::Stat)
+            ..SchemeParams::new(AccessPattern::ANY, Action::Stat)
         }
     }
 

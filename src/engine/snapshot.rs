@@ -136,19 +136,12 @@ mod tests {
         *, //
     };
 
-    const ALL: MinMax<u32> = MinMax {
-        min: 0,
-        max: u32::MAX,
-    };
+    const ALL: MinMax<u32> = AccessPattern::ANY.nr_accesses;
 
     fn scheme(nr_accesses: MinMax<u32>, apply_interval: Micros) -> SchemeParams {
         let pattern = AccessPattern {
-            sz: MinMax {
-                min: 0,
-                max: u64::MAX,
-            },
             nr_accesses,
-            age: ALL,
+            ..AccessPattern::ANY
         };
         SchemeParams {
             apply_interval,

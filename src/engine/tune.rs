@@ -118,8 +118,7 @@ mod tests {
             },
             pattern::{
                 AccessPattern,
-                Action,
-                MinMax, //
+                Action, //
             },
             regions::region::tests::region,
             scheme::SchemeParams, //
@@ -190,22 +189,10 @@ mod tests {
             },
             ..AttrsParams::default()
         })?;
-        let all = MinMax {
-            min: 0,
-            max: u32::MAX,
-        };
         for apply_interval in [Micros(0), Micros::from_secs(1)] {
-            let pattern = AccessPattern {
-                sz: MinMax {
-                    min: 0,
-                    max: u64::MAX,
-                },
-                nr_accesses: all,
-                age: all,
-            };
             let scheme = SchemeParams {
                 apply_interval,
-                ..SchemeParams::new(pattern, Action::Stat)
+                ..SchemeParams::new(AccessPattern::ANY, Action::Stat)
             };
             params = with_scheme(params, scheme)?;
         }

@@ -39,14 +39,7 @@ pub const ANY_PAGES: AccessPattern = AccessPattern {
         min: PAGE_SIZE,
         max: u64::MAX,
     },
-    nr_accesses: MinMax {
-        min: 0,
-        max: u32::MAX,
-    },
-    age: MinMax {
-        min: 0,
-        max: u32::MAX,
-    },
+    ..AccessPattern::ANY
 };
 
 impl Params {

@@ -104,14 +104,9 @@ mod tests {
         states: &mut [GoalState],
     ) -> Result<Option<u64>> {
         let mut context: Context<Fake> = Context::new(params(&[&[(0, 100)], &[(0, 300)]], 1)?, 0)?;
-        let all = MinMax {
-            min: 0,
-            max: u32::MAX,
-        };
         let pattern = AccessPattern {
             sz: MinMax { min: 200, max: 400 },
-            nr_accesses: all,
-            age: all,
+            ..AccessPattern::ANY
         };
         let mut list = KVec::new();
         for &(metric, target_value) in goals {

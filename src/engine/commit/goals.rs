@@ -63,8 +63,7 @@ mod tests {
             params::Params,
             pattern::{
                 AccessPattern,
-                Action,
-                MinMax, //
+                Action, //
             },
             quota::GoalMetric,
             scheme::{
@@ -79,21 +78,8 @@ mod tests {
         *, //
     };
 
-    const ALL: MinMax<u32> = MinMax {
-        min: 0,
-        max: u32::MAX,
-    };
-
     fn limited(bytes: u64, goals: &[(GoalMetric, u64)]) -> Result<SchemeParams> {
-        let pattern = AccessPattern {
-            sz: MinMax {
-                min: 0,
-                max: u64::MAX,
-            },
-            nr_accesses: ALL,
-            age: ALL,
-        };
-        let mut scheme = SchemeParams::new(pattern, Action::Pageout);
+        let mut scheme = SchemeParams::new(AccessPattern::ANY, Action::Pageout);
         scheme.apply_interval = Micros(5000);
         scheme.quota.bytes = bytes;
         scheme.quota.reset_interval = Micros::from_secs(1);

@@ -18,7 +18,6 @@ use crate::{
         Events,
         IntervalsGoal,
         Micros,
-        MinMax,
         Operations,
         Params,
         Pass,
@@ -195,10 +194,6 @@ const WANTED: Wanted = Wanted {
 };
 
 fn params(log: &Log, wanted: Wanted) -> Result<Params<Busy>> {
-    let all = MinMax {
-        min: 0,
-        max: u32::MAX,
-    };
     let mut regions = KVec::new();
     let range = AddrRange {
         start: 0,
@@ -213,17 +208,9 @@ fn params(log: &Log, wanted: Wanted) -> Result<Params<Busy>> {
     };
     targets.push(target, GFP_KERNEL)?;
     let mut schemes = KVec::new();
-    let pattern = AccessPattern {
-        sz: MinMax {
-            min: 0,
-            max: u64::MAX,
-        },
-        nr_accesses: all,
-        age: all,
-    };
     let scheme = SchemeParams {
         watermarks: wanted.marks,
-        ..SchemeParams::new(pattern, Action::Stat)
+        ..SchemeParams::new(AccessPattern::ANY, Action::Stat)
     };
     schemes.push(scheme, GFP_KERNEL)?;
     Ok(Params {

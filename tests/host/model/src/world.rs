@@ -12,7 +12,6 @@ use crate::engine::{
     AttrsParams,
     Events,
     Micros,
-    MinMax,
     Operations,
     Pass,
     Probes,
@@ -138,10 +137,6 @@ pub(crate) const WORKING: Wanted = Wanted {
 
 /// Three regions and one scheme for all of them, which is applied at every tick.
 pub(crate) fn params(wanted: Wanted) -> Result<Params> {
-    let all = MinMax {
-        min: 0,
-        max: u32::MAX,
-    };
     let mut regions = KVec::new();
     regions.push(AddrRange { start: 0, end: 3 }, GFP_KERNEL)?;
     let mut targets = KVec::new();
@@ -152,15 +147,10 @@ pub(crate) fn params(wanted: Wanted) -> Result<Params> {
     };
     targets.push(target, GFP_KERNEL)?;
     let mut schemes = KVec::new();
-    let pattern = AccessPattern {
-        sz: MinMax {
-            min: 0,
-            max: u64::MAX,
-        },
-        nr_accesses: all,
-        age: all,
-    };
-    schemes.push(SchemeParams::new(pattern, Action::Stat), GFP_KERNEL)?;
+    schemes.push(
+        SchemeParams::new(AccessPattern::ANY, Action::Stat),
+        GFP_KERNEL,
+    )?;
     Ok(Params {
         ops: Quiet {
             looks: AtomicU32::new(wanted.looks),

@@ -27,7 +27,6 @@ use crate::{
         AttrsParams,
         Context,
         Micros,
-        MinMax,
         Params,
         Probes,
         SchemeParams,
@@ -54,10 +53,6 @@ fn late() -> impl Strategy<Value = u64> {
 
 /// One target of two pages, the first one hot all the time, with a scheme that applies to all.
 fn params(sample: u64, aggr: u64, apply_interval: u64) -> Result<Params<Memory>> {
-    let all = MinMax {
-        min: 0,
-        max: u32::MAX,
-    };
     let mut targets = KVec::new();
     let target = TargetParams {
         space: 0,
@@ -66,17 +61,9 @@ fn params(sample: u64, aggr: u64, apply_interval: u64) -> Result<Params<Memory>>
     };
     targets.push(target, GFP_KERNEL)?;
     let mut schemes = KVec::new();
-    let pattern = AccessPattern {
-        sz: MinMax {
-            min: 0,
-            max: u64::MAX,
-        },
-        nr_accesses: all,
-        age: all,
-    };
     let scheme = SchemeParams {
         apply_interval: Micros(apply_interval),
-        ..SchemeParams::new(pattern, Action::Stat)
+        ..SchemeParams::new(AccessPattern::ANY, Action::Stat)
     };
     schemes.push(scheme, GFP_KERNEL)?;
     Ok(Params {

@@ -22,7 +22,6 @@ use crate::{
         Goal,
         GoalMetric,
         Micros,
-        MinMax,
         Tried,
         Walker, //
     },
@@ -39,10 +38,6 @@ const GRAIN: u64 = 16;
 
 /// A context with two targets, and one scheme that is due at each sampling interval.
 fn context(limits: Limits, bytes: u64) -> Context<Memory> {
-    let all = MinMax {
-        min: 0,
-        max: u32::MAX,
-    };
     let wanted = Wanted {
         ops: Memory {
             grain: GRAIN,
@@ -57,14 +52,7 @@ fn context(limits: Limits, bytes: u64) -> Context<Memory> {
             (1, false, vec![(512, 1024), (2048, 8192)]),
         ],
         schemes: vec![WantedScheme {
-            pattern: AccessPattern {
-                sz: MinMax {
-                    min: 0,
-                    max: u64::MAX,
-                },
-                nr_accesses: all,
-                age: all,
-            },
+            pattern: AccessPattern::ANY,
             action: Action::Pageout,
             apply_interval: Micros(5_000),
             max_nr_snapshots: 0,
