@@ -6,6 +6,7 @@
 //! without the in-tree DAMON, and `damon_rs` on a kernel with it.
 
 use crate::{
+    cast::to_usize,
     engine::{
         Events,
         Micros,
@@ -28,12 +29,6 @@ fn saturate(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
 
-/// Converts a 64-bit number to the `unsigned long` of the trace events. Lossless, because the
-/// module is built only for 64-bit kernels.
-fn long(address: u64) -> usize {
-    usize::try_from(address).unwrap_or(usize::MAX)
-}
-
 impl Events for TraceEvents {
     fn aggregated_enabled(&self) -> bool {
         tracepoints::aggregated_enabled()
@@ -45,8 +40,8 @@ impl Events for TraceEvents {
             saturate(nr_regions),
             saturate(nr_probes),
             &TraceRegion {
-                start: long(region.start()),
-                end: long(region.end()),
+                start: to_usize(region.start()),
+                end: to_usize(region.end()),
                 nr_accesses: region.last_nr_accesses(),
                 age: region.age(),
                 probe_hits: *region.last_probe_hits(),
@@ -55,7 +50,7 @@ impl Events for TraceEvents {
     }
 
     fn tuned(&mut self, sample: Micros) {
-        tracepoints::tuned(long(sample.0));
+        tracepoints::tuned(to_usize(sample.0));
     }
 
     fn before_apply_enabled(&self) -> bool {
@@ -74,8 +69,8 @@ impl Events for TraceEvents {
             saturate(scheme),
             saturate(target),
             &TraceRegion {
-                start: long(region.start()),
-                end: long(region.end()),
+                start: to_usize(region.start()),
+                end: to_usize(region.end()),
                 // The moving sum, as that is what schemes go by.
                 nr_accesses: region.nr_accesses_bp() / 10_000,
                 age: region.age(),
@@ -86,7 +81,7 @@ impl Events for TraceEvents {
     }
 
     fn effective_quota(&mut self, scheme: usize, effective: u64) {
-        tracepoints::effective_quota(saturate(scheme), long(effective));
+        tracepoints::effective_quota(saturate(scheme), to_usize(effective));
     }
 
     fn after_interval(&mut self, scheme: usize, stat: &Stat) {
@@ -96,13 +91,13 @@ impl Events for TraceEvents {
         tracepoints::stat(
             saturate(scheme),
             &TraceStat {
-                nr_tried: long(stat.nr_tried),
-                sz_tried: long(stat.sz_tried),
-                nr_applied: long(stat.nr_applied),
-                sz_applied: long(stat.sz_applied),
-                sz_ops_filter_passed: long(stat.sz_ops_filter_passed),
-                qt_exceeds: long(stat.qt_exceeds),
-                nr_snapshots: long(stat.nr_snapshots),
+                nr_tried: to_usize(stat.nr_tried),
+                sz_tried: to_usize(stat.sz_tried),
+                nr_applied: to_usize(stat.nr_applied),
+                sz_applied: to_usize(stat.sz_applied),
+                sz_ops_filter_passed: to_usize(stat.sz_ops_filter_passed),
+                qt_exceeds: to_usize(stat.qt_exceeds),
+                nr_snapshots: to_usize(stat.nr_snapshots),
             },
         );
     }

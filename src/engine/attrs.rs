@@ -4,12 +4,12 @@
 
 use super::{
     num::{
-        length,
         mul_div,
         narrow, //
     },
     regions::rate::SampleWindow, //
 };
+use crate::cast::to_usize;
 use kernel::prelude::*;
 
 /// Upper bound of the number of regions of a context, regardless of the limits that the user has
@@ -225,12 +225,12 @@ impl Attrs {
 
     /// Returns the lower limit on the number of regions, at most [`MAX_REGIONS`].
     pub(crate) fn min_regions(&self) -> usize {
-        length(self.params.min_nr_regions).min(MAX_REGIONS)
+        to_usize(self.params.min_nr_regions).min(MAX_REGIONS)
     }
 
     /// Returns the upper limit on the number of regions, at most [`MAX_REGIONS`].
     pub(crate) fn max_regions(&self) -> usize {
-        length(self.params.max_nr_regions).min(MAX_REGIONS)
+        to_usize(self.params.max_nr_regions).min(MAX_REGIONS)
     }
 }
 

@@ -49,18 +49,6 @@ impl Grain {
     }
 }
 
-/// Converts a number of items. No supported architecture has a `usize` of more than 64 bits.
-#[inline]
-pub(crate) const fn count(n: usize) -> u64 {
-    n as u64
-}
-
-/// Converts `n` to a length; saturates.
-#[inline]
-pub(crate) fn length(n: u64) -> usize {
-    usize::try_from(n).unwrap_or(usize::MAX)
-}
-
 /// Converts `n` to 32 bits; saturates.
 #[inline]
 pub(crate) fn narrow(n: u64) -> u32 {

@@ -124,7 +124,6 @@ mod tests {
                 Fake,
                 FakeMetrics, //
             },
-            num::count,
             pattern::{
                 AccessPattern,
                 Action,
@@ -135,6 +134,7 @@ mod tests {
         },
         *, //
     };
+    use crate::cast::to_u64;
 
     const ALL: MinMax<u32> = AccessPattern::ANY.nr_accesses;
 
@@ -243,7 +243,7 @@ mod tests {
             .schemes()
             .iter()
             .map(|scheme| scheme.stat().nr_tried);
-        assert!(stats.eq([tried + count(walk.0.len()), 0]));
+        assert!(stats.eq([tried + to_u64(walk.0.len()), 0]));
         Ok(())
     }
 

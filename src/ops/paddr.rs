@@ -17,7 +17,10 @@ use kernel::{
 mod actions;
 
 use crate::{
-    cast::PAGE_SIZE,
+    cast::{
+        to_usize,
+        PAGE_SIZE, //
+    },
     engine::{
         Action,
         AddrRange,
@@ -71,7 +74,7 @@ impl Paddr {
     // `always`: a call would cost a third as much as the body.
     #[inline(always)]
     fn folio(&self, folios: &mut Folios, addr: u64) -> Option<Folio> {
-        folios.at(usize::try_from(page_number(addr, self.addr_unit)?).ok()?)
+        folios.at(to_usize(page_number(addr, self.addr_unit)?))
     }
 
     /// Runs a pass. `PROBES` must be equal to [`Pass::probes`].

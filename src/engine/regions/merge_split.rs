@@ -7,7 +7,6 @@ use super::{
     super::{
         attrs::MAX_REGIONS,
         num::{
-            count,
             div_wide,
             Grain, //
         },
@@ -18,6 +17,7 @@ use super::{
     Cut,
     Regions, //
 };
+use crate::cast::to_u64;
 use kernel::prelude::*;
 
 /// The value by which regions are compared.
@@ -265,8 +265,8 @@ impl Cut for Split {
 /// Returns the largest size of a region such that `total` addresses have at least `min_regions`
 /// regions and at most [`MAX_REGIONS`]. It is a multiple of `grain` and not zero.
 pub(crate) fn size_limit(total: u128, min_regions: usize, grain: Grain) -> u64 {
-    const MOST: u64 = count(MAX_REGIONS);
-    let limit = div_wide(total, count(min_regions))
+    const MOST: u64 = to_u64(MAX_REGIONS);
+    let limit = div_wide(total, to_u64(min_regions))
         .max(div_wide(total.saturating_add(u128::from(MOST - 1)), MOST))
         .max(grain.size());
     grain.up(limit).unwrap_or(grain.down(u64::MAX))

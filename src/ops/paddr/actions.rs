@@ -20,7 +20,8 @@ use super::{
 use crate::{
     cast::{
         self,
-        to_u64, //
+        to_u64,
+        to_usize, //
     },
     engine::{
         Action,
@@ -285,10 +286,9 @@ impl Pages {
             .size()
             .saturating_mul(addr_unit)
             .div_ceil(cast::PAGE_SIZE);
-        let number = |n| usize::try_from(n).ok();
         Some(Self {
-            start: number(start)?,
-            end: number(start.saturating_add(count))?,
+            start: to_usize(start),
+            end: to_usize(start.saturating_add(count)),
         })
     }
 

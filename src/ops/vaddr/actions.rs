@@ -16,7 +16,10 @@ use super::super::page_filters::{
     PageFilters, //
 };
 use crate::{
-    cast::to_u64,
+    cast::{
+        to_u64,
+        to_usize, //
+    },
     engine::{
         Action,
         Applied,
@@ -97,7 +100,7 @@ pub(super) fn apply(pid: &Pid, region: &Region, attempt: Attempt<'_>) -> Applied
 /// Gives advice on a region. Returns its size in bytes, 0 if the advice was not applied to all of
 /// it.
 fn take_advice(mm: &MmWithUser, region: &Region, advice: Advice) -> u64 {
-    let aligned = |n: u64| usize::try_from(n).ok()?.checked_next_multiple_of(PAGE_SIZE);
+    let aligned = |n: u64| to_usize(n).checked_next_multiple_of(PAGE_SIZE);
     let (Some(start), Some(len)) = (aligned(region.start()), aligned(region.size())) else {
         return 0;
     };
@@ -183,12 +186,10 @@ struct Walk<'mm> {
 
 impl<'mm> Walk<'mm> {
     fn new(mm: &'mm MmWithUser, region: &Region, attempt: &Attempt<'_>) -> Self {
-        // Regions of processes are in the address range of the machine.
-        let addr = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
         Self {
             cursor: Cursor::new(mm),
-            next: addr(region.start()),
-            end: addr(region.end()),
+            next: to_usize(region.start()),
+            end: to_usize(region.end()),
             last: attempt.last.map(FolioId::from_addr),
         }
     }

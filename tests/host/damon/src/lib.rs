@@ -38,6 +38,10 @@ mod files {
 #[allow(dead_code)]
 mod errno;
 
+#[path = "../../../../src/cast.rs"]
+#[allow(dead_code)]
+mod cast;
+
 // `crate::engine` is what the files call each other by in the kernel.
 pub use files::engine;
 

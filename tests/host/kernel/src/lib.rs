@@ -20,6 +20,12 @@ pub mod bindings {
     pub const EOPNOTSUPP: u32 = 95;
 }
 
+/// Pages.
+pub mod page {
+    /// The size of a page in bytes.
+    pub const PAGE_SIZE: usize = 4096;
+}
+
 /// The items that kernel code imports all at once.
 pub mod prelude {
     pub use crate::{
