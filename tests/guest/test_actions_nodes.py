@@ -11,6 +11,7 @@ from typing import Iterator
 
 import pytest
 
+import vmstat
 from actions import add_scheme, cgroup, free_at_once, inside, start, start_physical, tries
 from cases import Cases
 from damon_tree import Damon, Dir, Kdamond
@@ -59,8 +60,8 @@ def first_page(node: int) -> int:
 def isolated() -> int:
     """Pages that are taken off the LRU lists. Of a number below zero the kernel warns, which fails the test."""
     Path("/proc/sys/vm/stat_refresh").write_text("1\n")
-    fields = dict(line.split() for line in Path("/proc/vmstat").read_text().splitlines())
-    return int(fields["nr_isolated_anon"]) + int(fields["nr_isolated_file"])
+    found = vmstat.counters()
+    return found["nr_isolated_anon"] + found["nr_isolated_file"]
 
 
 def dests(scheme: Dir, *weights: tuple[int, int]) -> None:

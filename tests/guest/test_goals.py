@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import vmstat
 from actions import CGROUPS, add_scheme, cgroup, classic, free_at_once, inside, start, start_physical, swap
 from damon_tree import Damon, Kdamond
 from guest_time import advance, wait_until
@@ -35,8 +36,8 @@ def free_bp() -> int:
 
 
 def active_bp() -> int:
-    counters = dict(line.split() for line in Path("/proc/vmstat").read_text().splitlines())
-    active, inactive = (sum(int(counters[f"nr_{kind}_{of}"]) for of in ("anon", "file")) for kind in ("active", "inactive"))
+    found = vmstat.counters()
+    active, inactive = (sum(found[f"nr_{kind}_{of}"] for of in ("anon", "file")) for kind in ("active", "inactive"))
     return share(active, active + inactive)
 
 

@@ -14,6 +14,7 @@ from stat import filemode
 import pytest
 
 import status
+import vmstat
 from actions import swap  # noqa: F401
 from cases import Cases
 from damon_tree import Damon, Kdamond
@@ -198,8 +199,7 @@ def resident(workload: Workload) -> int:
 
 def swapped_out() -> int:
     """Bytes since the machine was started."""
-    lines = (line.split() for line in Path("/proc/vmstat").read_text().splitlines())
-    return 4096 * next(int(value) for name, value in lines if name == "pswpout")
+    return 4096 * vmstat.counters()["pswpout"]
 
 
 @pytest.mark.slow(300)
