@@ -167,6 +167,40 @@ impl Marks {
     }
 }
 
+/// Defines the parameters that both modules have: those of the static [`Monitoring`] and of the
+/// static [`Marks`].
+macro_rules! common_parameters {
+    ($monitoring:ident, $marks:ident) => {
+        ::damon::parameters! {
+            0o600 autotune_monitoring_intervals: ::damon::service::Flag = &$monitoring.autotune,
+                "Auto-tune the monitoring intervals";
+            0o600 wmarks_interval: ::damon::service::Number<u64> = &$marks.interval,
+                "Interval of watermark checks in microseconds";
+            0o600 wmarks_high: ::damon::service::Number<u64> = &$marks.high,
+                "High watermark of free memory in permil: inactive above it";
+            0o600 wmarks_mid: ::damon::service::Number<u64> = &$marks.mid,
+                "Mid watermark of free memory in permil: activated below it";
+            0o600 wmarks_low: ::damon::service::Number<u64> = &$marks.low,
+                "Low watermark of free memory in permil: inactive below it";
+            0o600 sample_interval: ::damon::service::Number<u64> = &$monitoring.sample_interval,
+                "Sampling interval in microseconds";
+            0o600 aggr_interval: ::damon::service::Number<u64> = &$monitoring.aggr_interval,
+                "Aggregation interval in microseconds";
+            0o600 min_nr_regions: ::damon::service::Number<u64> = &$monitoring.min_nr_regions,
+                "Minimum number of regions";
+            0o600 max_nr_regions: ::damon::service::Number<u64> = &$monitoring.max_nr_regions,
+                "Maximum number of regions";
+            0o600 monitor_region_start: ::damon::service::Number<u64> = &$monitoring.start,
+                "Start of the monitored physical address range";
+            0o600 monitor_region_end: ::damon::service::Number<u64> = &$monitoring.end,
+                "End of that range; both 0 for all System RAM";
+            0o600 addr_unit: $crate::common::AddrUnit = &$monitoring.addr_unit,
+                "Bytes per unit of addresses";
+        }
+    };
+}
+pub(crate) use common_parameters;
+
 /// Read-only parameters with the statistics of a scheme.
 pub(crate) struct Done {
     pub(crate) nr_tried: Number<u64>,

@@ -9,8 +9,8 @@
 mod common;
 
 use common::{
+    common_parameters,
     list,
-    AddrUnit,
     Done,
     Marks,
     Monitoring, //
@@ -75,31 +75,16 @@ damon::parameters! {
         "Apply the current values of the other parameters";
     0o600 active_mem_bp: Number<u64> = &ACTIVE_MEM_BP,
         "Target share of active memory in basis points, 0 to disable";
-    0o600 autotune_monitoring_intervals: Flag = &MONITORING.autotune,
-        "Auto-tune the monitoring intervals";
     0o600 filter_young_pages: Flag = &FILTER_YOUNG,
         "Check accesses of each page again before it is moved";
     0o600 hot_thres_access_freq: Number<u64> = &HOT_PERMIL,
         "Access frequency from which memory is hot, in permil of the samples";
     0o600 cold_min_age: Number<u64> = &COLD_MIN_AGE,
         "Time without access after which memory is cold, in microseconds";
-    0o600 quota_ms: Number<u64> = &QUOTA_MS, "Time quota per reset interval in milliseconds, 0 for no limit";
-    0o600 quota_reset_interval_ms: Number<u64> = &QUOTA_RESET_MS, "Quota reset interval in milliseconds";
-    0o600 wmarks_interval: Number<u64> = &MARKS.interval,
-        "Interval of watermark checks in microseconds";
-    0o600 wmarks_high: Number<u64> = &MARKS.high, "High watermark of free memory in permil: inactive above it";
-    0o600 wmarks_mid: Number<u64> = &MARKS.mid, "Mid watermark of free memory in permil: activated below it";
-    0o600 wmarks_low: Number<u64> = &MARKS.low, "Low watermark of free memory in permil: inactive below it";
-    0o600 sample_interval: Number<u64> = &MONITORING.sample_interval,
-        "Sampling interval in microseconds";
-    0o600 aggr_interval: Number<u64> = &MONITORING.aggr_interval,
-        "Aggregation interval in microseconds";
-    0o600 min_nr_regions: Number<u64> = &MONITORING.min_nr_regions, "Minimum number of regions";
-    0o600 max_nr_regions: Number<u64> = &MONITORING.max_nr_regions, "Maximum number of regions";
-    0o600 monitor_region_start: Number<u64> = &MONITORING.start,
-        "Start of the monitored physical address range";
-    0o600 monitor_region_end: Number<u64> = &MONITORING.end, "End of that range; both 0 for all System RAM";
-    0o600 addr_unit: AddrUnit = &MONITORING.addr_unit, "Bytes per unit of addresses";
+    0o600 quota_ms: Number<u64> = &QUOTA_MS,
+        "Time quota per reset interval in milliseconds, 0 for no limit";
+    0o600 quota_reset_interval_ms: Number<u64> = &QUOTA_RESET_MS,
+        "Quota reset interval in milliseconds";
     0o400 kdamond_pid: KdamondPid<LruSort> = &KdamondPid(&SWITCH), "PID of the kdamond, or -1";
     0o400 nr_lru_sort_tried_hot_regions: Number<u64> = &HOT_DONE.nr_tried,
         "Hot regions that prioritizing was tried on";
@@ -118,6 +103,8 @@ damon::parameters! {
     0o400 nr_cold_quota_exceeds: Number<u64> = &COLD_DONE.qt_exceeds,
         "Number of times the quota for cold memory was exceeded";
 }
+
+common_parameters!(MONITORING, MARKS);
 
 struct LruSort(Arc<Kdamond>);
 

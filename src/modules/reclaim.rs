@@ -9,8 +9,8 @@
 mod common;
 
 use common::{
+    common_parameters,
     list,
-    AddrUnit,
     Done,
     Marks,
     Monitoring, //
@@ -72,39 +72,30 @@ damon::parameters! {
     0o600 enabled: Enabled<Reclaim> = &Enabled(&SWITCH), "Enable or disable DAMON_RECLAIM";
     0o600 commit_inputs: CommitInputs<Reclaim> = &CommitInputs(&SWITCH),
         "Apply the current values of the other parameters";
-    0o600 min_age: Number<u64> = &MIN_AGE, "Time without access after which memory is cold, in microseconds";
-    0o600 quota_ms: Number<u64> = &QUOTA_MS, "Time quota per reset interval in milliseconds, 0 for no limit";
-    0o600 quota_sz: Number<u64> = &QUOTA_SZ, "Size quota per reset interval in bytes, 0 for no limit";
-    0o600 quota_reset_interval_ms: Number<u64> = &QUOTA_RESET_MS, "Quota reset interval in milliseconds";
+    0o600 min_age: Number<u64> = &MIN_AGE,
+        "Time without access after which memory is cold, in microseconds";
+    0o600 quota_ms: Number<u64> = &QUOTA_MS,
+        "Time quota per reset interval in milliseconds, 0 for no limit";
+    0o600 quota_sz: Number<u64> = &QUOTA_SZ,
+        "Size quota per reset interval in bytes, 0 for no limit";
+    0o600 quota_reset_interval_ms: Number<u64> = &QUOTA_RESET_MS,
+        "Quota reset interval in milliseconds";
     0o600 quota_mem_pressure_us: Number<u64> = &QUOTA_PRESSURE_US,
         "Target memory pressure per reset interval in microseconds, 0 to disable";
     0o600 quota_autotune_feedback: Number<u64> = &QUOTA_FEEDBACK,
         "User feedback for quota auto-tuning, target 10000, 0 to disable";
-    0o600 autotune_monitoring_intervals: Flag = &MONITORING.autotune,
-        "Auto-tune the monitoring intervals";
-    0o600 wmarks_interval: Number<u64> = &MARKS.interval,
-        "Interval of watermark checks in microseconds";
-    0o600 wmarks_high: Number<u64> = &MARKS.high, "High watermark of free memory in permil: inactive above it";
-    0o600 wmarks_mid: Number<u64> = &MARKS.mid, "Mid watermark of free memory in permil: activated below it";
-    0o600 wmarks_low: Number<u64> = &MARKS.low, "Low watermark of free memory in permil: inactive below it";
-    0o600 sample_interval: Number<u64> = &MONITORING.sample_interval,
-        "Sampling interval in microseconds";
-    0o600 aggr_interval: Number<u64> = &MONITORING.aggr_interval,
-        "Aggregation interval in microseconds";
-    0o600 min_nr_regions: Number<u64> = &MONITORING.min_nr_regions, "Minimum number of regions";
-    0o600 max_nr_regions: Number<u64> = &MONITORING.max_nr_regions, "Maximum number of regions";
-    0o600 monitor_region_start: Number<u64> = &MONITORING.start,
-        "Start of the monitored physical address range";
-    0o600 monitor_region_end: Number<u64> = &MONITORING.end, "End of that range; both 0 for all System RAM";
-    0o600 addr_unit: AddrUnit = &MONITORING.addr_unit, "Bytes per unit of addresses";
     0o600 skip_anon: Flag = &SKIP_ANON, "Do not reclaim anonymous pages";
     0o400 kdamond_pid: KdamondPid<Reclaim> = &KdamondPid(&SWITCH), "PID of the kdamond, or -1";
-    0o400 nr_reclaim_tried_regions: Number<u64> = &DONE.nr_tried, "Regions that reclaim was tried on";
+    0o400 nr_reclaim_tried_regions: Number<u64> = &DONE.nr_tried,
+        "Regions that reclaim was tried on";
     0o400 bytes_reclaim_tried_regions: Number<u64> = &DONE.sz_tried, "Bytes of them";
     0o400 nr_reclaimed_regions: Number<u64> = &DONE.nr_applied, "Reclaimed regions";
     0o400 bytes_reclaimed_regions: Number<u64> = &DONE.sz_applied, "Bytes of them";
-    0o400 nr_quota_exceeds: Number<u64> = &DONE.qt_exceeds, "Number of times the quota was exceeded";
+    0o400 nr_quota_exceeds: Number<u64> = &DONE.qt_exceeds,
+        "Number of times the quota was exceeded";
 }
+
+common_parameters!(MONITORING, MARKS);
 
 struct Reclaim(Arc<Kdamond>);
 
