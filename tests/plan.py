@@ -3,13 +3,12 @@
 
 import os
 
-
 import image
 import kernel
 import toolchain
 
 import steps
-from in_guest import KASAN, KCSAN, STOCK, TEST, Suite, Target
+from in_guest import COUNTED, KASAN, KCSAN, OF_TESTS, STOCK, TEST, Suite, Target
 from steps import Test, in_one_guest, prepared
 from trials import SEED, day, faults, fuzz, stress
 
@@ -85,11 +84,14 @@ def everything_once() -> list[Test]:
         checks(),
         in_one_guest(fuzz(STOCK, 20_000, SEED)),
         Test("cost", steps.cost),
-        Test("fuzz package", steps.fuzz_package),
+        # The fuzzer's own tests: whether it counts and chooses as it should needs no guest.
+        Test("fuzz package", steps.cargo_tests(steps.FUZZ, cases=1)),
         Test("clippy", steps.clippy),
         Test("rustdoc", steps.rustdoc),
         Test("panics", steps.panic_entries),
-        Test("machine", steps.machine),
+        # The tests count instructions; `make demo`, `make shell` and stress have machines with the host's clock and two processors.
+        Test("machine", steps.machine(OF_TESTS)),
+        Test("machine without icount", steps.machine([its for its in OF_TESTS if its != COUNTED])),
         Test("rustfmt", steps.rustfmt(fix=False)),
         Test("shellcheck", steps.shellcheck),
         Test("unsafe code", steps.unsafe_audit),

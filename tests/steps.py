@@ -4,7 +4,7 @@
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from cache import OWN, REPO, tree_files  # noqa: E402
 from progress import Failure, Step  # noqa: E402
 
 import trials  # noqa: E402
-from in_guest import COUNTED, OF_TESTS, STOCK, TEST, Suite, Target  # noqa: E402
+from in_guest import STOCK, TEST, Suite, Target  # noqa: E402
 from results import Counts  # noqa: E402
 
 HOST = REPO / "tests/host"
@@ -126,11 +126,6 @@ def host_tests(cases: int, seed: int | None = trials.SEED) -> Callable[[Step], C
     return cargo_tests(HOST, cases, seed)
 
 
-def fuzz_package(step: Step) -> Counts:
-    """The fuzzer's own tests: whether it counts and chooses as it should needs no guest."""
-    return cargo_tests(FUZZ, cases=1)(step)
-
-
 def rustdoc(step: Step) -> Counts:
     step.run([sys.executable, REPO / "scripts/rustdoc.py"])
     return Counts(1, 0)
@@ -184,21 +179,17 @@ def package(step: Step) -> Counts:
     return counted(step, r"\b(\d+) passed")
 
 
-def machine(step: Step) -> Counts:
-    """A machine of each kind boots, and what a program there prints at once comes back whole: more than a virtio port takes of a write.
-
-    The tests count instructions; `make demo`, `make shell` and stress have machines with the host's clock and two processors.
-    """
+def machine(options: Sequence[str]) -> Callable[[Step], Counts]:
+    """A machine boots, and what a program there prints at once comes back whole: more than a virtio port takes of a write."""
     length = 100_000
     command = ["python3", "-c", f"print('x' * {length})"]
-    kinds = {"that counts instructions": OF_TESTS, "with the host's clock": [its for its in OF_TESTS if its != COUNTED]}
-    counts = Counts()
-    for kind, options in kinds.items():
+
+    def run(step: Step) -> Counts:
         step.run([sys.executable, REPO / "scripts/vm.py", "run", "--kernel", STOCK.kind, *options, "--", *command])
         whole = sum(len(line) == length for line in step.log.read_text(encoding="utf-8", errors="replace").splitlines())
-        before = counts.passed + counts.failed
-        counts += passed_if_quiet("", [] if whole == before + 1 else [f"a machine {kind}: what is printed does not come back whole"])
-    return counts
+        return passed_if_quiet("", [] if whole == 1 else ["what is printed does not come back whole"])
+
+    return run
 
 
 def demo(step: Step) -> Counts:
