@@ -175,6 +175,18 @@ def test_huge_folios_are_counted_once(kdamond: Kdamond) -> None:
         assert passed(kdamond) == SIZE
 
 
+def test_a_region_that_begins_in_a_huge_folio(kdamond: Kdamond) -> None:
+    """The next folio is visited too, though the region ends less than the size of a folio behind its start."""
+    with Holder("thp", 8 * SIZE) as holder, Holder("anon", SIZE) as other:
+        # Where one huge folio ends and another begins.
+        edge = next(start + HUGE for start, end in memory(holder) if end - start >= 2 * HUGE)
+        scheme = add_scheme(kdamond, "stat")
+        filters(scheme, {"type": "hugepage_size", "min": HUGE, "max": HUGE, **ALLOW})
+        # A region of two pages is not split. The other memory has no huge folio, and makes the largest size of a region more than that.
+        start_physical(kdamond, sorted([(edge - PAGE, edge + PAGE), *memory(other)]))
+        assert passed(kdamond) == 2 * HUGE
+
+
 def test_active_filter(kdamond: Kdamond, classic: None) -> None:
     with Holder("anon", SIZE) as holder:
         scheme = add_scheme(kdamond, "stat")
