@@ -7,6 +7,18 @@
 //!
 //! `CondVar` of the kernel crate counts timeouts in jiffies (4 ms at HZ=250), which is too coarse
 //! for a sampling interval of 5 ms.
+//!
+//! The sleeper consumes the wakeup before it looks at the state that the wakeup is for. A wakeup for
+//! a later change of that state then ends the next sleep at once:
+//!
+//! ```ignore
+//! // The sleeper:                         // Any other thread:
+//! loop {
+//!     wakeup.consume();
+//!     serve(inbox.take());                // mailbox.register(request)?;
+//!     wakeup.sleep_until(next_sample);    // wakeup.wake();
+//! }
+//! ```
 
 use crate::{
     bindings,
@@ -62,16 +74,16 @@ impl Moment {
 /// A wakeup is not lost: it ends the current sleep or, if the thread does not sleep, the next one.
 #[pin_data]
 pub(crate) struct Wakeup {
-    rung: Atomic<bool>,
+    pending: Atomic<bool>,
     #[pin]
     sleeper: Opaque<c::rcuwait>,
 }
 
-// SAFETY: `rung` is an atomic. The functions on an `rcuwait` may be called by any thread. It only
+// SAFETY: `pending` is an atomic. The functions on an `rcuwait` may be called by any thread. It only
 // stores a thread during `sleep_until`, which borrows `self`. Hence it stores none when a `Wakeup` is
 // moved or dropped.
 unsafe impl Send for Wakeup {}
-// SAFETY: `rung` is an atomic. `sleeper` is only accessed by the functions on an `rcuwait`, which
+// SAFETY: `pending` is an atomic. `sleeper` is only accessed by the functions on an `rcuwait`, which
 // load and store its `task` pointer atomically.
 //
 // The pointer holds no reference, but it cannot be dereferenced when stale: A thread only stores a
@@ -90,7 +102,7 @@ impl Wakeup {
     pub(crate) fn new() -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {
-                rung: Atomic::new(false),
+                pending: Atomic::new(false),
                 // The same as `rcuwait_init()`.
                 sleeper: Opaque::new(c::rcuwait {
                     task: core::ptr::null_mut(),
@@ -102,10 +114,10 @@ impl Wakeup {
 
     /// Wakes up the sleeper, or makes a wakeup pending. May be called in any context.
     pub(crate) fn wake(&self) {
-        self.rung.store(true, Release);
+        self.pending.store(true, Release);
         // The full barrier at the beginning of `rcuwait_wake_up()` pairs with the one in
         // `sleep_until`: either this call finds the sleeper and wakes it up, or the sleeper reads
-        // `rung` as set.
+        // `pending` as set.
         //
         // SAFETY: `new` has initialized the `rcuwait`, which is valid as long as `self`. Its `task`
         // is null or valid in an RCU read-side critical section, see the implementation of `Sync`.
@@ -117,7 +129,7 @@ impl Wakeup {
     pub(crate) fn consume(&self) -> bool {
         // A wakeup is rarely pending. The load avoids a locked instruction in the usual case. A
         // wakeup that it misses ends the next sleep.
-        self.rung.load(Acquire) && self.rung.xchg(false, Full)
+        self.pending.load(Acquire) && self.pending.xchg(false, Full)
     }
 
     /// Sleeps until a wakeup, or until `deadline`. Returns `true` if the deadline has passed and no
@@ -128,12 +140,12 @@ impl Wakeup {
     pub(crate) fn sleep_until(&self, deadline: Moment) -> bool {
         let mut passed = false;
         // `set_current_state()` in this function includes the full barrier that pairs with the one
-        // in `ring`.
+        // in `wake`.
         //
         // SAFETY: `new` has initialized the `rcuwait`, which is valid as long as `self`.
         // `finish_rcuwait()` below removes the current thread from it and resets the task state.
         unsafe { bindings::damon_rs_helper_prepare_to_rcuwait(self.sleeper.get(), TASK_IDLE) };
-        if !self.rung.load(Relaxed) {
+        if !self.pending.load(Relaxed) {
             let mut expires: c::ktime_t = deadline.as_ktime();
             // SAFETY: `expires` is valid for the duration of the call. The task state was set
             // above.
@@ -145,7 +157,7 @@ impl Wakeup {
                 )
             };
             // The result is zero if the timer has expired, which it does not do before `deadline`.
-            passed = left == 0 && !self.rung.load(Relaxed);
+            passed = left == 0 && !self.pending.load(Relaxed);
         }
         // SAFETY: `new` has initialized the `rcuwait`, which is valid as long as `self`. The
         // function stores null in it, and sets the state of the current thread to running.
