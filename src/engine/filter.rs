@@ -66,6 +66,23 @@ pub struct Filter {
 
 /// The filters of a scheme.
 ///
+/// ```
+/// # use damon::engine::{AddrRange, Filter, FilterKind, Filters};
+/// // Anonymous memory, but not in the first gigabyte.
+/// let gigabyte = AddrRange { start: 0, end: 1 << 30 };
+/// let filters = Filters::new(&[
+///     Filter { kind: FilterKind::Anon, matching: true, allow: true },
+///     Filter { kind: FilterKind::Addr(gigabyte), matching: true, allow: false },
+/// ])?;
+/// // The core layer evaluates the filter for addresses, and evaluates it first.
+/// assert_eq!((filters.core().len(), filters.ops().len()), (1, 1));
+/// // Memory that is not anonymous matches no filter. The last one of its layer allows, so it is
+/// // rejected.
+/// assert!(filters.ops_default_reject());
+/// assert!(!filters.core_default_reject());
+/// # Ok::<(), Error>(())
+/// ```
+///
 /// # Invariants
 ///
 /// `core` has the filters of the core layer, and `ops` those of the operations layer.

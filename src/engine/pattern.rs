@@ -71,6 +71,17 @@ impl<T: PartialOrd> MinMax<T> {
 }
 
 /// The access pattern of the regions that a scheme is for.
+///
+/// ```
+/// # use damon::engine::{AccessPattern, MinMax};
+/// // Regions without an access for at least 50 aggregation intervals.
+/// let cold = AccessPattern {
+///     nr_accesses: MinMax { min: 0, max: 0 },
+///     age: MinMax { min: 50, max: u32::MAX },
+///     ..AccessPattern::ANY
+/// };
+/// assert!(cold.age.contains(50) && !cold.age.contains(49));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct AccessPattern {
     /// Size of a region, in the unit of addresses.

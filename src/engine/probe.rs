@@ -65,6 +65,15 @@ pub struct ProbeFilter {
 }
 
 /// A probe for data attributes (C: `struct damon_probe`).
+///
+/// ```
+/// # use damon::engine::{Attribute, Probe, ProbeFilter};
+/// // Counts the samples that are in memory that is not anonymous.
+/// let mut probe = Probe::default();
+/// let anon = ProbeFilter { attribute: Attribute::Anon, matching: true, allow: false };
+/// probe.filters.push(anon, GFP_KERNEL)?;
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Default, Debug)]
 pub struct Probe {
     /// Weight of a hit in the comparison of regions. If all weights are zero, access rates are

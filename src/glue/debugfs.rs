@@ -6,6 +6,19 @@
 //! unloaded while one of them is open, closing it accesses freed memory.
 //!
 //! C header: `src/debugfs/file.h`
+//!
+//! ```ignore
+//! struct Version;
+//!
+//! impl Contents for Version {
+//!     fn write(&self, f: &mut fmt::Formatter<'_>) -> Result {
+//!         f.write_str("1\n").map_err(|_| ENOMEM)
+//!     }
+//! }
+//!
+//! // Creates `/sys/kernel/debug/damon_rs/version`. Dropping `file` removes both.
+//! let file = DebugFile::new(c"damon_rs", c"version", Version)?;
+//! ```
 
 use crate::bindings;
 use core::cell::Cell;

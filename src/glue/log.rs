@@ -5,6 +5,11 @@
 //! `pr_debug!` of the kernel crate does not support dynamic debug: it prints in debug builds only.
 //! Users have to be able to find out on any kernel why their input was rejected, but such messages
 //! must not fill the log.
+//!
+//! ```ignore
+//! let attrs = Attrs::try_from(params).because("monitoring_attrs: aggr_us is below sample_us")?;
+//! debug!("{nr} regions are more than max_nr_regions");
+//! ```
 
 use crate::bindings;
 use kernel::{

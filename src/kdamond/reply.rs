@@ -5,6 +5,12 @@
 //! If a [`Reply`] is dropped without a result, the waiter receives a cancellation. Hence "every
 //! request ends exactly once" follows from ownership: the code that takes a request out of the
 //! mailbox owns its `Reply`, which can only disappear by ending the request.
+//!
+//! ```ignore
+//! let (reply, waiter) = reply::pair()?;
+//! register(request_with(reply))?;        // the kdamond calls `reply.send(result)`, or drops `reply`
+//! let result = waiter.wait()?;           // sleeps; fails with ECANCELED if `reply` was dropped
+//! ```
 
 use super::{
     sync::WaitMutex,

@@ -8,6 +8,20 @@
 //!
 //! No two of these locks are ever held at the same time. They are of one lock class, so lockdep
 //! reports the first attempt.
+//!
+//! ```ignore
+//! let ended = WaitMutex::new(false)?;
+//! // The thread that waits:
+//! let mut locked = ended.lock();
+//! while !*locked {
+//!     if ended.wait_interruptible(&mut locked) {
+//!         return Err(EINTR);
+//!     }
+//! }
+//! // Another thread:
+//! *ended.lock() = true;
+//! ended.notify_all();
+//! ```
 
 use kernel::{
     prelude::*,

@@ -1,6 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Lists of numbered directories, `0/` to `<N - 1>/`, where the user stores N to an `nr_…` file.
+//!
+//! The data of a numbered directory implements [`Entry`]. For `dests/`, with the file `nr_dests` and
+//! the directories `0/`, `1/` and so on:
+//!
+//! ```ignore
+//! impl Entry for DestDir {
+//!     type Common = ();
+//!
+//!     fn list_files() -> &'static [File<List<Self>>] {
+//!         files!(List<DestDir> {
+//!             rw c"nr_dests": |list| list;
+//!         })
+//!     }
+//!
+//!     fn new(_: Place<'_>, _: &List<Self>) -> Result<Self> {
+//!         Ok(Self { id: Number::new(0), weight: Number::new(0) })
+//!     }
+//! }
+//!
+//! let dests = Dir::new(place, c"dests", |_| List::<DestDir>::new(structure, ()))?;
+//! ```
 
 use super::kobject::{
     Dir,

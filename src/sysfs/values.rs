@@ -5,6 +5,18 @@
 //! A value is an atomic that is loaded and stored with relaxed ordering, so stores to different
 //! files may become visible in any order. show() and store() acquire no lock, and a task that
 //! removes the directory can wait for them. The exception is [`Text`], which has its own lock.
+//!
+//! A value that the user names by a word:
+//!
+//! ```ignore
+//! impl Words for Tuner {
+//!     const WORDS: &'static [(&'static CStr, Self)] =
+//!         &[(c"consist", Self::Consist), (c"temporal", Self::Temporal)];
+//! }
+//!
+//! // The file `goal_tuner`. It shows `consist`; a store of `other` fails with `EINVAL`.
+//! rw c"goal_tuner": |quota| &quota.goal_tuner;    // of type `Word<Tuner>`
+//! ```
 
 use super::kobject::{
     bytes,
