@@ -4,7 +4,7 @@
 //!
 //! A [`Pid`] identifies a process. [`Pid::mm`] returns its address space as the `MmWithUser` of the
 //! kernel crate, which guarantees that `mm_users` is not zero and that the page tables exist. A
-//! [`Cursor`] tests and clears accessed bits in these page tables, and `areas` iterates over the
+//! [`Cursor`] tests and clears accessed bits in these page tables, and `vmas` iterates over the
 //! VMAs.
 //!
 //! A [`Folio`] owns a reference to a folio of physical memory. [`Folios`] looks folios up by PFN,
@@ -13,7 +13,6 @@
 //! Nearly all unsafe code of the module is in this folder.
 
 mod advice;
-mod areas;
 mod attributes;
 mod folio;
 mod folio_flags;
@@ -36,13 +35,13 @@ mod rmap;
 mod sections;
 pub(crate) mod symbols;
 mod system_ram;
+mod vmas;
 
 pub(crate) use advice::{
     advise,
     can_advise,
     Advice, //
 };
-pub(crate) use areas::areas;
 pub(crate) use attributes::FolioAttributes;
 pub(crate) use folio::{
     Folio,
@@ -62,9 +61,9 @@ pub(crate) use node::{
     Node, //
 };
 pub(crate) use page_table::{
+    Cleared,
     Cursor,
     Entry,
-    Forgotten,
     Origin, //
 };
 pub use pid::Pid;
@@ -78,6 +77,7 @@ pub(crate) use rmap::{
     ReverseMap, //
 };
 pub use system_ram::system_ram;
+pub(crate) use vmas::vmas;
 
 /// Calls `cond_resched()`. The caller must be in process context and must hold no lock.
 pub(crate) fn cond_resched() {

@@ -36,27 +36,30 @@ mod vma;
 
 use super::notifiers::Notifiers;
 use tables::{
-    Directory,
-    LeafTable, //
+    LeafTable,
+    PmdTable, //
 };
 use vma::{
-    Area,
-    AreaKind,
+    LockedVma,
+    PageTables,
     Span, //
 };
 
 pub(super) use mapped::{
-    KnownDirectory,
     Memory,
-    Seen, //
+    ScanResult, //
 };
 pub(crate) use pte::{
-    Entry,
-    Forgotten, //
+    Cleared,
+    Entry, //
 };
 pub(super) use pte::{
     EntryWord,
     Frames, //
+};
+pub(super) use tables::{
+    LinkedVma,
+    PmdTableCache, //
 };
 pub(crate) use vma::Origin;
 
@@ -87,23 +90,22 @@ pub(crate) use vma::Origin;
 ///
 /// # Invariants
 ///
-/// - `directory` and `notifiers` were found while `area` was locked, and belong to it. All
-///   addresses in the span of `directory` are in `area`. An empty span means that no PMD table is
-///   known.
-/// - `table` was locked for every address in `span`, all of which are in `area`. If it is `None`,
+/// - `pmds`, `table` and `notifiers` were found while `vma` was locked, and belong to it. Their
+///   lifetime says more than they hold for: they are replaced before `vma` is unlocked.
+/// - `table` was locked for every address in `span`, all of which are in `vma`. If it is `None`,
 ///   nothing is mapped at these addresses.
 pub(crate) struct Cursor<'mm> {
     mm: &'mm MmWithUser,
     /// The addresses for which `table` is the result of the look-up.
     span: Span,
-    /// Declared before `area`, so that it is dropped first.
-    table: Option<LeafTable>,
+    /// Declared before `vma`, so that it is dropped first.
+    table: Option<LeafTable<'mm>>,
     /// The RCU read lock, acquired to look for a table and kept for the next ones.
     rcu: Option<rcu::Guard>,
-    directory: Directory,
+    pmds: PmdTable<'mm>,
     frames: Frames,
     notifiers: Notifiers,
-    area: Option<Area<'mm>>,
+    vma: Option<LockedVma<'mm>>,
 }
 
 impl<'mm> Cursor<'mm> {
@@ -115,10 +117,10 @@ impl<'mm> Cursor<'mm> {
             span: Span::EMPTY,
             table: None,
             rcu: None,
-            directory: Directory::UNKNOWN,
+            pmds: PmdTable::NONE,
             frames: Frames::get(),
             notifiers: Notifiers::none(),
-            area: None,
+            vma: None,
         }
     }
 
@@ -133,9 +135,9 @@ impl<'mm> Cursor<'mm> {
             self.seek(addr);
         }
         let leaf = self.table.as_ref()?.leaf(addr);
-        // SAFETY: `addr` is in `span`, so by the type invariants `leaf` is its entry in a table
-        // that is locked. The result borrows the cursor, so the table stays locked as long.
-        // `notifiers` belongs to the same address space.
+        // SAFETY: `addr` is in `span`, so by the type invariants `leaf` is its entry, in a VMA whose
+        // tables are walked, so one without `VM_PFNMAP`. `notifiers` belongs to the same address
+        // space.
         unsafe { Entry::new(leaf, &self.frames, &self.notifiers) }
     }
 
@@ -149,8 +151,8 @@ impl<'mm> Cursor<'mm> {
             if !self.span.contains(addr) {
                 self.seek(addr);
             }
-            if let (Some(_), Some(area)) = (&self.table, &self.area) {
-                return Some((addr, area.origin()));
+            if let (Some(_), Some(vma)) = (&self.table, &self.vma) {
+                return Some((addr, vma.origin()));
             }
             let next = self.span.end()?;
             // Go on by one page at least, also if the span does not cover the rest of the page.
@@ -164,36 +166,33 @@ impl<'mm> Cursor<'mm> {
     #[inline(never)]
     fn seek(&mut self, addr: usize) {
         self.table = None;
-        if !self.directory.span().contains(addr) {
+        if !self.pmds.span().contains(addr) {
             self.span = Span::EMPTY;
-            if !self.seek_directory(addr) {
+            if !self.seek_pmd_table(addr) {
                 return;
             }
         }
-        // INVARIANT: All addresses of the span have the same PMD entry and are in `area`, because
-        // those of the span of `directory` are.
-        self.span = Span::block(addr, c::PMD_SHIFT).intersection(self.directory.span());
+        // INVARIANT: All addresses of the span have the same PMD entry and are in `vma`, because
+        // those of the span of `pmds` are.
+        self.span = Span::block(addr, c::PMD_SHIFT).intersection(self.pmds.span());
         let rcu = self.rcu.get_or_insert_with(rcu::read_lock);
-        let mm = self.mm.as_raw();
-        // SAFETY: The address is in the span of `directory`, so by the type invariants it is in
-        // `area`, which is locked. `table` is dropped before `area`.
-        self.table = unsafe { LeafTable::lock(mm, &self.directory, &self.frames, addr, rcu) };
+        self.table = LeafTable::lock(&self.pmds, &self.frames, addr, rcu);
     }
 
     /// Moves to the PMD table of another address, and to another VMA if necessary. Returns `false`
     /// if there is none. `span` and `table` are set then: nothing is mapped, or the VMA is one of
     /// hugetlbfs.
     #[inline(never)]
-    fn seek_directory(&mut self, addr: usize) -> bool {
-        if !matches!(&self.area, Some(area) if area.span().contains(addr)) {
+    fn seek_pmd_table(&mut self, addr: usize) -> bool {
+        if !matches!(&self.vma, Some(vma) if vma.span().contains(addr)) {
             // A thread that has the next VMA write-locked may wait for the current one.
-            self.leave_area();
-            match Area::lock(self.mm, addr) {
-                Ok(area) => {
-                    // SAFETY: `self.mm` has users, so it stays valid. `area` stays locked until
-                    // `leave_area()`, and the notifiers are replaced when another VMA is locked.
+            self.leave_vma();
+            match LockedVma::lock(self.mm, addr) {
+                Ok(vma) => {
+                    // SAFETY: `self.mm` has users, so it stays valid. `vma` stays locked until
+                    // `leave_vma()`, and the notifiers are replaced when another VMA is locked.
                     self.notifiers = unsafe { Notifiers::of(self.mm.as_raw()) };
-                    self.area = Some(area);
+                    self.vma = Some(vma);
                 }
                 Err(hole) => {
                     self.span = hole;
@@ -201,32 +200,30 @@ impl<'mm> Cursor<'mm> {
                 }
             }
         }
-        let Some(area) = &self.area else {
+        let Some(vma) = &self.vma else {
             return false;
         };
-        let none = match area.kind() {
-            // SAFETY: `addr` is in `area`, which is locked. `leave_area()` resets `directory`
-            // before it unlocks `area`.
-            AreaKind::Usual => match unsafe { Directory::find(self.mm.as_raw(), addr) } {
-                Ok(directory) => {
-                    // INVARIANT: `area` is locked, and the span is limited to its addresses.
-                    self.directory = directory.within(area.span());
+        // SAFETY: Only `pmds` and `table` are found with the result. `leave_vma()` replaces them
+        // before it unlocks `vma`, and no other function does that. When the cursor is dropped,
+        // `table` is dropped before `vma`, because it was declared before it.
+        let none = match unsafe { vma.page_tables().extend() } {
+            PageTables::Normal(tables) => match PmdTable::find(tables, addr) {
+                Ok(pmds) => {
+                    self.pmds = pmds;
                     return true;
                 }
                 Err(none) => none,
             },
-            AreaKind::HugeTlb { shift } => {
-                // SAFETY: `area` is a locked VMA of this mm, and of hugetlbfs with pages of this
-                // size. `table` is dropped before `area`.
-                let (table, span) = unsafe { LeafTable::lock_hugetlb(self.mm, area, addr, shift) };
+            PageTables::HugeTlb(hugetlb) => {
+                let (table, span) = LeafTable::lock_hugetlb(hugetlb, addr);
                 // INVARIANT: The table was locked for all addresses of `span`, or there is none for
                 // them.
                 self.table = table;
                 span
             }
-            AreaKind::Foreign => area.span(),
+            PageTables::PfnMap => vma.span(),
         };
-        self.span = none.intersection(area.span());
+        self.span = none.intersection(vma.span());
         false
     }
 
@@ -237,16 +234,16 @@ impl<'mm> Cursor<'mm> {
     }
 
     /// Unlocks the current VMA.
-    fn leave_area(&mut self) {
+    fn leave_vma(&mut self) {
         self.leave_table();
         self.rcu = None;
-        self.directory = Directory::UNKNOWN;
-        self.area = None;
+        self.pmds = PmdTable::NONE;
+        self.vma = None;
     }
 
     /// Releases all locks, so that the caller may sleep.
     pub(crate) fn leave(&mut self) {
-        self.leave_area();
+        self.leave_vma();
     }
 
     /// Releases the locks that another thread may wait for, and calls `cond_resched()` if a
@@ -256,12 +253,12 @@ impl<'mm> Cursor<'mm> {
         // SAFETY: This reads a flag of the current thread.
         let preempt = || unsafe { bindings::damon_rs_helper_need_resched() };
         if self
-            .area
+            .vma
             .as_ref()
-            .is_none_or(|area| preempt() || area.is_contended())
+            .is_none_or(|vma| preempt() || vma.is_contended())
         {
-            self.leave_area();
-            // SAFETY: `leave_area()` has released the locks of the cursor and has left the RCU
+            self.leave_vma();
+            // SAFETY: `leave_vma()` has released the locks of the cursor and has left the RCU
             // read-side critical section. The caller holds no lock.
             unsafe { bindings::damon_rs_helper_cond_resched() };
             return;

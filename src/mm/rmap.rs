@@ -40,9 +40,8 @@ use super::{
     page_table::{
         EntryWord,
         Frames,
-        KnownDirectory,
         Memory,
-        Seen, //
+        ScanResult, //
     },
     symbols, //
 };
@@ -165,17 +164,16 @@ impl Mappings<'_> {
         }
         let is_locked = self.lock.is_some();
         // The page tables of hugetlb VMAs are walked differently. Without `self.lock`, the walk may
-        // acquire several rmap locks in turn, so a PMD table must not be kept from one VMA to the
-        // next.
-        let known = self.lock.as_mut().and_then(|lock| {
+        // acquire several rmap locks in turn, and none of them can lend page tables.
+        let locked = self.lock.as_mut().and_then(|lock| {
             let memory = Memory::of(folio.as_ptr(), size, &self.map.frames)?;
-            Some((memory, lock.directory()))
+            Some((memory, lock))
         });
         let mut walk = Walk {
             calls,
-            known,
+            locked,
             size,
-            has_area: false,
+            has_vma: false,
             visitor,
         };
         let mut control = bindings::rmap_walk_control {
@@ -201,8 +199,8 @@ impl Mappings<'_> {
                 calls.rmap_walk(folio.as_ptr(), &mut control)
             }
         };
-        let has_area = walk.has_area;
-        if !has_area || self.lock.as_ref().is_some_and(MappingLock::is_contended) {
+        let has_vma = walk.has_vma;
+        if !has_vma || self.lock.as_ref().is_some_and(MappingLock::is_contended) {
             self.lock = None;
         }
         !control.contended
@@ -254,7 +252,7 @@ impl Visitor for Clearing {
 /// as long as this value exists. The entry is not present if it maps device-private memory.
 struct Mapping<'a> {
     folio: *mut c::folio,
-    entry: EntryWord,
+    entry: &'a EntryWord,
     start: usize,
     size: usize,
     notifiers: &'a Notifiers,
@@ -308,13 +306,13 @@ impl Mapping<'_> {
 /// The argument of the callback of `rmap_walk()`.
 struct Walk<'a, V> {
     calls: &'static symbols::ReverseMapping,
-    /// The memory of the folio, and the PMD table that was found last under the rmap lock, which is
-    /// held throughout. `None` if only `page_vma_mapped_walk()` can find the mappings.
-    known: Option<(Memory<'a>, &'a mut KnownDirectory)>,
+    /// The memory of the folio, and its rmap lock. `None` if only `page_vma_mapped_walk()` can find
+    /// the mappings.
+    locked: Option<(Memory<'a>, &'a mut MappingLock)>,
     /// The size of the folio in bytes.
     size: usize,
     /// Whether the callback was called for a VMA.
-    has_area: bool,
+    has_vma: bool,
     visitor: &'a mut V,
 }
 
@@ -334,7 +332,7 @@ impl<V: Visitor> Walk<'_, V> {
     ) -> bool {
         // SAFETY: By the safety requirements `arg` points to a `Self` that is not used otherwise.
         let walk = unsafe { &mut *arg.cast::<Self>() };
-        walk.has_area = true;
+        walk.has_vma = true;
         // SAFETY: The caller holds an rmap lock under which the VMA is linked, so the VMA exists.
         // Its `vm_mm` never changes.
         let mm = unsafe { (*vma).vm_mm };
@@ -342,12 +340,11 @@ impl<V: Visitor> Walk<'_, V> {
         // which it is, is held until this function returns, and it keeps the list of notifiers
         // complete.
         let notifiers = unsafe { Notifiers::of(mm) };
-        if let Some((memory, directory)) = &mut walk.known {
-            // SAFETY: The VMA exists, because it is linked under the rmap lock, which is held.
-            // `vm_end` changes only with that lock held for writing.
-            let end = unsafe { (*vma).__bindgen_anon_1.__bindgen_anon_1.vm_end };
-            let end = addr.saturating_add(walk.size).min(end);
-            let see = |entry, start, size| {
+        if let Some((memory, lock)) = &mut walk.locked {
+            // SAFETY: `rmap_walk_locked()` has found the VMA in the interval tree of the folio's
+            // mapping, whose rmap lock this is, and `addr` in the VMA.
+            let linked = unsafe { lock.linked_vma(vma, addr, addr.saturating_add(walk.size)) };
+            let visit = |entry: &EntryWord, start, size| {
                 let mapping = Mapping {
                     folio,
                     entry,
@@ -358,15 +355,11 @@ impl<V: Visitor> Walk<'_, V> {
                 // If this is the only mapping of a single page, there is no other to visit.
                 walk.visitor.visit(&mapping) && !(walk.size == PAGE_SIZE && mapping.is_only_one())
             };
-            // SAFETY: The VMA is linked under the rmap lock, which is held. It is not one of
-            // hugetlbfs, because the folio is not a hugetlb folio. `known` is `Some` only if
-            // `Mappings::walk()` holds the lock in `self.lock`, and `directory` was found under it.
-            // No page table lock is held, and `see` does not sleep.
-            match unsafe { memory.entries(mm, addr, end, directory, see) } {
-                Seen::All => return true,
-                Seen::Enough => return false,
+            match memory.entries(linked, visit) {
+                ScanResult::All => return true,
+                ScanResult::Enough => return false,
                 // Mappings that were visited above may be visited again.
-                Seen::NotAll => {}
+                ScanResult::NotAll => {}
             }
         }
         // SAFETY: The folio is referenced, locked and user memory. The VMA is linked under the rmap
@@ -380,7 +373,7 @@ impl<V: Visitor> Walk<'_, V> {
     ///
     /// # Safety
     ///
-    /// During the call, the safety requirements of [`Place::new`] must be met, and `notifiers` must
+    /// During the call, the safety requirements of [`MappedWalk::new`] must be met, and `notifiers` must
     /// be those of the VMA's address space.
     #[inline(never)]
     unsafe fn visit(
@@ -392,12 +385,12 @@ impl<V: Visitor> Walk<'_, V> {
     ) -> bool {
         // SAFETY: By the safety requirements, during this call the folio is user memory, referenced
         // and locked, and the VMA is linked under the rmap lock of the folio, which is held.
-        // `place` is dropped at its end.
-        let mut place = unsafe { Place::new(self.calls, folio, vma, addr) };
-        while let Some((entry, start, size)) = place.next() {
+        // `mapped` is dropped at its end.
+        let mut mapped = unsafe { MappedWalk::new(self.calls, folio, vma, addr) };
+        while let Some((entry, start, size)) = mapped.next() {
             let mapping = Mapping {
                 folio,
-                entry,
+                entry: &entry,
                 start,
                 size,
                 notifiers,
@@ -416,14 +409,14 @@ impl<V: Visitor> Walk<'_, V> {
 ///
 /// `walk` is initialized, or as `page_vma_mapped_walk()` has left it. If `found`, it is at an entry
 /// that maps the folio or a page of it, and holds the lock of that page table.
-struct Place<'a> {
+struct MappedWalk<'a> {
     calls: &'static symbols::ReverseMapping,
     walk: bindings::page_vma_mapped_walk,
     found: bool,
-    _area: PhantomData<&'a ()>,
+    _vma: PhantomData<&'a ()>,
 }
 
-impl Place<'_> {
+impl MappedWalk<'_> {
     /// # Safety
     ///
     /// The folio must be user memory, referenced and locked. The VMA must be linked into the
@@ -445,7 +438,7 @@ impl Place<'_> {
             calls,
             walk,
             found: false,
-            _area: PhantomData,
+            _vma: PhantomData,
         }
     }
 
@@ -476,7 +469,7 @@ impl Place<'_> {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for MappedWalk<'_> {
     #[inline]
     fn drop(&mut self) {
         if self.found {

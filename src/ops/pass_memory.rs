@@ -35,8 +35,8 @@
 use kernel::prelude::*;
 
 use crate::mm::{
+    Cleared, //
     FolioId,
-    Forgotten, //
 };
 
 /// The entry and the large folio of which a pass has last cleared accesses.
@@ -74,12 +74,12 @@ impl PassMemory {
         &mut self,
         entry: usize,
         folio: impl FnOnce() -> FolioId,
-        forgotten: Forgotten,
+        cleared: Cleared,
     ) {
-        if forgotten.entry {
+        if cleared.entry {
             self.entry = entry;
         }
-        if forgotten.folio {
+        if cleared.folio {
             self.folio = Some(folio());
         }
     }
@@ -89,19 +89,19 @@ impl PassMemory {
 mod tests {
     use super::PassMemory;
     use crate::mm::{
+        Cleared, //
         FolioId,
-        Forgotten, //
     };
 
-    const NOTHING: Forgotten = Forgotten {
+    const NOTHING: Cleared = Cleared {
         entry: false,
         folio: false,
     };
-    const ENTRY: Forgotten = Forgotten {
+    const ENTRY: Cleared = Cleared {
         entry: true,
         folio: false,
     };
-    const FOLIO: Forgotten = Forgotten {
+    const FOLIO: Cleared = Cleared {
         entry: false,
         folio: true,
     };

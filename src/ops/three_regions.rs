@@ -19,22 +19,22 @@ use kernel::prelude::*;
 
 use crate::engine::AddrRange;
 
-/// Returns the three ranges around the two largest holes between `areas`, which must be ascending
+/// Returns the three ranges around the two largest holes between `vmas`, which must be ascending
 /// and disjoint. `None` if there are less than two holes.
 ///
 /// Of holes of the same size, the lower one counts as larger.
-pub(super) fn three_regions(areas: impl Iterator<Item = AddrRange>) -> Option<[AddrRange; 3]> {
+pub(super) fn three_regions(vmas: impl Iterator<Item = AddrRange>) -> Option<[AddrRange; 3]> {
     let mut whole: Option<AddrRange> = None;
     let mut largest = None;
     let mut second = None;
-    for area in areas {
+    for vma in vmas {
         let Some(whole) = &mut whole else {
-            whole = Some(area);
+            whole = Some(vma);
             continue;
         };
         let hole = AddrRange {
             start: whole.end,
-            end: area.start,
+            end: vma.start,
         };
         if size(Some(hole)) > size(largest) {
             second = largest;
@@ -42,7 +42,7 @@ pub(super) fn three_regions(areas: impl Iterator<Item = AddrRange>) -> Option<[A
         } else if size(Some(hole)) > size(second) {
             second = Some(hole);
         }
-        whole.end = area.end;
+        whole.end = vma.end;
     }
     let (whole, largest, second) = (whole?, largest?, second?);
     let (lower, upper) = if largest.start < second.start {
@@ -76,9 +76,9 @@ mod tests {
     use super::three_regions;
     use crate::engine::AddrRange;
 
-    fn found(areas: &[(u64, u64)]) -> Option<[(u64, u64); 3]> {
-        let areas = areas.iter().map(|&(start, end)| AddrRange { start, end });
-        three_regions(areas).map(|regions| regions.map(|region| (region.start, region.end)))
+    fn found(vmas: &[(u64, u64)]) -> Option<[(u64, u64); 3]> {
+        let vmas = vmas.iter().map(|&(start, end)| AddrRange { start, end });
+        three_regions(vmas).map(|regions| regions.map(|region| (region.start, region.end)))
     }
 
     #[test]

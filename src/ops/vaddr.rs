@@ -34,7 +34,7 @@ use crate::{
         SchemeParams, //
     },
     mm::{
-        areas,
+        vmas,
         Cursor,
         Entry,
         FolioAttributes,
@@ -85,11 +85,11 @@ impl Operations for Vaddr {
             Ranges::Fixed => Ok(None),
             Ranges::Mapped => {
                 let mm = pid.mm().ok_or(EINVAL)?;
-                let areas = areas(&mm).map(|area| AddrRange {
-                    start: to_u64(area.start),
-                    end: to_u64(area.end),
+                let vmas = vmas(&mm).map(|vma| AddrRange {
+                    start: to_u64(vma.start),
+                    end: to_u64(vma.end),
                 });
-                let regions = three_regions(areas).ok_or(EINVAL)?;
+                let regions = three_regions(vmas).ok_or(EINVAL)?;
                 let mut ranges = KVec::with_capacity(regions.len(), GFP_KERNEL)?;
                 ranges.extend_from_slice(&regions, GFP_KERNEL)?;
                 Ok(Some(ranges))
@@ -176,6 +176,6 @@ fn accessed(entry: &Entry<'_>, remembered: &PassMemory) -> bool {
 /// Clears past accesses, and records them for regions that are checked later in this pass.
 #[inline(always)]
 fn prepare(entry: &Entry<'_>, remembered: &mut PassMemory) {
-    let forgotten = entry.mkold();
-    remembered.prepared(entry.start(), || entry.folio_id(), forgotten);
+    let cleared = entry.mkold();
+    remembered.prepared(entry.start(), || entry.folio_id(), cleared);
 }

@@ -8,15 +8,11 @@
 //!
 //! C header: [`include/linux/hugetlb.h`](srctree/include/linux/hugetlb.h)
 
-use core::ptr::NonNull;
-
-use kernel::{
-    bindings as c,
-    mm::MmWithUser, //
-};
+use kernel::bindings as c;
 
 #[cfg(CONFIG_HUGETLB_PAGE)]
 use super::super::symbols;
+use super::vma::HugeTlbVma;
 #[cfg(CONFIG_HUGETLB_PAGE)]
 use crate::bindings;
 
@@ -24,58 +20,51 @@ use crate::bindings;
 ///
 /// # Invariants
 ///
-/// This value owns the hugetlb VMA lock for reading, if the VMA has one. The VMA stays locked as
-/// long as this value exists.
+/// This value owns the hugetlb VMA lock for reading, if the VMA has one.
 #[cfg(CONFIG_HUGETLB_PAGE)]
-pub(super) struct TablesLock {
+pub(super) struct TablesLock<'lock> {
     calls: &'static symbols::HugeTlb,
-    vma: NonNull<c::vm_area_struct>,
+    vma: HugeTlbVma<'lock>,
 }
 
 #[cfg(CONFIG_HUGETLB_PAGE)]
-impl TablesLock {
+impl<'lock> TablesLock<'lock> {
     /// Acquires the hugetlb VMA lock. Sleeps while another thread holds it for writing. Returns
     /// `None` if the kernel functions for it were not found.
-    ///
-    /// # Safety
-    ///
-    /// `vma` must be a VMA of hugetlbfs, and must be locked as long as the result exists.
-    pub(super) unsafe fn new(vma: NonNull<c::vm_area_struct>) -> Option<Self> {
+    pub(super) fn new(vma: HugeTlbVma<'lock>) -> Option<Self> {
         let calls = symbols::hugetlb()?;
-        // SAFETY: By the safety requirements this is a hugetlb VMA that is locked.
+        // SAFETY: By the invariants of `HugeTlbVma` this is a hugetlb VMA that is locked.
         unsafe { calls.hugetlb_vma_lock_read(vma.as_ptr()) };
-        // INVARIANT: The lock was acquired above, if the VMA has one. The VMA stays locked by the
-        // safety requirements.
+        // INVARIANT: The lock was acquired above, if the VMA has one.
         Some(Self { calls, vma })
     }
 
-    /// Returns the entry for the page of `1 << shift` bytes at an address of the VMA, and its page
-    /// table lock. `None` if there is no page table. `shift` must be that of the VMA.
-    pub(super) fn entry(
-        &self,
-        mm: &MmWithUser,
-        addr: usize,
-        shift: u32,
-    ) -> Option<(*mut usize, *mut c::spinlock_t)> {
-        let size = 1_usize.checked_shl(shift)?;
+    /// Returns the entry of an address of the VMA, and its page table lock. `None` if there is no
+    /// page table, or the address is not in the VMA.
+    pub(super) fn entry(&self, addr: usize) -> Option<(*mut usize, *mut c::spinlock_t)> {
+        if !self.vma.contains(addr) {
+            return None;
+        }
+        let size = 1_usize.checked_shl(self.vma.shift())?;
         let start = addr & !size.wrapping_sub(1);
         // SAFETY: By the type invariants the hugetlb VMA lock is held, so that no shared table of
         // the VMA is unshared. A private VMA has no shared tables; `linux/hugetlb.h` names the mmap
         // lock for it. The VMA lock serves as well, because page tables are freed only after their
-        // VMA was write-locked. `start` is aligned to the page size of the VMA.
-        let entry = unsafe { self.calls.huge_pte_offset(mm.as_raw(), start, size) };
+        // VMA was write-locked. The VMA is one of `mm` and has pages of this size, to which `start`
+        // is aligned.
+        let entry = unsafe { self.calls.huge_pte_offset(self.vma.mm(), start, size) };
         if entry.is_null() {
             return None;
         }
-        // SAFETY: `entry` is a page table entry of this VMA, and the VMA is locked by the type
-        // invariants.
+        // SAFETY: `entry` is a page table entry of this VMA, which is locked by the invariants of
+        // `HugeTlbVma`.
         let lock = unsafe { bindings::damon_rs_helper_huge_pte_lockptr(self.vma.as_ptr(), entry) };
         Some((entry.cast(), lock))
     }
 }
 
 #[cfg(CONFIG_HUGETLB_PAGE)]
-impl Drop for TablesLock {
+impl Drop for TablesLock<'_> {
     fn drop(&mut self) {
         // SAFETY: By the type invariants this value owns the lock. It does not use the VMA after
         // this call.
@@ -85,23 +74,18 @@ impl Drop for TablesLock {
 
 /// Without `CONFIG_HUGETLB_PAGE` no VMA is one of hugetlbfs.
 #[cfg(not(CONFIG_HUGETLB_PAGE))]
-pub(super) struct TablesLock(core::convert::Infallible);
+pub(super) struct TablesLock<'lock>(
+    core::convert::Infallible,
+    core::marker::PhantomData<HugeTlbVma<'lock>>,
+);
 
 #[cfg(not(CONFIG_HUGETLB_PAGE))]
-impl TablesLock {
-    /// # Safety
-    ///
-    /// Always safe to call: the VMA is not dereferenced.
-    pub(super) unsafe fn new(_: NonNull<c::vm_area_struct>) -> Option<Self> {
+impl<'lock> TablesLock<'lock> {
+    pub(super) fn new(_: HugeTlbVma<'lock>) -> Option<Self> {
         None
     }
 
-    pub(super) fn entry(
-        &self,
-        _: &MmWithUser,
-        _: usize,
-        _: u32,
-    ) -> Option<(*mut usize, *mut c::spinlock_t)> {
+    pub(super) fn entry(&self, _: usize) -> Option<(*mut usize, *mut c::spinlock_t)> {
         match self.0 {}
     }
 }

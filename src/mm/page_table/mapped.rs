@@ -5,7 +5,7 @@
 //! In the kernel, `page_vma_mapped_walk()` finds them. It checks for each kind of mapping at each
 //! step, and returns one entry at a time. This file handles only the kinds that map nearly all
 //! memory: present PTEs, and PMD entries of transparent huge pages. At any other entry it returns
-//! [`Seen::NotAll`], and the caller has to use `page_vma_mapped_walk()`.
+//! [`ScanResult::NotAll`], and the caller has to use `page_vma_mapped_walk()`.
 
 use kernel::{
     bindings as c,
@@ -23,15 +23,14 @@ use super::{
         Frames, //
     },
     tables::{
-        Directory,
-        LeafTable, //
-    },
-    vma::Span, //
+        LeafTable,
+        LinkedVma, //
+    }, //
 };
 
 /// The result of a scan of page table entries.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::mm) enum Seen {
+pub(in crate::mm) enum ScanResult {
     /// All entries were visited.
     All,
     /// The visitor has stopped the scan.
@@ -40,57 +39,6 @@ pub(in crate::mm) enum Seen {
     /// present, and may be the device-private entry of a page of the folio. Any number of entries
     /// were visited before.
     NotAll,
-}
-
-/// A cache of the PMD table in which the last entry was found.
-///
-/// It is valid as long as the rmap lock is held under which it was found. The lock keeps the VMA
-/// linked, a linked VMA keeps the page tables that serve it, and a PMD table serves all VMAs of the
-/// address space in its range. The `mm_struct` is kept too, so no other one can be at the same
-/// address.
-pub(in crate::mm) struct KnownDirectory {
-    mm: *mut c::mm_struct,
-    directory: Directory,
-}
-
-impl KnownDirectory {
-    /// Creates an empty cache.
-    pub(in crate::mm) const fn none() -> Self {
-        Self {
-            mm: core::ptr::null_mut(),
-            directory: Directory::UNKNOWN,
-        }
-    }
-
-    /// Returns the PMD table of an address. Fails as [`Directory::find`].
-    ///
-    /// # Safety
-    ///
-    /// - `addr` must be in a VMA of `mm` that is not one of hugetlbfs. An rmap lock must be held
-    ///   under which this VMA is linked.
-    /// - That lock must not have been released since the cache was created.
-    #[inline]
-    unsafe fn find(&mut self, mm: *mut c::mm_struct, addr: usize) -> Result<&Directory, Span> {
-        if self.mm != mm || !self.directory.span().contains(addr) {
-            // SAFETY: The safety requirements of `go_to()` are those of this function.
-            unsafe { self.go_to(mm, addr) }?;
-        }
-        Ok(&self.directory)
-    }
-
-    /// Looks up another PMD table.
-    ///
-    /// # Safety
-    ///
-    /// The safety requirements of [`Self::find`] must be met.
-    #[inline(never)]
-    unsafe fn go_to(&mut self, mm: *mut c::mm_struct, addr: usize) -> Result<(), Span> {
-        // SAFETY: By the safety requirements `addr` is in a VMA of `mm` that is linked under an
-        // rmap lock that is held, and that is not one of hugetlbfs.
-        self.directory = unsafe { Directory::find(mm, addr) }?;
-        self.mm = mm;
-        Ok(())
-    }
 }
 
 /// The physical memory of a folio that is not a hugetlb folio, as page table entries name it.
@@ -127,35 +75,27 @@ impl<'a> Memory<'a> {
         start.wrapping_sub(self.start) < self.size || self.start.wrapping_sub(start) < size
     }
 
-    /// Calls `see` for each entry for the addresses from `addr` to `end`, exclusive, that maps this
-    /// memory, as long as it returns `true`. The arguments are the entry, the address that it is
-    /// for and the size of the block that it maps. `see` must not keep the entry.
+    /// Calls `visit` for each entry for the addresses of `vma` that maps this memory, as long as it
+    /// returns `true`. The arguments are the entry, the address that it is for and the size of the
+    /// block that it maps, in bytes. The lock of the page table is held during the call, so `visit`
+    /// must not sleep.
     ///
-    /// # Safety
-    ///
-    /// - The addresses must be in a VMA of `mm` that is not one of hugetlbfs. An rmap lock must be
-    ///   held under which this VMA is linked.
-    /// - `known` must be empty, or filled by this function since that lock was acquired.
-    /// - The thread must hold no page table lock, and `see` must not sleep.
+    /// Does not sleep. The thread must hold no page table lock.
     #[inline]
-    pub(in crate::mm) unsafe fn entries(
+    pub(in crate::mm) fn entries(
         &self,
-        mm: *mut c::mm_struct,
-        addr: usize,
-        end: usize,
-        known: &mut KnownDirectory,
-        mut see: impl FnMut(EntryWord, usize, usize) -> bool,
-    ) -> Seen {
-        let mut at = addr;
+        mut vma: LinkedVma<'_>,
+        mut visit: impl FnMut(&EntryWord, usize, usize) -> bool,
+    ) -> ScanResult {
+        let Some((mut at, end)) = vma.span().bounds() else {
+            return ScanResult::All;
+        };
         while at < end {
-            // SAFETY: By the safety requirements `at` is in a VMA of `mm` that is not one of
-            // hugetlbfs and that is linked under an rmap lock. The lock has been held since `known`
-            // was filled.
-            let directory = match unsafe { known.find(mm, at) } {
-                Ok(directory) => directory,
+            let pmds = match vma.pmd_table(at) {
+                Ok(pmds) => pmds,
                 Err(none) => {
                     let Some(next) = none.end() else {
-                        return Seen::All;
+                        return ScanResult::All;
                     };
                     at = next;
                     continue;
@@ -164,29 +104,25 @@ impl<'a> Memory<'a> {
             // The address after the last page with the same PMD entry.
             let next = (at | ((1 << c::PMD_SHIFT) - 1)).saturating_add(1).min(end);
             let rcu = rcu::read_lock();
-            // SAFETY: `at` is in the span of `directory`. By the safety requirements it is in a VMA
-            // of `mm` that is not one of hugetlbfs and that is linked under an rmap lock. The table
-            // is dropped in this iteration, before the lock is released. No page table lock is
-            // held.
-            if let Some(table) = unsafe { LeafTable::lock(mm, directory, self.frames, at, &rcu) } {
+            if let Some(table) = LeafTable::lock(&pmds, self.frames, at, &rcu) {
                 let leaf = table.leaf(at);
-                let seen = if leaf.mask == PAGE_MASK {
+                let result = if leaf.mask == PAGE_MASK {
                     // SAFETY: The addresses up to `next` have the same PMD entry as `at`, so their
                     // PTEs are in this table from `leaf.entry` on, and the table is locked for
                     // them.
-                    unsafe { self.ptes(leaf.entry, at, next, &mut see) }
+                    unsafe { self.ptes(leaf.entry, at, next, &mut visit) }
                 } else {
                     // SAFETY: This is the PMD entry of all addresses up to `next`, and the table is
                     // locked for them.
-                    unsafe { self.pmd(leaf.entry, at, &mut see) }
+                    unsafe { self.pmd(leaf.entry, at, &mut visit) }
                 };
-                if seen != Seen::All {
-                    return seen;
+                if result != ScanResult::All {
+                    return result;
                 }
             }
             at = next;
         }
-        Seen::All
+        ScanResult::All
     }
 
     /// Visits those of a row of PTEs that map this memory. The first PTE is that of `addr`.
@@ -201,23 +137,23 @@ impl<'a> Memory<'a> {
         first: *mut usize,
         addr: usize,
         end: usize,
-        see: &mut impl FnMut(EntryWord, usize, usize) -> bool,
-    ) -> Seen {
+        visit: &mut impl FnMut(&EntryWord, usize, usize) -> bool,
+    ) -> ScanResult {
         let (mut entry, mut at) = (first, addr);
         while at < end {
             // SAFETY: By the safety requirements `entry` is a PTE of a table that is locked.
             let word = unsafe { EntryWord::read(entry) };
             if word.is_present() {
-                if self.contains(self.frames.address(&word)) && !see(word, at, PAGE_SIZE) {
-                    return Seen::Enough;
+                if self.contains(self.frames.address(&word)) && !visit(&word, at, PAGE_SIZE) {
+                    return ScanResult::Enough;
                 }
             } else if word.value() != 0 {
-                return Seen::NotAll;
+                return ScanResult::NotAll;
             }
             entry = entry.wrapping_add(1);
             at = at.saturating_add(PAGE_SIZE);
         }
-        Seen::All
+        ScanResult::All
     }
 
     /// Visits a PMD entry if it maps this memory.
@@ -231,36 +167,40 @@ impl<'a> Memory<'a> {
         &self,
         entry: *mut usize,
         addr: usize,
-        see: &mut impl FnMut(EntryWord, usize, usize) -> bool,
-    ) -> Seen {
+        visit: &mut impl FnMut(&EntryWord, usize, usize) -> bool,
+    ) -> ScanResult {
         const SIZE: usize = 1 << c::PMD_SHIFT;
         // SAFETY: By the safety requirements `entry` is a PMD entry of a table that is locked.
         let word = unsafe { EntryWord::read(entry) };
         if !word.is_present() {
-            return Seen::NotAll;
+            return ScanResult::NotAll;
         }
         // The lowest bits of the result are flags.
         let start = self.frames.address(&word) & !(SIZE - 1);
-        if self.overlaps(start, SIZE) && !see(word, addr, SIZE) {
-            return Seen::Enough;
+        if self.overlaps(start, SIZE) && !visit(&word, addr, SIZE) {
+            return ScanResult::Enough;
         }
-        Seen::All
+        ScanResult::All
     }
 }
 
 #[kunit_tests(damon_rs_mm_mapped)]
 mod tests {
-    use super::*;
+    use super::{
+        super::pte::{
+            PRESENT,
+            PROTNONE, //
+        },
+        *, //
+    };
 
     const PAGE: usize = PAGE_SIZE;
-    const PRESENT: usize = 1 << c::_PAGE_BIT_PRESENT;
-    const PROTNONE: usize = 1 << c::_PAGE_BIT_PROTNONE;
     const NX: usize = 1 << 63;
     const ADDR: usize = 0x7f00_0000_0000;
 
     /// Scans entries for the pages with the PFNs 2 and 3, and stops after `most` visits. Returns
     /// the result, the visited addresses relative to `ADDR`, and their number.
-    fn look(mut entries: [usize; 4], most: usize) -> (Seen, [usize; 4], usize) {
+    fn look(mut entries: [usize; 4], most: usize) -> (ScanResult, [usize; 4], usize) {
         let frames = Frames::example();
         let memory = Memory {
             frames: &frames,
@@ -268,7 +208,7 @@ mod tests {
             size: 2 * PAGE,
         };
         let (mut found, mut count) = ([0; 4], 0);
-        let mut see = |_: EntryWord, addr: usize, size: usize| {
+        let mut visit = |_: &EntryWord, addr: usize, size: usize| {
             assert_eq!(size, PAGE);
             if let Some(place) = found.get_mut(count) {
                 *place = addr - ADDR;
@@ -278,42 +218,48 @@ mod tests {
         };
         // SAFETY: `entries` is a local array with one entry for each page of the address range. No
         // other thread accesses it.
-        let seen = unsafe {
+        let result = unsafe {
             memory.ptes(
                 entries.as_mut_ptr(),
                 ADDR,
                 ADDR + entries.len() * PAGE,
-                &mut see,
+                &mut visit,
             )
         };
-        (seen, found, count)
+        (result, found, count)
     }
 
     #[test]
     fn entries_that_map_a_folio() {
         let page = |number: usize| number * PAGE | PRESENT | NX;
         let entries = [page(1), page(3), 0, page(2)];
-        assert_eq!(look(entries, 9), (Seen::All, [PAGE, 3 * PAGE, 0, 0], 2));
-        assert_eq!(look(entries, 1), (Seen::Enough, [PAGE, 0, 0, 0], 1));
-        assert_eq!(look([0, page(1), page(4), 0], 9), (Seen::All, [0; 4], 0));
-    }
-
-    #[test]
-    fn entries_that_the_processor_does_not_follow() {
-        // Their address bits are inverted.
-        let page = |number: usize| !(number * PAGE) & Frames::example().mask() | PROTNONE;
         assert_eq!(
-            look([page(1), page(2), page(3), page(4)], 9),
-            (Seen::All, [PAGE, 2 * PAGE, 0, 0], 2)
+            look(entries, 9),
+            (ScanResult::All, [PAGE, 3 * PAGE, 0, 0], 2)
+        );
+        assert_eq!(look(entries, 1), (ScanResult::Enough, [PAGE, 0, 0, 0], 1));
+        assert_eq!(
+            look([0, page(1), page(4), 0], 9),
+            (ScanResult::All, [0; 4], 0)
         );
     }
 
     #[test]
-    fn entries_without_memory_are_for_others() {
+    fn prot_none_entries_are_visited() {
+        // Their address bits are inverted.
+        let page = |number: usize| !(number * PAGE) & Frames::example().mask() | PROTNONE;
+        assert_eq!(
+            look([page(1), page(2), page(3), page(4)], 9),
+            (ScanResult::All, [PAGE, 2 * PAGE, 0, 0], 2)
+        );
+    }
+
+    #[test]
+    fn entries_without_memory_end_the_scan() {
         let page = |number: usize| number * PAGE | PRESENT;
         assert_eq!(
             look([page(2), 0x1234 << 14, page(3), 0], 9),
-            (Seen::NotAll, [0; 4], 1)
+            (ScanResult::NotAll, [0; 4], 1)
         );
     }
 

@@ -2,6 +2,40 @@
 
 //! Page table entries: their values, the pages that they map, and accesses to an entry in place.
 //!
+//! # Bits
+//!
+//! The bits that this module reads. All other bits are ignored but those of the address.
+//!
+//! | bit | constant     | in the kernel        | levels   | meaning                                |
+//! | --- | ------------ | -------------------- | -------- | -------------------------------------- |
+//! | 0   | [`PRESENT`]  | `_PAGE_BIT_PRESENT`  | all      | the CPU follows the entry              |
+//! | 5   | [`ACCESSED`] | `_PAGE_BIT_ACCESSED` | all      | the CPU has followed it, and set this  |
+//! | 7   | [`PSE`]      | `_PAGE_BIT_PSE`      | PMD, PUD | memory is mapped, not the next table   |
+//! | 8   | [`PROTNONE`] | `_PAGE_BIT_PROTNONE` | all      | if bit 0 is 0: memory is mapped, but   |
+//! |     |              |                      |          | an access faults                       |
+//! | 9   | [`SPECIAL`]  | `_PAGE_BIT_SPECIAL`  | all      | the mapping holds no reference to a    |
+//! |     |              |                      |          | folio: a zero page, or device memory   |
+//!
+//! # Entries
+//!
+//! The kinds of entries, and what a look-up does with them. Bit 7 of a PTE belongs to PAT.
+//!
+//! | bits 0, 7, 8, 9 | level    | entry                                | look-up                     |
+//! | --------------- | -------- | ------------------------------------ | --------------------------- |
+//! | 1, 0, any, any  | PMD, PUD | the next table                       | goes on there               |
+//! | 1, 1, any, 0    | PMD      | a transparent huge page              | is a sample                 |
+//! | 1, 1, any, any  | PUD      | memory, such as device memory        | finds nothing               |
+//! | 1, any, any, 0  | PTE      | a page                               | is a sample                 |
+//! | 1, any, any, 1  | PTE, PMD | a zero page, or device memory        | finds nothing               |
+//! | 0, any, 1, 0    | PTE      | a page without access permissions    | is a sample                 |
+//! | 0, 1, 1, 0      | PMD      | a huge page without permissions      | is a sample                 |
+//! | 0, 1, 0, any    | PMD      | a huge page that is being split      | waits for the lock, and     |
+//! |                 |          | (`pmd_invalidate()`)                 | reads the entry again       |
+//! | 0, 0, any, any  | PMD, PUD | none, a swap or a migration entry    | finds nothing               |
+//! | 0, any, 0, any  | PTE      | none, a swap or a migration entry    | finds nothing               |
+//!
+//! In entries that are present without bit 0, x86 inverts the bits of the address.
+//!
 //! C headers: [`arch/x86/include/asm/pgtable.h`](srctree/arch/x86/include/asm/pgtable.h),
 //! [`include/asm-generic/memory_model.h`](srctree/include/asm-generic/memory_model.h)
 
@@ -31,11 +65,11 @@ pub(super) const PRESENT: usize = 1 << c::_PAGE_BIT_PRESENT;
 /// Set in an entry above PTE level that maps memory.
 const PSE: usize = 1 << c::_PAGE_BIT_PSE;
 /// Memory is mapped, but an access has to fault: `PROT_NONE`, or a NUMA hinting fault.
-const PROTNONE: usize = 1 << c::_PAGE_BIT_PROTNONE;
+pub(super) const PROTNONE: usize = 1 << c::_PAGE_BIT_PROTNONE;
 /// The accessed bit. The CPU sets it when it uses the entry for a translation.
 const ACCESSED: usize = 1 << c::_PAGE_BIT_ACCESSED;
 /// The special bit: the entry maps a zero page, or memory without a refcounted folio.
-pub(super) const SPECIAL: usize = 1 << c::_PAGE_BIT_SPECIAL;
+const SPECIAL: usize = 1 << c::_PAGE_BIT_SPECIAL;
 
 /// A page table entry, and the value that was read from it.
 ///
@@ -205,12 +239,12 @@ impl Frames {
             let start = word.value() & self.mask & block;
             return Some(self.pages.wrapping_add(start >> c::PAGE_SHIFT));
         }
-        Self::ask_for(word, block)
+        Self::page_by_accessor(word, block)
     }
 
     /// The slow path of [`page`](Self::page), with the kernel's accessors.
     #[inline(never)]
-    fn ask_for(word: &EntryWord, block: usize) -> Option<*mut c::page> {
+    fn page_by_accessor(word: &EntryWord, block: usize) -> Option<*mut c::page> {
         if !word.maps_folio() {
             return None;
         }
@@ -264,16 +298,15 @@ unsafe impl Sync for Frames {}
 ///   clears the entry under the same lock, and `folio_ref_freeze()` fails if a mapping remains.
 pub(crate) struct Entry<'cursor> {
     word: EntryWord,
-    leaf: Leaf,
+    /// The page table stays locked as long as the cursor is borrowed.
+    leaf: Leaf<'cursor>,
     page: *mut c::page,
     notifiers: &'cursor Notifiers,
-    /// The page table stays locked as long as the cursor is borrowed.
-    _cursor: PhantomData<&'cursor mut ()>,
 }
 
 /// The accesses that [`Entry::mkold`] has cleared.
 #[derive(Clone, Copy)]
-pub(crate) struct Forgotten {
+pub(crate) struct Cleared {
     /// Accesses through this entry, or by a secondary MMU to the memory that it maps.
     pub(crate) entry: bool,
     /// Accesses to any part of the folio by means that clear the idle flag. Reported for large
@@ -282,7 +315,12 @@ pub(crate) struct Forgotten {
 }
 
 /// The position of an entry that may map memory.
-pub(super) struct Leaf {
+///
+/// # Invariants
+///
+/// `entry` points to an entry of a page table that is in place, and whose lock is held, for all of
+/// `'table`.
+pub(super) struct Leaf<'table> {
     pub(super) entry: *mut usize,
     /// The first address that it maps.
     pub(super) start: usize,
@@ -290,9 +328,10 @@ pub(super) struct Leaf {
     pub(super) mask: usize,
     /// Whether the VMA is one of hugetlbfs.
     pub(super) hugetlb: bool,
+    pub(super) _table: PhantomData<&'table ()>,
 }
 
-impl Leaf {
+impl Leaf<'_> {
     /// Returns the size of the block that the entry maps, in bytes.
     #[inline]
     fn size(&self) -> usize {
@@ -306,25 +345,24 @@ impl<'cursor> Entry<'cursor> {
     /// # Safety
     ///
     /// `leaf` must be an entry of a page table of the address space that `notifiers` belongs to, in
-    /// a VMA without `VM_PFNMAP`. The lock of its table must be held as long as the result exists.
+    /// a VMA without `VM_PFNMAP`.
     #[inline]
     pub(super) unsafe fn new(
-        leaf: Leaf,
+        leaf: Leaf<'cursor>,
         frames: &Frames,
         notifiers: &'cursor Notifiers,
     ) -> Option<Self> {
-        // SAFETY: By the safety requirements the entry is valid, and the lock of its table is held
-        // as long as the result exists.
+        // SAFETY: By the invariants of `Leaf` the entry is valid, and the lock of its table is held
+        // for `'cursor`. The result does not exist longer.
         let word = unsafe { EntryWord::read(leaf.entry) };
         let page = frames.page(&word, leaf.mask)?;
-        // INVARIANT: By the safety requirements the lock is held as long as the result exists.
+        // INVARIANT: By the invariants of `Leaf` the lock is held as long as the result exists.
         // `Frames::page()` has found the entry present and not special.
         Some(Self {
             word,
             leaf,
             page,
             notifiers,
-            _cursor: PhantomData,
         })
     }
 
@@ -386,21 +424,21 @@ impl<'cursor> Entry<'cursor> {
     /// the process nothing.
     // `always`: passing the fields of the entry to a function would cost as much as its body.
     #[inline(always)]
-    pub(crate) fn mkold(&self) -> Forgotten {
+    pub(crate) fn mkold(&self) -> Cleared {
         let folio = self.folio();
         let flags = self.flags(folio);
         let old = !self.word.accessed() && flags.idle() && self.notifiers.is_none();
         if old || !(flags.lru() || self.leaf.hugetlb) {
-            return Forgotten {
+            return Cleared {
                 entry: false,
                 folio: false,
             };
         }
-        self.forget(folio, flags)
+        self.clear_young(folio, flags)
     }
 
     #[inline(always)]
-    fn forget(&self, folio: *mut c::folio, flags: FolioFlags) -> Forgotten {
+    fn clear_young(&self, folio: *mut c::folio, flags: FolioFlags) -> Cleared {
         let accessed = self.word.test_and_clear_accessed();
         let accessed = self
             .notifiers
@@ -414,7 +452,7 @@ impl<'cursor> Entry<'cursor> {
                 set_idle(folio);
             }
         }
-        Forgotten {
+        Cleared {
             entry: accessed,
             folio: !flags.idle() && flags.large(),
         }

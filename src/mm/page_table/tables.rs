@@ -6,11 +6,13 @@
 //! This file does what `pte_offset_map_lock()` and `pmd_trans_huge_lock()` do in the kernel.
 //! Neither is available to modules.
 
-use core::ptr::NonNull;
+use core::{
+    marker::PhantomData,
+    ptr::NonNull, //
+};
 
 use kernel::{
     bindings as c,
-    mm::MmWithUser,
     sync::rcu, //
 };
 
@@ -22,61 +24,47 @@ use super::{
         Upper, //
     },
     vma::{
-        Area,
-        Span, //
+        HugeTlbVma,
+        Span,
+        VmaTables, //
     }, //
 };
 use crate::bindings;
 
 /// The binary logarithm of the size of the range that a PMD table serves.
-const DIRECTORY_SHIFT: u32 = c::PUD_SHIFT;
+const PMD_TABLE_SHIFT: u32 = c::PUD_SHIFT;
 
-/// A PMD table, which serves 1 GiB of addresses.
-///
-/// It stays in place as long as the VMA that it was found for is locked, or as long as an rmap lock
-/// is held under which that VMA is linked. This does not hold for hugetlb VMAs: their PMD tables
-/// may be unshared.
-///
-/// # Invariants
-///
-/// `pmds` is the PMD table of all addresses in `span`, and `lock` is its lock. The span may be
-/// empty.
+/// A PMD table, which serves 1 GiB of addresses, as it was found once. It promises nothing.
 #[derive(Clone, Copy)]
-pub(super) struct Directory {
-    span: Span,
+struct Found {
+    mm: *mut c::mm_struct,
+    /// The addresses that the table serves.
+    block: Span,
     pmds: *mut c::pmd_t,
     lock: *mut c::spinlock_t,
 }
 
-impl Directory {
-    pub(super) const UNKNOWN: Self = Self {
-        span: Span::EMPTY,
+impl Found {
+    const NONE: Self = Self {
+        mm: core::ptr::null_mut(),
+        block: Span::EMPTY,
         pmds: core::ptr::null_mut(),
         lock: core::ptr::null_mut(),
     };
 
-    /// Returns the range of addresses that may be looked up in this table.
-    #[inline]
-    pub(super) fn span(&self) -> Span {
-        self.span
-    }
-
     /// Finds the PMD table of an address. If there is none, fails with a range of addresses around
     /// it for which this is so.
     ///
-    /// A PGD, P4D or PUD entry that points to a table does not change as long as a VMA that the
-    /// table serves is locked or linked into the reverse mapping under a lock: see
-    /// [`Cursor`](super::Cursor) and `MappingLock`. A PUD entry that maps memory may be split or
-    /// zapped at any time, so the PUD entry is read only once.
-    ///
-    /// # Safety
-    ///
-    /// - `addr` must be in a VMA of `mm` that is not one of hugetlbfs.
-    /// - That VMA must be locked, or an rmap lock must be held under which it is linked. The result
-    ///   must be used only for addresses of this VMA and only while this is so.
-    pub(super) unsafe fn find(mm: *mut c::mm_struct, addr: usize) -> Result<Self, Span> {
-        // SAFETY: The PGD exists as long as the mm, which has a VMA. The tables of the next levels
-        // that serve `addr` are not freed or moved by the safety requirements.
+    /// A PGD, P4D or PUD entry that points to a table does not change as long as the table stays in
+    /// place. A PUD entry that maps memory may be split or zapped at any time, so the PUD entry is
+    /// read only once.
+    fn at(tables: VmaTables<'_>, addr: usize) -> Result<Self, Span> {
+        if !tables.span().contains(addr) {
+            return Err(Span::new(addr, addr));
+        }
+        let mm = tables.mm();
+        // SAFETY: By the invariants of `VmaTables` the mm is valid, so its PGD exists. The tables of
+        // the next levels that serve `addr` are not freed or moved, because `addr` is in `span`.
         let pud = unsafe { bindings::damon_rs_helper_pud_entry(mm, addr) };
         if pud.is_null() {
             return Err(Span::block(addr, c::P4D_SHIFT));
@@ -85,57 +73,158 @@ impl Directory {
         // concurrently; it is read with one aligned load.
         let pud = unsafe { pud.read_volatile() };
         if !matches!(Upper::of(pud.pud), Upper::Table) {
-            return Err(Span::block(addr, DIRECTORY_SHIFT));
+            return Err(Span::block(addr, PMD_TABLE_SHIFT));
         }
         // SAFETY: `pud` is the value of an entry that points to a PMD table. The helper only
         // computes its address.
         let pmds = unsafe { bindings::damon_rs_helper_pmd_table(pud) };
-        // INVARIANT: The PUD entry of all addresses of this block points to this table.
         Ok(Self {
-            span: Span::block(addr, DIRECTORY_SHIFT),
+            mm,
+            block: Span::block(addr, PMD_TABLE_SHIFT),
             pmds,
-            // SAFETY: `pmds` is a PMD table of `mm`, which is not freed by the safety requirements.
+            // SAFETY: `pmds` is a PMD table of `mm`. It is not freed, because it serves `addr`.
             lock: unsafe { bindings::damon_rs_helper_pmd_lockptr(mm, pmds) },
         })
     }
+}
 
-    /// Limits the table to the addresses of a range.
-    pub(super) fn within(self, span: Span) -> Self {
-        // INVARIANT: The new span is part of the old one.
+/// The PMD table of a range of addresses, which stays in place for `'lock`.
+///
+/// # Invariants
+///
+/// `found` is a PMD table that serves all addresses in `span`. These are in one VMA that is not one
+/// of hugetlbfs, and for all of `'lock` that VMA is locked, or an rmap lock is held under which it
+/// is linked. The span may be empty.
+pub(super) struct PmdTable<'lock> {
+    found: Found,
+    span: Span,
+    _lock: PhantomData<&'lock ()>,
+}
+
+impl<'lock> PmdTable<'lock> {
+    /// The table of no address.
+    pub(super) const NONE: Self = Self {
+        found: Found::NONE,
+        span: Span::EMPTY,
+        _lock: PhantomData,
+    };
+
+    /// Finds the PMD table of an address. If there is none, fails with a range of addresses around
+    /// it for which this is so, as far as they are in the VMA.
+    pub(super) fn find(tables: VmaTables<'lock>, addr: usize) -> Result<Self, Span> {
+        let found = Found::at(tables, addr)?;
+        // INVARIANT: The PUD entry of all addresses of the block points to this table. The rest are
+        // the invariants of `VmaTables`.
+        Ok(Self {
+            found,
+            span: found.block.intersection(tables.span()),
+            _lock: PhantomData,
+        })
+    }
+
+    /// Returns the range of addresses that may be looked up in this table.
+    #[inline]
+    pub(super) fn span(&self) -> Span {
+        self.span
+    }
+
+    /// Returns a pointer to the PMD entry of an address, which need not be in the span.
+    #[inline]
+    fn entry(&self, addr: usize) -> *mut c::pmd_t {
+        // The index is below PTRS_PER_PMD, so the entry is in the table for any address.
+        let index = (addr >> c::PMD_SHIFT) & (PTRS_PER_PMD - 1);
+        self.found.pmds.wrapping_add(index)
+    }
+}
+
+/// A cache of the PMD table that was found last under an rmap lock.
+///
+/// A PMD table serves all VMAs of the address space in its range. The rmap lock keeps each VMA
+/// linked that was found under it, a linked VMA keeps the page tables that serve it, and its
+/// `mm_struct` is kept too, so no other one can be at the same address. The table that is in the
+/// cache is therefore that of each address in its range until the lock is released.
+pub(in crate::mm) struct PmdTableCache(Found);
+
+impl PmdTableCache {
+    /// Creates an empty cache.
+    pub(in crate::mm) const fn new() -> Self {
+        Self(Found::NONE)
+    }
+}
+
+/// Addresses of a VMA that is linked under an rmap lock, which is held for `'lock`.
+///
+/// # Invariants
+///
+/// - The addresses of `tables` are in a VMA that is linked under this rmap lock.
+/// - `cache` is empty, or was filled under the same rmap lock since it was acquired.
+pub(in crate::mm) struct LinkedVma<'lock> {
+    tables: VmaTables<'lock>,
+    cache: &'lock mut PmdTableCache,
+}
+
+impl<'lock> LinkedVma<'lock> {
+    /// Creates the proof for the addresses from `start` to `end`, exclusive.
+    ///
+    /// # Safety
+    ///
+    /// - The addresses must be in one VMA of `mm`, which is not one of hugetlbfs.
+    /// - For all of `'lock` an rmap lock must be held under which this VMA is linked.
+    /// - `cache` must be empty, or must have been filled since this lock was acquired.
+    #[inline]
+    pub(in crate::mm) unsafe fn new(
+        mm: *mut c::mm_struct,
+        start: usize,
+        end: usize,
+        cache: &'lock mut PmdTableCache,
+    ) -> Self {
+        // INVARIANT: By the safety requirements the VMA is linked under an rmap lock, and `cache`
+        // was not filled before that was acquired.
         Self {
-            span: self.span.intersection(span),
-            ..self
+            // SAFETY: By the safety requirements the addresses are in one VMA of `mm`, not one of
+            // hugetlbfs, and an rmap lock is held for `'lock` under which it is linked.
+            tables: unsafe { VmaTables::new(mm, Span::up_to(start, end)) },
+            cache,
         }
     }
 
-    /// Returns a pointer to the first PMD entry.
+    /// Returns the range of addresses.
     #[inline]
-    pub(super) fn first(&self) -> *mut c::pmd_t {
-        self.pmds
+    pub(super) fn span(&self) -> Span {
+        self.tables.span()
     }
 
-    /// Returns the lock of the PMD table, which is valid as long as the table.
+    /// Returns the PMD table of an address. Fails as [`PmdTable::find`].
     #[inline]
-    pub(super) fn lock(&self) -> *mut c::spinlock_t {
-        self.lock
+    pub(super) fn pmd_table(&mut self, addr: usize) -> Result<PmdTable<'lock>, Span> {
+        if self.cache.0.mm != self.tables.mm() || !self.cache.0.block.contains(addr) {
+            self.fill(addr)?;
+        }
+        // INVARIANT: The table is that of each address in its block, see `PmdTableCache`. The rest
+        // are the invariants of `VmaTables`.
+        Ok(PmdTable {
+            found: self.cache.0,
+            span: self.cache.0.block.intersection(self.tables.span()),
+            _lock: PhantomData,
+        })
     }
 
-    /// Returns a pointer to the PMD entry of an address.
-    #[inline]
-    pub(super) fn entry(&self, addr: usize) -> *mut c::pmd_t {
-        // The index is below PTRS_PER_PMD, so the entry is in the table for any address.
-        let index = (addr >> c::PMD_SHIFT) & (PTRS_PER_PMD - 1);
-        self.pmds.wrapping_add(index)
+    #[inline(never)]
+    fn fill(&mut self, addr: usize) -> Result<(), Span> {
+        // INVARIANT: The cache is filled under the rmap lock.
+        self.cache.0 = Found::at(self.tables, addr)?;
+        Ok(())
     }
 }
 
 /// The number of entries of a PMD table.
-const PTRS_PER_PMD: usize = 1 << (DIRECTORY_SHIFT - c::PMD_SHIFT);
+const PTRS_PER_PMD: usize = 1 << (PMD_TABLE_SHIFT - c::PMD_SHIFT);
 
 /// A page table has `1 << ENTRIES_SHIFT` entries on each level.
 const ENTRIES_SHIFT: u32 = c::PMD_SHIFT - c::PAGE_SHIFT;
 
-/// A locked page table with entries that map memory.
+/// A locked page table with entries that map memory. It stays in place, and locked, for `'lock` or
+/// until it is dropped.
 ///
 /// # Invariants
 ///
@@ -143,7 +232,7 @@ const ENTRIES_SHIFT: u32 = c::PMD_SHIFT - c::PAGE_SHIFT;
 ///   the table was locked for maps `1 << shift` bytes, or nothing.
 /// - This holds as long as this value exists. Meanwhile, only its owner and the CPU change such an
 ///   entry.
-pub(super) struct LeafTable {
+pub(super) struct LeafTable<'lock> {
     entries: NonNull<usize>,
     shift: u32,
     /// The mask that aligns an address down to the block that an entry maps.
@@ -151,51 +240,50 @@ pub(super) struct LeafTable {
     /// Declared before `tables`, so that it is dropped first.
     lock: Lock,
     /// The hugetlb VMA lock, for a VMA of hugetlbfs.
-    tables: Option<TablesLock>,
+    tables: Option<TablesLock<'lock>>,
 }
 
-impl LeafTable {
+impl<'lock> LeafTable<'lock> {
     /// Locks the page table with the entry that maps an address. The table is then locked for all
-    /// addresses that have the same PMD entry. Returns `None` if nothing is mapped there: the PMD
-    /// entry is empty, or is a swap or migration entry.
+    /// addresses of the span of `pmds` that have the same PMD entry. Returns `None` if nothing is
+    /// mapped there: the PMD entry is empty, or is a swap or migration entry. Also if `addr` is not
+    /// in the span of `pmds`.
     ///
-    /// # Safety
-    ///
-    /// - `addr` must be in the span of `directory`, and in a VMA of `mm` that is not one of
-    ///   hugetlbfs.
-    /// - That VMA must be locked, or an rmap lock must be held under which it is linked. The result
-    ///   must be dropped before this lock is released.
-    /// - The thread must hold no page table lock.
-    pub(super) unsafe fn lock(
-        mm: *mut c::mm_struct,
-        directory: &Directory,
+    /// Does not sleep. The thread must hold no page table lock: a second one may deadlock.
+    pub(super) fn lock(
+        pmds: &PmdTable<'lock>,
         frames: &Frames,
         addr: usize,
         _rcu: &rcu::Guard,
     ) -> Option<Self> {
-        let pmd = directory.entry(addr);
+        if !pmds.span().contains(addr) {
+            return None;
+        }
+        let mm = pmds.found.mm;
+        let pmd = pmds.entry(addr);
         loop {
-            // SAFETY: By the safety requirements the PMD table stays in place. The entry may change
+            // SAFETY: By the invariants of `PmdTable` the table stays in place. The entry may change
             // concurrently; it is read with one aligned load.
             let value = unsafe { pmd.read_volatile() };
             match Upper::of(value.pmd) {
                 Upper::Absent => return None,
                 Upper::Table => {
-                    // SAFETY: No page table lock is held by this thread. The PMD entry pointed to
-                    // the table when it was read, under `_rcu`. The table and its lock exist until
+                    // SAFETY: The PMD entry pointed to the table when it was read, under `_rcu`. In
+                    // this comment, the VMA is that of `pmds`, and its lock is the one that is held
+                    // for `'lock`. The table and its lock exist until
                     // `_rcu` is released, and longer if the check below finds the table in place:
                     // - `zap_pte_range()`, `retract_page_tables()` and `collapse_pte_mapped_thp()`
                     //   free a table after a grace period.
-                    // - `free_pgtables()` and `exit_mmap()` are excluded by the caller's lock, see
+                    // - `free_pgtables()` and `exit_mmap()` are excluded by the VMA's lock, see
                     //   `Cursor` and `MappingLock`.
                     // - `collapse_huge_page()` deposits the table, which may later be freed without
                     //   a grace period. It collapses only an anonymous VMA that spans the whole PMD
                     //   range. So this is the VMA of `addr`, and the table serves no other VMA. It
                     //   clears the PMD entry with this VMA write-locked, and with the rwsem of the
                     //   root of its `anon_vma` held for writing. All `anon_vma`s of a VMA have the
-                    //   same root, and an anonymous VMA is linked under no other rmap lock. The
-                    //   caller has held one of the two locks for reading since before the entry was
-                    //   read, so the entry was not cleared since. That `collapse_huge_page()` drops
+                    //   same root, and an anonymous VMA is linked under no other rmap lock. One of
+                    //   the two locks has been held for reading since before the entry was read, so
+                    //   the entry was not cleared since. That `collapse_huge_page()` drops
                     //   the rmap lock before it deposits the table does no harm: the entry is none
                     //   from before then until it maps the huge page.
                     let table = unsafe {
@@ -205,10 +293,9 @@ impl LeafTable {
                     let lock = Lock(table.lock);
                     // The PMD entry stops pointing to this table only under the table's lock, or
                     // with the VMA write-locked and its rmap locks held for writing
-                    // (`collapse_huge_page()`, `move_normal_pmd()`), which the caller's lock
-                    // excludes. If the entry still has the same value, the table is in place and
+                    // (`collapse_huge_page()`, `move_normal_pmd()`), which the VMA's lock excludes. If the entry still has the same value, the table is in place and
                     // stays there until it is unlocked.
-                    // SAFETY: By the safety requirements the PMD table stays in place.
+                    // SAFETY: By the invariants of `PmdTable` the table stays in place.
                     if unsafe { pmd.read_volatile() }.pmd == value.pmd {
                         // INVARIANT: The table is in place, and is locked.
                         return Some(Self {
@@ -224,18 +311,18 @@ impl LeafTable {
                 // The VMA is not one of hugetlbfs, so this can only be a transparent huge page.
                 Upper::Huge if cfg!(not(CONFIG_TRANSPARENT_HUGEPAGE)) => return None,
                 Upper::Huge => {
-                    let lock = directory.lock();
-                    // SAFETY: By the safety requirements the PMD table stays in place, and so does
-                    // its lock. This thread holds no page table lock.
+                    let lock = pmds.found.lock;
+                    // SAFETY: By the invariants of `PmdTable` the table stays in place, and so does
+                    // its lock.
                     unsafe { c::spin_lock(lock) };
                     // INVARIANT: The lock was acquired above.
                     let lock = Lock(lock);
-                    // SAFETY: By the safety requirements the PMD table stays in place.
+                    // SAFETY: By the invariants of `PmdTable` the table stays in place.
                     if matches!(Upper::of(unsafe { pmd.read_volatile() }.pmd), Upper::Huge) {
                         // INVARIANT: A PMD entry that maps memory is split, moved and zapped only
                         // under this lock.
                         return Some(Self {
-                            entries: NonNull::new(directory.first().cast())?,
+                            entries: NonNull::new(pmds.found.pmds.cast())?,
                             shift: c::PMD_SHIFT,
                             mask: mask(c::PMD_SHIFT),
                             lock,
@@ -247,35 +334,24 @@ impl LeafTable {
         }
     }
 
-    /// Locks the page table with the entry of an address in a VMA of hugetlbfs with pages of
-    /// `1 << shift` bytes. Returns `None` if there is no table. Also returns the range of addresses
-    /// for which this is the result, as far as they are in the VMA.
+    /// Locks the page table with the entry of an address in a VMA of hugetlbfs. Returns `None` if
+    /// there is no table. Also returns the range of addresses for which this is the result, as far
+    /// as they are in the VMA.
     ///
-    /// Sleeps while another thread holds the hugetlb VMA lock for writing.
-    ///
-    /// # Safety
-    ///
-    /// `area` must be a VMA of `mm` and of hugetlbfs, with pages of `1 << shift` bytes. The result
-    /// must be dropped before `area`. The thread must hold no page table lock.
-    pub(super) unsafe fn lock_hugetlb(
-        mm: &MmWithUser,
-        area: &Area<'_>,
-        addr: usize,
-        shift: u32,
-    ) -> (Option<Self>, Span) {
+    /// Sleeps while another thread holds the hugetlb VMA lock for writing. The thread must hold no
+    /// page table lock: a second one may deadlock.
+    pub(super) fn lock_hugetlb(vma: HugeTlbVma<'lock>, addr: usize) -> (Option<Self>, Span) {
+        let shift = vma.shift();
         let span = Span::block(addr, shift.wrapping_add(ENTRIES_SHIFT));
-        // SAFETY: By the safety requirements this is a hugetlb VMA. `area` holds its lock and is
-        // dropped after the result.
-        let tables = unsafe { TablesLock::new(area.as_ptr()) };
-        let found = tables.and_then(|tables| {
-            let (entry, spinlock) = tables.entry(mm, addr, shift)?;
-            // SAFETY: The VMA and the hugetlb VMA lock are held, so the page table stays in place,
-            // and so does its lock. This thread holds no page table lock.
+        let found = TablesLock::new(vma).and_then(|tables| {
+            let (entry, spinlock) = tables.entry(addr)?;
+            // SAFETY: The VMA lock, by the invariants of `HugeTlbVma`, and the hugetlb VMA lock,
+            // which `tables` owns, are held. So the page table stays in place, and so does its lock.
             unsafe { c::spin_lock(spinlock) };
             // INVARIANT: The lock was acquired above.
             let lock = Lock(spinlock);
-            // INVARIANT: `tables` and `area` keep the page table in place. Its entries are changed
-            // only under its lock, which is held.
+            // INVARIANT: The two locks keep the page table in place. Its entries are changed only
+            // under its lock, which is held.
             Some(Self {
                 entries: NonNull::new(entry.wrapping_sub(index(addr, shift)))?,
                 shift,
@@ -289,12 +365,15 @@ impl LeafTable {
 
     /// Returns the position of the entry of an address that the table was locked for.
     #[inline]
-    pub(super) fn leaf(&self, addr: usize) -> Leaf {
+    pub(super) fn leaf(&self, addr: usize) -> Leaf<'_> {
+        // INVARIANT: The index is that of an entry of the table for any address. By the type
+        // invariants the table is in place and locked as long as `self` exists.
         Leaf {
             entry: self.entries.as_ptr().wrapping_add(index(addr, self.shift)),
             start: addr & self.mask,
             mask: self.mask,
             hugetlb: self.tables.is_some(),
+            _table: PhantomData,
         }
     }
 

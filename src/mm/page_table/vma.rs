@@ -29,13 +29,138 @@ use crate::bindings;
 
 /// The kind of a VMA, which decides how its page tables are walked.
 #[derive(Clone, Copy)]
-pub(super) enum AreaKind {
+enum VmaKind {
     /// The page tables map folios, in pages of the base size or transparent huge pages.
-    Usual,
+    Normal,
     /// A VMA of hugetlbfs, with pages of `1 << shift` bytes.
     HugeTlb { shift: u32 },
     /// `VM_PFNMAP`. The page tables are not walked.
-    Foreign,
+    PfnMap,
+}
+
+/// The page tables that serve a range of addresses of a VMA, and that stay in place for `'lock`.
+///
+/// The value is a proof: a function that takes it needs no promise of its caller about locks. What
+/// is found with it has the same lifetime.
+///
+/// # Invariants
+///
+/// - `span` is in one VMA of `mm`, which is not one of hugetlbfs.
+/// - For all of `'lock` this VMA is locked for reading, or an rmap lock is held under which it is
+///   linked. So the tables that serve it are neither freed nor moved, see
+///   [`Cursor`](super::Cursor). `mm` is valid as long.
+#[derive(Clone, Copy)]
+pub(super) struct VmaTables<'lock> {
+    mm: *mut c::mm_struct,
+    span: Span,
+    _lock: PhantomData<&'lock ()>,
+}
+
+impl VmaTables<'_> {
+    /// Creates the proof for the addresses of `span`.
+    ///
+    /// # Safety
+    ///
+    /// - `span` must be in one VMA of `mm` that is not one of hugetlbfs.
+    /// - For the lifetime of the result, this VMA must be locked, or an rmap lock must be held under
+    ///   which it is linked.
+    #[inline]
+    pub(super) unsafe fn new(mm: *mut c::mm_struct, span: Span) -> Self {
+        // INVARIANT: They are the safety requirements of this function.
+        Self {
+            mm,
+            span,
+            _lock: PhantomData,
+        }
+    }
+
+    /// Returns the address space.
+    #[inline]
+    pub(super) fn mm(&self) -> *mut c::mm_struct {
+        self.mm
+    }
+
+    /// Returns the range of addresses.
+    #[inline]
+    pub(super) fn span(&self) -> Span {
+        self.span
+    }
+}
+
+/// A VMA of hugetlbfs that is locked for `'lock`.
+///
+/// # Invariants
+///
+/// `vma` is a VMA of `mm` and of hugetlbfs, with pages of `1 << shift` bytes and the addresses in
+/// `span`. It is locked for reading for all of `'lock`. `mm` is valid as long.
+#[derive(Clone, Copy)]
+pub(super) struct HugeTlbVma<'lock> {
+    mm: *mut c::mm_struct,
+    vma: NonNull<c::vm_area_struct>,
+    span: Span,
+    shift: u32,
+    _lock: PhantomData<&'lock ()>,
+}
+
+impl HugeTlbVma<'_> {
+    /// Returns the binary logarithm of the size of a page in bytes.
+    pub(super) fn shift(&self) -> u32 {
+        self.shift
+    }
+}
+
+#[cfg(CONFIG_HUGETLB_PAGE)]
+impl HugeTlbVma<'_> {
+    /// Returns the address space.
+    pub(super) fn mm(&self) -> *mut c::mm_struct {
+        self.mm
+    }
+
+    /// Returns a pointer to the VMA.
+    pub(super) fn as_ptr(&self) -> *mut c::vm_area_struct {
+        self.vma.as_ptr()
+    }
+
+    /// Returns whether an address is in the VMA.
+    pub(super) fn contains(&self, addr: usize) -> bool {
+        self.span.contains(addr)
+    }
+}
+
+/// The page tables of a locked VMA.
+pub(super) enum PageTables<'lock> {
+    /// They map folios, in pages of the base size or transparent huge pages.
+    Normal(VmaTables<'lock>),
+    /// They are those of a VMA of hugetlbfs.
+    HugeTlb(HugeTlbVma<'lock>),
+    /// They are not walked: the VMA has `VM_PFNMAP`.
+    PfnMap,
+}
+
+impl PageTables<'_> {
+    /// Extends the lifetime, for a struct that owns the lock and what is found under it.
+    ///
+    /// # Safety
+    ///
+    /// The result, and all that is found with it, must not be used after the VMA was unlocked.
+    pub(super) unsafe fn extend<'long>(self) -> PageTables<'long> {
+        // INVARIANT: By the safety requirements the VMA is locked as long as the results are used.
+        match self {
+            Self::Normal(tables) => PageTables::Normal(VmaTables {
+                mm: tables.mm,
+                span: tables.span,
+                _lock: PhantomData,
+            }),
+            Self::HugeTlb(vma) => PageTables::HugeTlb(HugeTlbVma {
+                mm: vma.mm,
+                vma: vma.vma,
+                span: vma.span,
+                shift: vma.shift,
+                _lock: PhantomData,
+            }),
+            Self::PfnMap => PageTables::PfnMap,
+        }
+    }
 }
 
 /// The start of a VMA.
@@ -55,19 +180,20 @@ pub(crate) struct Origin {
 ///
 /// # Invariants
 ///
-/// `vma` is in the VMA tree of an address space that has users. This value owns a lock for reading
-/// that keeps it there unchanged: the VMA lock, or the mmap lock without `CONFIG_PER_VMA_LOCK`.
-pub(super) struct Area<'mm> {
+/// `vma` is in the VMA tree of `mm`, and `span` and `kind` are its. This value owns a lock for
+/// reading that keeps it there unchanged: the VMA lock, or the mmap lock without
+/// `CONFIG_PER_VMA_LOCK`.
+pub(super) struct LockedVma<'mm> {
+    mm: &'mm MmWithUser,
     vma: NonNull<c::vm_area_struct>,
     span: Span,
-    kind: AreaKind,
+    kind: VmaKind,
     origin: Origin,
-    _mm: PhantomData<&'mm MmWithUser>,
     /// The lock must be released by the thread that has acquired it.
     _thread: NotThreadSafe,
 }
 
-impl<'mm> Area<'mm> {
+impl<'mm> LockedVma<'mm> {
     /// Locks the VMA that contains an address. If there is none, fails with a range of addresses
     /// around it that are in no VMA.
     ///
@@ -77,29 +203,29 @@ impl<'mm> Area<'mm> {
         let vma = lock(mm, addr)?;
         // SAFETY: `lock()` has locked the VMA for reading, and it stays locked as long as this
         // function uses the result.
-        let area = unsafe { VmaRef::from_raw(vma.as_ptr()) };
-        let kind = if area.flags() & flags::PFNMAP != 0 {
-            AreaKind::Foreign
-        } else if area.flags() & flags::HUGETLB != 0 {
-            AreaKind::HugeTlb {
+        let fields = unsafe { VmaRef::from_raw(vma.as_ptr()) };
+        let kind = if fields.flags() & flags::PFNMAP != 0 {
+            VmaKind::PfnMap
+        } else if fields.flags() & flags::HUGETLB != 0 {
+            VmaKind::HugeTlb {
                 // SAFETY: The VMA is locked and has `VM_HUGETLB`, so it has an hstate.
                 shift: unsafe { bindings::damon_rs_helper_vma_huge_page_shift(vma.as_ptr()) },
             }
         } else {
-            AreaKind::Usual
+            VmaKind::Normal
         };
-        // INVARIANT: `lock()` has found the VMA in the VMA tree and locked it for reading. `mm` has
-        // users.
+        // INVARIANT: `lock()` has found the VMA in the VMA tree and locked it for reading. The other
+        // fields were read under that lock.
         Ok(Self {
+            mm,
             vma,
-            span: Span::up_to(area.start(), area.end()),
+            span: Span::up_to(fields.start(), fields.end()),
             kind,
             origin: Origin {
-                start: area.start(),
+                start: fields.start(),
                 // SAFETY: The VMA is locked for reading, so the field does not change.
                 page: unsafe { (*vma.as_ptr()).vm_pgoff },
             },
-            _mm: PhantomData,
             _thread: NotThreadSafe,
         })
     }
@@ -114,14 +240,26 @@ impl<'mm> Area<'mm> {
         self.origin
     }
 
-    /// Returns the kind of the VMA.
-    pub(super) fn kind(&self) -> AreaKind {
-        self.kind
-    }
-
-    /// Returns a pointer to the VMA.
-    pub(super) fn as_ptr(&self) -> NonNull<c::vm_area_struct> {
-        self.vma
+    /// Returns the page tables of the VMA, which stay in place as long as it is locked.
+    pub(super) fn page_tables(&self) -> PageTables<'_> {
+        // INVARIANT: By the type invariants the VMA is locked as long as `self` exists, has the
+        // addresses in `span`, and is one of hugetlbfs only if `kind` says so. `mm` is borrowed for
+        // longer than that.
+        match self.kind {
+            VmaKind::Normal => PageTables::Normal(VmaTables {
+                mm: self.mm.as_raw(),
+                span: self.span,
+                _lock: PhantomData,
+            }),
+            VmaKind::HugeTlb { shift } => PageTables::HugeTlb(HugeTlbVma {
+                mm: self.mm.as_raw(),
+                vma: self.vma,
+                span: self.span,
+                shift,
+                _lock: PhantomData,
+            }),
+            VmaKind::PfnMap => PageTables::PfnMap,
+        }
     }
 }
 
@@ -170,7 +308,7 @@ fn hole(mm: &MmWithUser, addr: usize) -> Option<Span> {
 }
 
 #[cfg(CONFIG_PER_VMA_LOCK)]
-impl Area<'_> {
+impl LockedVma<'_> {
     /// Returns whether another thread waits to write-lock the VMA.
     pub(super) fn is_contended(&self) -> bool {
         // SAFETY: The VMA is locked by the type invariants, so it is valid.
@@ -179,7 +317,7 @@ impl Area<'_> {
 }
 
 #[cfg(CONFIG_PER_VMA_LOCK)]
-impl Drop for Area<'_> {
+impl Drop for LockedVma<'_> {
     fn drop(&mut self) {
         // SAFETY: By the type invariants this value owns the VMA lock for reading. It does not use
         // the VMA after this call.
@@ -198,31 +336,26 @@ fn lock(mm: &MmWithUser, addr: usize) -> Result<NonNull<c::vm_area_struct>, Span
     if addr < start {
         return Err(Span::up_to(addr, start));
     }
-    // `Area::lock()` puts the VMA into an `Area`, which releases the mmap lock on drop.
+    // `LockedVma::lock()` puts the VMA into a `LockedVma`, which releases the mmap lock on drop.
     core::mem::forget(lock);
     Ok(next)
 }
 
 #[cfg(not(CONFIG_PER_VMA_LOCK))]
-impl Area<'_> {
-    fn mm(&self) -> *mut c::mm_struct {
-        // SAFETY: By the type invariants the VMA is valid, and the mmap lock is held.
-        unsafe { VmaRef::from_raw(self.vma.as_ptr()) }.mm().as_raw()
-    }
-
+impl LockedVma<'_> {
     /// Returns whether another thread waits for the mmap lock.
     pub(super) fn is_contended(&self) -> bool {
-        // SAFETY: By the type invariants the mm has users, so it is valid.
-        unsafe { bindings::damon_rs_helper_mmap_lock_is_contended(self.mm()) }
+        // SAFETY: The mm is valid because `self.mm` is a reference to it.
+        unsafe { bindings::damon_rs_helper_mmap_lock_is_contended(self.mm.as_raw()) }
     }
 }
 
 #[cfg(not(CONFIG_PER_VMA_LOCK))]
-impl Drop for Area<'_> {
+impl Drop for LockedVma<'_> {
     fn drop(&mut self) {
         // SAFETY: By the type invariants this value owns the mmap lock for reading. It does not use
         // the VMA after this call.
-        unsafe { c::mmap_read_unlock(self.mm()) };
+        unsafe { c::mmap_read_unlock(self.mm.as_raw()) };
     }
 }
 
@@ -261,6 +394,14 @@ impl Span {
     #[inline]
     pub(super) const fn contains(self, addr: usize) -> bool {
         self.first <= addr && addr <= self.last
+    }
+
+    /// Returns the first address and the one after the range. `None` if the range is empty or ends
+    /// at the last address.
+    #[inline]
+    pub(super) fn bounds(self) -> Option<(usize, usize)> {
+        let end = self.end()?;
+        (self.first < end).then_some((self.first, end))
     }
 
     /// Returns the address after the range, `None` if the range ends at the last address.

@@ -15,7 +15,10 @@ use kernel::{
 
 use super::super::{
     folio::LockedFolio,
-    page_table::KnownDirectory,
+    page_table::{
+        LinkedVma,
+        PmdTableCache, //
+    },
     symbols, //
 };
 use crate::bindings;
@@ -39,12 +42,13 @@ use crate::bindings;
 /// - `semaphore` is the rwsem of `mapping`, and this value owns it for reading.
 /// - The mapping exists: a VMA was found in its interval tree under the lock, or the folio that the
 ///   lock was acquired for is still locked.
-/// - `directory` is empty, or was found for a VMA of the mapping since the lock was acquired.
+/// - No VMA of the mapping is one of hugetlbfs.
+/// - `pmds` is empty, or was filled for a VMA of the mapping since the lock was acquired.
 pub(super) struct MappingLock {
     /// `folio->mapping`, a pointer with flags in its lowest bits.
     mapping: usize,
     semaphore: NonNull<c::rw_semaphore>,
-    directory: KnownDirectory,
+    pmds: PmdTableCache,
     /// A rwsem must be released by the thread that has acquired it.
     _thread: NotThreadSafe,
 }
@@ -104,19 +108,43 @@ impl MappingLock {
         };
         // INVARIANT: The rwsem was acquired above, and the lock of the folio keeps the mapping. By
         // the safety requirements a VMA is found in the interval tree before the folio is unlocked,
-        // or this value is dropped. `directory` is empty.
+        // or this value is dropped. The folio is not a hugetlb folio, and the VMAs that map a
+        // mapping with such folios are not of hugetlbfs. `pmds` is empty.
         Some(Self {
             mapping,
             semaphore: NonNull::new(semaphore)?,
-            directory: KnownDirectory::none(),
+            pmds: PmdTableCache::new(),
             _thread: NotThreadSafe,
         })
     }
 
-    /// Returns the cached PMD table, which is only for VMAs of this mapping.
+    /// Lends the page tables of a VMA of this mapping for the addresses from `start` up to `end`,
+    /// exclusive, or up to the end of the VMA. The lock stays held as long as the result exists.
+    ///
+    /// # Safety
+    ///
+    /// `vma` must have been found in the interval tree of the mapping since the lock was acquired.
+    /// `start` must be in it.
     #[inline]
-    pub(super) fn directory(&mut self) -> &mut KnownDirectory {
-        &mut self.directory
+    pub(super) unsafe fn linked_vma(
+        &mut self,
+        vma: *mut c::vm_area_struct,
+        start: usize,
+        end: usize,
+    ) -> LinkedVma<'_> {
+        // SAFETY: By the safety requirements the VMA is in the interval tree, and it stays there as
+        // long as the lock is held, so it exists. `vm_mm` never changes, and `vm_end` only with the
+        // lock held for writing.
+        let (mm, vm_end) = unsafe {
+            (
+                (*vma).vm_mm,
+                (*vma).__bindgen_anon_1.__bindgen_anon_1.vm_end,
+            )
+        };
+        // SAFETY: `start` is in the VMA, and `end` is limited to its end. By the type invariants this
+        // value holds the lock under which the VMA is linked, which is not one of hugetlbfs, and
+        // `pmds` was filled under it. The result borrows `self`.
+        unsafe { LinkedVma::new(mm, start, end.min(vm_end), &mut self.pmds) }
     }
 
     /// Returns whether another thread waits for the lock.

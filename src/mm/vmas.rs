@@ -22,7 +22,7 @@ use crate::bindings;
 
 /// Returns an iterator over the address ranges of the VMAs of an address space, in ascending order.
 /// The iterator holds the mmap lock for reading. Sleeps to acquire it.
-pub(crate) fn areas(mm: &MmWithUser) -> Areas<'_> {
+pub(crate) fn vmas(mm: &MmWithUser) -> Vmas<'_> {
     let lock = mm.mmap_read_lock();
     let mut iterator = MaybeUninit::uninit();
     // SAFETY: The mm is valid because `mm` is a reference to it. `vma_iter_init()` initializes the
@@ -32,7 +32,7 @@ pub(crate) fn areas(mm: &MmWithUser) -> Areas<'_> {
         iterator.assume_init()
     };
     // INVARIANT: The iterator was initialized for the mm that `lock` locks.
-    Areas {
+    Vmas {
         iterator,
         _lock: lock,
     }
@@ -44,12 +44,12 @@ pub(crate) fn areas(mm: &MmWithUser) -> Areas<'_> {
 ///
 /// `iterator` iterates over the VMA tree of an mm, and `_lock` holds the mmap lock of that mm for
 /// reading.
-pub(crate) struct Areas<'mm> {
+pub(crate) struct Vmas<'mm> {
     iterator: c::vma_iterator,
     _lock: MmapReadGuard<'mm>,
 }
 
-impl Iterator for Areas<'_> {
+impl Iterator for Vmas<'_> {
     type Item = Range<usize>;
 
     fn next(&mut self) -> Option<Self::Item> {
