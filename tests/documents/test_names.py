@@ -17,6 +17,10 @@ SUITE = re.compile(r"#\[kunit_tests\((\w+)\)\]")
 # A test or a suite of them, but for words that stand for one.
 NAME = re.compile(r"``(test_[a-z_]+\.py(?:::\w+)?|damon_rs_(?!(?:sample|stat|reclaim|lru_sort)\b)[a-z_]+(?:::\w+)?|[a-z/]+\.rs::\w+)``")
 LITERAL = re.compile(r"``([^`]+)``")
+# A source file, and a type or an item of one. `FILE.rs` stands for any.
+SOURCE = re.compile(r"``([a-z_/]+\.rs)(?:::\w+)?``")
+ITEM = re.compile(r"``([A-Z]\w*[a-z]\w*(?:::\w+)*)(?:\(\))?``")
+NO_ITEMS = {"Kbuild", "Makefile"}
 
 
 def guest_tests() -> set[str]:
@@ -91,6 +95,22 @@ class Names(unittest.TestCase):
         self.assertGreater(len(named), 200)
         for path, name in named:
             self.assertIn(name, known, path.name)
+
+    def test_sources(self) -> None:
+        """Files and items of the source that documents name are there."""
+        paths = [path for folder in ("src", "samples", "tests/host", "tests/guest") for path in (REPO / folder).rglob("*.rs")]
+        text = " ".join(path.read_text(encoding="utf-8") for path in (REPO / "src").rglob("*.[rch]*"))
+        words = set(re.findall(r"\w+", text))
+        found = 0
+        for document in (REPO / "Documentation").rglob("*.rst"):
+            content = document.read_text(encoding="utf-8")
+            for name in SOURCE.findall(content):
+                self.assertTrue(any(str(path).endswith(f"/{name}") for path in paths), f"{document.name}: {name}")
+                found += 1
+            for item in ITEM.findall(content):
+                self.assertFalse(set(item.split("::")) - NO_ITEMS - words, document.name)
+                found += 1
+        self.assertGreater(found, 100)
 
     def test_the_check_itself(self) -> None:
         """What is looked for is found at all, and in no smaller number than there was once."""
