@@ -11,7 +11,8 @@ use crate::{
         Scheme, //
     },
     kdamond::Context,
-    ops::Space, //
+    ops::Space,
+    panic_free, //
 };
 use core::fmt::Write as _;
 use kernel::{
@@ -35,24 +36,14 @@ impl Text {
     }
 }
 
-/// Appends within the capacity.
-fn append(text: &mut KVVec<u8>, bytes: &[u8]) -> fmt::Result {
-    for byte in bytes {
-        text.push_within_capacity(*byte).map_err(|_| fmt::Error)?;
-    }
-    Ok(())
-}
-
 impl fmt::Write for Text {
     fn write_str(&mut self, s: &str) -> fmt::Result {
-        let needed = self.0.len().saturating_add(s.len());
-        if needed > self.0.capacity() {
-            let mut grown = KVVec::with_capacity(needed.saturating_mul(2), GFP_KERNEL)
-                .map_err(|_| fmt::Error)?;
-            append(&mut grown, &self.0)?;
-            self.0 = grown;
+        panic_free::reserve(&mut self.0, s.len(), 256).map_err(|_| fmt::Error)?;
+        for byte in s.bytes() {
+            // Never fails: the capacity was reserved.
+            self.0.push_within_capacity(byte).map_err(|_| fmt::Error)?;
         }
-        append(&mut self.0, s.as_bytes())
+        Ok(())
     }
 }
 

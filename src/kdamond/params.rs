@@ -21,7 +21,8 @@ use crate::{
         AnyOps,
         OpsId,
         Space, //
-    }, //
+    },
+    panic_free, //
 };
 use kernel::{
     prelude::*, //
@@ -76,7 +77,7 @@ impl Params {
             obsolete: false,
             regions,
         };
-        self.targets = with(self.targets, target)?;
+        panic_free::push(&mut self.targets, target, 0)?;
         Ok(self)
     }
 
@@ -90,7 +91,7 @@ impl Params {
 
     /// Adds a scheme. Fails with `ENOMEM`.
     pub fn scheme(mut self, scheme: SchemeParams) -> Result<Self> {
-        self.schemes = with(self.schemes, scheme)?;
+        panic_free::push(&mut self.schemes, scheme, 0)?;
         Ok(self)
     }
 }
@@ -98,14 +99,4 @@ impl Params {
 /// Validates attributes. Fails with `EINVAL`, and writes the reason to the debug log.
 pub(crate) fn fitting(attrs: AttrsParams) -> Result<Attrs> {
     Attrs::try_from(attrs).because(attrs.misfit().unwrap_or_default())
-}
-
-/// Returns the list with one more item at its end.
-fn with<T>(list: KVec<T>, item: T) -> Result<KVec<T>> {
-    let mut longer = KVec::with_capacity(list.len().saturating_add(1), GFP_KERNEL)?;
-    for its in list {
-        longer.push_within_capacity(its)?;
-    }
-    longer.push_within_capacity(item)?;
-    Ok(longer)
 }
