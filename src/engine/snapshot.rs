@@ -20,7 +20,10 @@ use super::{
         Walker, //
     },
     operations::Operations,
-    regions::region::Region,
+    regions::{
+        merge_split::join,
+        region::Region, //
+    },
     scheme::Scheme, //
 };
 use kernel::prelude::*;
@@ -52,12 +55,10 @@ impl Iterator for Aggregated<'_> {
         let mut region = self.next.take()?;
         for right in self.regions.by_ref() {
             let right = right.as_aggregated();
-            let fits = region.joined_size(&right);
-            if !region.is_like(&right) || fits.is_none_or(|size| size > self.size_limit) {
+            if !join(&mut region, &right, self.size_limit) {
                 self.next = Some(right);
                 break;
             }
-            region.extend(&right);
         }
         Some(region)
     }
