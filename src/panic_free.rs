@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Replacements of functions of the kernel crate that keep a panic in the module.
+//! Replacements of functions of the core and kernel crates that keep a panic in the module.
 //!
 //! A kernel may be configured to check arithmetic for overflow (`CONFIG_RUST_OVERFLOW_CHECKS`, the
-//! default). A generic function of the kernel crate is then compiled into this module with these
-//! checks, and each check that the compiler cannot rule out is a reference to a panic.
+//! default). A generic function of these crates is then compiled into this module with the checks,
+//! and each check that the compiler cannot rule out is a reference to a panic.
 //! `scripts/panics.py` accepts none.
 
+use core::{
+    iter::Zip,
+    ops::Range, //
+};
 use kernel::{
     alloc::{
         Allocator,
@@ -14,6 +18,14 @@ use kernel::{
     },
     prelude::*, //
 };
+
+/// Iterates over `items` with their positions, like [`Iterator::enumerate`].
+// `enumerate()` adds one for each item, which keeps a panic. A range ends before its counter could
+// overflow.
+#[inline]
+pub(crate) fn indexed<I: IntoIterator>(items: I) -> Zip<Range<usize>, I::IntoIter> {
+    (0..usize::MAX).zip(items)
+}
 
 /// Appends `item`, like [`Vec::push`]. For the capacity see [`reserve`]. May sleep.
 ///
@@ -46,6 +58,12 @@ pub(crate) fn reserve<T, A: Allocator>(list: &mut Vec<T, A>, extra: usize, first
 #[kunit_tests(damon_rs_panic_free)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn items_have_positions() {
+        assert!(indexed(&[7, 8]).eq([(0, &7), (1, &8)]));
+        assert!(indexed([0u8; 0]).next().is_none());
+    }
 
     #[test]
     fn a_list_keeps_its_elements_when_it_grows() -> Result {

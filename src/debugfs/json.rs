@@ -54,12 +54,11 @@ fn list<T>(
     mut write: impl FnMut(&mut Text, T) -> fmt::Result,
 ) -> fmt::Result {
     text.write_str("[")?;
-    // Not `enumerate()`: the compiler would keep a panic for the overflow of its counter.
-    let mut separator = "";
-    for item in items {
-        text.write_str(separator)?;
+    for (index, item) in panic_free::indexed(items) {
+        if index != 0 {
+            text.write_str(",")?;
+        }
         write(text, item)?;
-        separator = ",";
     }
     text.write_str("]")
 }

@@ -30,6 +30,7 @@ use super::{
     },
     scheme::Scheme, //
 };
+use crate::panic_free::indexed;
 use kernel::prelude::*;
 
 /// The result of a commit.
@@ -157,7 +158,7 @@ impl<O: Operations> Context<O> {
         let changed_mode = probes.are_weighted() != running_probes.are_weighted();
         let mut regions = regions.into_iter();
         let mut running = self.targets.iter();
-        for (position, wanted) in (0..usize::MAX).zip(wanted_targets) {
+        for (position, wanted) in indexed(wanted_targets) {
             let TargetParams {
                 space, obsolete, ..
             } = wanted;

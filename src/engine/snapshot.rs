@@ -26,6 +26,7 @@ use super::{
     },
     scheme::Scheme, //
 };
+use crate::panic_free::indexed;
 use kernel::prelude::*;
 
 /// Iterates over the regions of a target as they were at the end of the last complete window.
@@ -77,12 +78,12 @@ impl<O: Operations> Context<O> {
             return false;
         }
         let nr_probes = self.settings.probes.len();
-        for (index, target) in (0..usize::MAX).zip(&self.targets) {
+        for (index, target) in indexed(&self.targets) {
             if !self.settings.ops.is_valid(&target.space) {
                 continue;
             }
             for region in Aggregated::new(target.regions(), self.progress.size_limit) {
-                for (scheme_index, scheme) in (0..usize::MAX).zip(&self.schemes) {
+                for (scheme_index, scheme) in indexed(&self.schemes) {
                     if scheme.is_resting() || !scheme.params().pattern.matches(&region) {
                         continue;
                     }

@@ -78,7 +78,7 @@ impl Registry {
     pub fn all(&self) -> Result<KVVec<(usize, Requests)>> {
         let entries = self.entries.lock();
         let mut all = KVVec::with_capacity(entries.known.len(), GFP_KERNEL)?;
-        for (number, requests) in (0..entries.known.len()).zip(entries.known.iter()) {
+        for (number, requests) in panic_free::indexed(&entries.known) {
             if let Some(requests) = requests {
                 all.push_within_capacity((number, requests.clone()))?;
             }

@@ -130,7 +130,7 @@ impl TriedProbes {
     fn new(place: Place<'_>, record: &Record) -> Result<Self> {
         let hits = record.probe_hits.get(..record.nr_probes).unwrap_or(&[]);
         let mut probes = KVec::with_capacity(hits.len(), GFP_KERNEL)?;
-        for (number, hits) in (0..hits.len()).zip(hits) {
+        for (number, hits) in panic_free::indexed(hits) {
             let name = CString::try_from_fmt(fmt!("{number}"))?;
             probes.push_within_capacity(Dir::new(place, &name, |_| {
                 Ok(TriedProbe {

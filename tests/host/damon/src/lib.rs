@@ -42,7 +42,6 @@ mod errno;
 #[allow(dead_code)]
 mod cast;
 
-#[cfg(test)]
 #[path = "../../../../src/panic_free.rs"]
 #[allow(dead_code)]
 mod panic_free;
