@@ -77,6 +77,7 @@ pub use self::{
     filter::{
         Filter,
         FilterKind,
+        FilterType,
         Filters, //
     },
     metrics::SystemMetrics,

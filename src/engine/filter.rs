@@ -16,6 +16,43 @@ use super::{
 };
 use kernel::prelude::*;
 
+/// The type of a filter: a [`FilterKind`] without its value.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FilterType {
+    /// [`FilterKind::Anon`].
+    Anon,
+    /// [`FilterKind::Active`].
+    Active,
+    /// [`FilterKind::Memcg`].
+    Memcg,
+    /// [`FilterKind::Young`].
+    Young,
+    /// [`FilterKind::HugepageSize`].
+    HugepageSize,
+    /// [`FilterKind::Unmapped`].
+    Unmapped,
+    /// [`FilterKind::Addr`].
+    Addr,
+    /// [`FilterKind::Target`].
+    Target,
+}
+
+impl FilterType {
+    /// Returns whether the filter needs access to pages, so that the operations layer evaluates it.
+    /// Corresponds to `damos_filter_for_ops()`.
+    pub fn is_for_ops(self) -> bool {
+        match self {
+            Self::Addr | Self::Target => false,
+            Self::Anon
+            | Self::Active
+            | Self::Memcg
+            | Self::Young
+            | Self::HugepageSize
+            | Self::Unmapped => true,
+        }
+    }
+}
+
 /// The kind of memory that a filter matches.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FilterKind {
@@ -38,17 +75,17 @@ pub enum FilterKind {
 }
 
 impl FilterKind {
-    /// Returns whether the filter needs access to pages, so that the operations layer evaluates it.
-    /// Corresponds to `damos_filter_for_ops()`.
-    pub fn is_for_ops(self) -> bool {
+    /// Returns the type of the filter.
+    pub const fn filter_type(self) -> FilterType {
         match self {
-            Self::Addr(_) | Self::Target(_) => false,
-            Self::Anon
-            | Self::Active
-            | Self::Memcg(_)
-            | Self::Young
-            | Self::HugepageSize(_)
-            | Self::Unmapped => true,
+            Self::Anon => FilterType::Anon,
+            Self::Active => FilterType::Active,
+            Self::Memcg(_) => FilterType::Memcg,
+            Self::Young => FilterType::Young,
+            Self::HugepageSize(_) => FilterType::HugepageSize,
+            Self::Unmapped => FilterType::Unmapped,
+            Self::Addr(_) => FilterType::Addr,
+            Self::Target(_) => FilterType::Target,
         }
     }
 }
@@ -110,7 +147,7 @@ impl Filters {
         let mut core = KVec::with_capacity(list.len(), GFP_KERNEL)?;
         let mut ops = KVec::with_capacity(list.len(), GFP_KERNEL)?;
         for filter in list {
-            let layer = if filter.kind.is_for_ops() {
+            let layer = if filter.kind.filter_type().is_for_ops() {
                 &mut ops
             } else {
                 &mut core
@@ -179,7 +216,13 @@ impl Filters {
                         true
                     }
                 }
-                _ => continue,
+                // The operations layer evaluates these.
+                FilterKind::Anon
+                | FilterKind::Active
+                | FilterKind::Memcg(_)
+                | FilterKind::Young
+                | FilterKind::HugepageSize(_)
+                | FilterKind::Unmapped => continue,
             };
             if is == filter.matching {
                 return Verdict {
