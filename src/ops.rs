@@ -7,6 +7,7 @@
 //! is cheaper than an indirect call.
 
 use kernel::{
+    fmt,
     prelude::*,
     sync::Arc, //
 };
@@ -68,12 +69,12 @@ impl OpsId {
     }
 
     /// Returns the name in the files `avail_operations` and `operations`.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static CStr {
         match self {
-            OpsId::Vaddr => "vaddr",
-            OpsId::Fvaddr => "fvaddr",
-            OpsId::Paddr => "paddr",
-            OpsId::Own => "own",
+            OpsId::Vaddr => c"vaddr",
+            OpsId::Fvaddr => c"fvaddr",
+            OpsId::Paddr => c"paddr",
+            OpsId::Own => c"own",
         }
     }
 }
@@ -237,9 +238,17 @@ impl Operations for AnyOps {
     }
 }
 
+/// Displays the names of the available operations sets, each after a space.
+struct Names;
+
+impl fmt::Display for Names {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        OpsId::available().try_for_each(|id| write!(f, " {}", id.name().to_str().unwrap_or("")))
+    }
+}
+
 /// Logs the available operations sets and whether folios have the *idle* flag.
 pub fn announce() {
-    let paddr = if Paddr::is_available() { " paddr" } else { "" };
     let flag = if HAS_IDLE_FLAG { "with" } else { "without" };
-    pr_info!("operations sets: vaddr fvaddr{paddr}; {flag} page idle flag\n");
+    pr_info!("operations sets:{Names}; {flag} page idle flag\n");
 }

@@ -47,6 +47,12 @@ impl fmt::Write for Text {
     }
 }
 
+/// Returns a keyword of the sysfs files as text.
+fn word(name: &CStr) -> &str {
+    // Never fails: all keywords are ASCII.
+    name.to_str().unwrap_or("")
+}
+
 /// Writes `items` as a JSON array. `write` writes one item.
 fn list<T>(
     text: &mut Text,
@@ -68,7 +74,7 @@ pub(super) fn context(text: &mut Text, context: &Context) -> fmt::Result {
     write!(
         text,
         "{{\"ops\":\"{}\",\"pause\":{},\"passed_sample_intervals\":{},\"attrs\":",
-        context.ops().id().name(),
+        word(context.ops().id().name()),
         context.paused(),
         context.passed(),
     )?;
@@ -145,7 +151,7 @@ fn scheme(text: &mut Text, scheme: &Scheme) -> fmt::Result {
         text,
         "{{\"action\":\"{}\",\"apply_interval_us\":{},\"max_nr_snapshots\":{},\
          \"access_pattern\":{{\"sz\":[{},{}],\"nr_accesses\":[{},{}],\"age\":[{},{}]}},",
-        params.action.name().to_str().unwrap_or(""),
+        word(params.action.name()),
         params.apply_interval.0,
         params.max_nr_snapshots,
         pattern.sz.min,

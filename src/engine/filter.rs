@@ -14,6 +14,7 @@ use super::{
     pattern::MinMax,
     regions::region::AddrRange, //
 };
+use core::ffi::CStr;
 use kernel::prelude::*;
 
 /// The type of a filter: a [`FilterKind`] without its value.
@@ -38,6 +39,20 @@ pub enum FilterType {
 }
 
 impl FilterType {
+    /// Returns the keyword of the type in the sysfs files.
+    pub const fn name(self) -> &'static CStr {
+        match self {
+            Self::Anon => c"anon",
+            Self::Active => c"active",
+            Self::Memcg => c"memcg",
+            Self::Young => c"young",
+            Self::HugepageSize => c"hugepage_size",
+            Self::Unmapped => c"unmapped",
+            Self::Addr => c"addr",
+            Self::Target => c"target",
+        }
+    }
+
     /// Returns whether the filter needs access to pages, so that the operations layer evaluates it.
     /// Corresponds to `damos_filter_for_ops()`.
     pub fn is_for_ops(self) -> bool {

@@ -98,14 +98,14 @@ pub(super) fn params<'a>(
 
 impl Words for FilterType {
     const WORDS: &'static [(&'static CStr, Self)] = &[
-        (c"anon", Self::Anon),
-        (c"active", Self::Active),
-        (c"memcg", Self::Memcg),
-        (c"young", Self::Young),
-        (c"hugepage_size", Self::HugepageSize),
-        (c"unmapped", Self::Unmapped),
-        (c"addr", Self::Addr),
-        (c"target", Self::Target),
+        (Self::Anon.name(), Self::Anon),
+        (Self::Active.name(), Self::Active),
+        (Self::Memcg.name(), Self::Memcg),
+        (Self::Young.name(), Self::Young),
+        (Self::HugepageSize.name(), Self::HugepageSize),
+        (Self::Unmapped.name(), Self::Unmapped),
+        (Self::Addr.name(), Self::Addr),
+        (Self::Target.name(), Self::Target),
     ];
 }
 

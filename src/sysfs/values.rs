@@ -10,8 +10,10 @@
 //!
 //! ```ignore
 //! impl Words for Tuner {
-//!     const WORDS: &'static [(&'static CStr, Self)] =
-//!         &[(c"consist", Self::Consist), (c"temporal", Self::Temporal)];
+//!     const WORDS: &'static [(&'static CStr, Self)] = &[
+//!         (Self::Consist.name(), Self::Consist),
+//!         (Self::Temporal.name(), Self::Temporal),
+//!     ];
 //! }
 //!
 //! // The file `goal_tuner`. It shows `consist`; a store of `other` fails with `EINVAL`.
