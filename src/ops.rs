@@ -136,8 +136,9 @@ impl PageAttributes for FolioAttributes<'_> {
     }
 }
 
-/// The space of a target always matches the operations of its context. The types allow a mismatch,
-/// which is treated as memory that does not exist.
+/// The last arm of a match of operations and a space is unreachable for a pair that does not fit:
+/// such parameters are rejected ([`Operations::monitors`]). As a fallback the arm treats the memory
+/// as memory that does not exist.
 impl Operations for AnyOps {
     type Space = Space;
 
@@ -146,6 +147,14 @@ impl Operations for AnyOps {
             Self::Vaddr(vaddr) => vaddr.min_region_sz(),
             Self::Paddr(paddr) => paddr.min_region_sz(),
             Self::Own(own) => own.min_region_sz(),
+        }
+    }
+
+    fn monitors(&self, space: &Space) -> bool {
+        match self {
+            Self::Vaddr(_) => matches!(space, Space::Process(_)),
+            Self::Paddr(_) => matches!(space, Space::Physical),
+            Self::Own(_) => matches!(space, Space::Own(_)),
         }
     }
 
