@@ -27,6 +27,7 @@ mod glue;
 pub mod kdamond;
 pub mod mm;
 pub mod ops;
+mod panic_free;
 mod series;
 pub mod service;
 pub mod sysfs;

@@ -17,7 +17,8 @@ use crate::{
         Contents,
         DebugFile, //
     },
-    kdamond::Registry, //
+    kdamond::Registry,
+    panic_free::indexed, //
 };
 use json::Text;
 use kernel::{
@@ -50,7 +51,7 @@ impl Contents for Contexts {
     fn write(&self, f: &mut fmt::Formatter<'_>) -> Result {
         let all = self.0.all()?;
         f.write_str("{\"version\":1,\"kdamonds\":[")?;
-        for (at, (number, requests)) in all.iter().enumerate() {
+        for (at, (number, requests)) in indexed(&all) {
             if at != 0 {
                 f.write_str(",")?;
             }

@@ -7,6 +7,7 @@
 //! is cheaper than an indirect call.
 
 use kernel::{
+    fmt,
     prelude::*,
     sync::Arc, //
 };
@@ -68,12 +69,12 @@ impl OpsId {
     }
 
     /// Returns the name in the files `avail_operations` and `operations`.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static CStr {
         match self {
-            OpsId::Vaddr => "vaddr",
-            OpsId::Fvaddr => "fvaddr",
-            OpsId::Paddr => "paddr",
-            OpsId::Own => "own",
+            OpsId::Vaddr => c"vaddr",
+            OpsId::Fvaddr => c"fvaddr",
+            OpsId::Paddr => c"paddr",
+            OpsId::Own => c"own",
         }
     }
 }
@@ -135,8 +136,9 @@ impl PageAttributes for FolioAttributes<'_> {
     }
 }
 
-/// The space of a target always matches the operations of its context. The types allow a mismatch,
-/// which is treated as memory that does not exist.
+/// The last arm of a match of operations and a space is unreachable for a pair that does not fit:
+/// such parameters are rejected ([`Operations::monitors`]). As a fallback the arm treats the memory
+/// as memory that does not exist.
 impl Operations for AnyOps {
     type Space = Space;
 
@@ -145,6 +147,14 @@ impl Operations for AnyOps {
             Self::Vaddr(vaddr) => vaddr.min_region_sz(),
             Self::Paddr(paddr) => paddr.min_region_sz(),
             Self::Own(own) => own.min_region_sz(),
+        }
+    }
+
+    fn monitors(&self, space: &Space) -> bool {
+        match self {
+            Self::Vaddr(_) => matches!(space, Space::Process(_)),
+            Self::Paddr(_) => matches!(space, Space::Physical),
+            Self::Own(_) => matches!(space, Space::Own(_)),
         }
     }
 
@@ -237,9 +247,17 @@ impl Operations for AnyOps {
     }
 }
 
+/// Displays the names of the available operations sets, each after a space.
+struct Names;
+
+impl fmt::Display for Names {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        OpsId::available().try_for_each(|id| write!(f, " {}", id.name().to_str().unwrap_or("")))
+    }
+}
+
 /// Logs the available operations sets and whether folios have the *idle* flag.
 pub fn announce() {
-    let paddr = if Paddr::is_available() { " paddr" } else { "" };
     let flag = if HAS_IDLE_FLAG { "with" } else { "without" };
-    pr_info!("operations sets: vaddr fvaddr{paddr}; {flag} page idle flag\n");
+    pr_info!("operations sets:{Names}; {flag} page idle flag\n");
 }

@@ -11,7 +11,8 @@ use crate::{
         Scheme, //
     },
     kdamond::Context,
-    ops::Space, //
+    ops::Space,
+    panic_free, //
 };
 use core::fmt::Write as _;
 use kernel::{
@@ -35,25 +36,21 @@ impl Text {
     }
 }
 
-/// Appends within the capacity.
-fn append(text: &mut KVVec<u8>, bytes: &[u8]) -> fmt::Result {
-    for byte in bytes {
-        text.push_within_capacity(*byte).map_err(|_| fmt::Error)?;
-    }
-    Ok(())
-}
-
 impl fmt::Write for Text {
     fn write_str(&mut self, s: &str) -> fmt::Result {
-        let needed = self.0.len().saturating_add(s.len());
-        if needed > self.0.capacity() {
-            let mut grown = KVVec::with_capacity(needed.saturating_mul(2), GFP_KERNEL)
-                .map_err(|_| fmt::Error)?;
-            append(&mut grown, &self.0)?;
-            self.0 = grown;
+        panic_free::reserve(&mut self.0, s.len(), 256).map_err(|_| fmt::Error)?;
+        for byte in s.bytes() {
+            // Never fails: the capacity was reserved.
+            self.0.push_within_capacity(byte).map_err(|_| fmt::Error)?;
         }
-        append(&mut self.0, s.as_bytes())
+        Ok(())
     }
+}
+
+/// Returns a keyword of the sysfs files as text.
+fn word(name: &CStr) -> &str {
+    // Never fails: all keywords are ASCII.
+    name.to_str().unwrap_or("")
 }
 
 /// Writes `items` as a JSON array. `write` writes one item.
@@ -63,12 +60,11 @@ fn list<T>(
     mut write: impl FnMut(&mut Text, T) -> fmt::Result,
 ) -> fmt::Result {
     text.write_str("[")?;
-    // Not `enumerate()`: the compiler would keep a panic for the overflow of its counter.
-    let mut separator = "";
-    for item in items {
-        text.write_str(separator)?;
+    for (index, item) in panic_free::indexed(items) {
+        if index != 0 {
+            text.write_str(",")?;
+        }
         write(text, item)?;
-        separator = ",";
     }
     text.write_str("]")
 }
@@ -78,7 +74,7 @@ pub(super) fn context(text: &mut Text, context: &Context) -> fmt::Result {
     write!(
         text,
         "{{\"ops\":\"{}\",\"pause\":{},\"passed_sample_intervals\":{},\"attrs\":",
-        context.ops().id().name(),
+        word(context.ops().id().name()),
         context.paused(),
         context.passed(),
     )?;
@@ -155,7 +151,7 @@ fn scheme(text: &mut Text, scheme: &Scheme) -> fmt::Result {
         text,
         "{{\"action\":\"{}\",\"apply_interval_us\":{},\"max_nr_snapshots\":{},\
          \"access_pattern\":{{\"sz\":[{},{}],\"nr_accesses\":[{},{}],\"age\":[{},{}]}},",
-        params.action.name().to_str().unwrap_or(""),
+        word(params.action.name()),
         params.apply_interval.0,
         params.max_nr_snapshots,
         pattern.sz.min,

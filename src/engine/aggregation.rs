@@ -21,6 +21,7 @@ use super::{
         rate::HIT, //
     }, //
 };
+use crate::panic_free::indexed;
 use kernel::prelude::*;
 
 impl<O: Operations> Context<O> {
@@ -81,7 +82,7 @@ impl<O: Operations> Context<O> {
             return;
         }
         let nr_probes = self.settings.probes.len();
-        for (index, target) in (0..usize::MAX).zip(&self.targets) {
+        for (index, target) in indexed(&self.targets) {
             let nr_regions = target.regions.len();
             for region in target.regions.as_slice() {
                 events.aggregated(index, nr_regions, region, nr_probes);

@@ -26,6 +26,7 @@ use super::{
     pattern::Action,
     scheme::RoundState, //
 };
+use crate::panic_free::indexed;
 use kernel::prelude::*;
 use round::Round;
 
@@ -94,7 +95,7 @@ impl<O: Operations> Context<O> {
             left_bp,
             nr_probes: probes.len(),
         };
-        for (index, target) in (0..usize::MAX).zip(&mut self.targets) {
+        for (index, target) in indexed(&mut self.targets) {
             let regions = &mut target.regions;
             if !round.ops.is_valid(&target.space) || regions.is_empty() {
                 for scheme in &mut self.schemes {
@@ -114,7 +115,7 @@ impl<O: Operations> Context<O> {
     /// the end of its apply interval.
     fn finish_interval(&mut self, events: &mut dyn Events, walking: bool) -> bool {
         let passed = self.progress.passed;
-        for (index, scheme) in (0..usize::MAX).zip(&mut self.schemes) {
+        for (index, scheme) in indexed(&mut self.schemes) {
             if scheme.is_due(passed) {
                 scheme.state.walked |= walking;
                 scheme.state.last_entity = None;

@@ -30,6 +30,7 @@ use super::{
     },
     scheme::Scheme, //
 };
+use crate::panic_free::indexed;
 use kernel::prelude::*;
 
 /// The result of a commit.
@@ -63,9 +64,10 @@ impl<O: Operations> Context<O> {
     /// the sample is outside of the new range.
     ///
     /// Fails with `ENOMEM`, and with `EINVAL` if the operations' `min_region_sz` is not a power of
-    /// two, the ranges of a target are invalid, the attributes do not allow for the weights of the
-    /// probes, an obsolete target matches no running one, or a goal needs [`Operations::eligible`]
-    /// and the operations do not implement it. After a failure nothing has changed.
+    /// two, the operations do not monitor the memory of a target ([`Operations::monitors`]), the
+    /// ranges of a target are invalid, the attributes do not allow for the weights of the probes, an
+    /// obsolete target matches no running one, or a goal needs [`Operations::eligible`] and the
+    /// operations do not implement it. After a failure nothing has changed.
     pub fn commit(&mut self, params: Params<O>) -> Result<Committed> {
         let plan = self.plan(&params)?;
         Ok(self.carry_out(plan, params))
@@ -74,7 +76,7 @@ impl<O: Operations> Context<O> {
     fn plan(&self, params: &Params<O>) -> Result<Plan<O::Space>> {
         let grain = Grain::try_from(params.ops.min_region_sz())?;
         params.probes.check(&params.attrs)?;
-        if params.asks_unknown_nodes() {
+        if params.has_foreign_targets() || params.asks_unknown_nodes() {
             return Err(EINVAL);
         }
         let kept = || params.targets.iter().filter(|target| !target.obsolete);
@@ -157,7 +159,7 @@ impl<O: Operations> Context<O> {
         let changed_mode = probes.are_weighted() != running_probes.are_weighted();
         let mut regions = regions.into_iter();
         let mut running = self.targets.iter();
-        for (position, wanted) in (0..usize::MAX).zip(wanted_targets) {
+        for (position, wanted) in indexed(wanted_targets) {
             let TargetParams {
                 space, obsolete, ..
             } = wanted;
@@ -310,6 +312,20 @@ pub(super) mod tests {
         // Targets without parameters are removed.
         context.commit(params(&[&[]], 1)?)?;
         assert!(targets_are_at(&context, &[&[(0, 1)]]));
+        Ok(())
+    }
+
+    #[test]
+    fn refuses_memory_that_the_operations_do_not_monitor() -> Result {
+        let wanted = |idle_only| -> Result<Params<Fake>> {
+            let mut params = params(&[&[(0, 100)], &[(0, 100)]], 1)?;
+            params.ops.idle_only = idle_only;
+            Ok(params)
+        };
+        assert_eq!(Context::new(wanted(true)?, 0).err(), Some(EINVAL));
+        let mut context = Context::new(wanted(false)?, 0)?;
+        assert_eq!(context.commit(wanted(true)?), Err(EINVAL));
+        assert!(!context.settings.ops.idle_only);
         Ok(())
     }
 

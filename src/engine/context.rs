@@ -107,9 +107,13 @@ impl<O: Operations> Context<O> {
     /// `seed`. May sleep.
     ///
     /// Fails with `ENOMEM`, and with `EINVAL` if the operations' `min_region_sz` is not a power of
-    /// two, the ranges of a target are invalid, or the attributes do not allow for the weights of
-    /// the probes. [`TargetParams::obsolete`] is only relevant for commits.
+    /// two, the operations do not monitor the memory of a target ([`Operations::monitors`]), the
+    /// ranges of a target are invalid, or the attributes do not allow for the weights of the
+    /// probes. [`TargetParams::obsolete`] is only relevant for commits.
     pub fn new(params: Params<O>, seed: u64) -> Result<Self> {
+        if params.has_foreign_targets() {
+            return Err(EINVAL);
+        }
         let Params {
             ops,
             attrs,

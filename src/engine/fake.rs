@@ -45,6 +45,8 @@ pub(crate) struct Fake {
     pub(crate) covers: Option<AddrRange>,
     /// All actions are supported and take effect on all memory.
     pub(crate) works: bool,
+    /// Memory that is accessed is not monitored.
+    pub(crate) idle_only: bool,
     /// The ranges that actions were applied to.
     pub(crate) applied: KVec<(u64, u64)>,
 }
@@ -55,6 +57,10 @@ impl Operations for Fake {
 
     fn min_region_sz(&self) -> u64 {
         self.min_region_sz
+    }
+
+    fn monitors(&self, hot: &bool) -> bool {
+        !(self.idle_only && *hot)
     }
 
     fn ranges(&mut self, _hot: &bool) -> Result<Option<KVec<AddrRange>>> {
@@ -220,6 +226,7 @@ pub(crate) fn params(targets: &[&[(u64, u64)]], min_region_sz: u64) -> Result<Pa
             min_region_sz,
             covers: None,
             works: false,
+            idle_only: false,
             applied: KVec::new(),
         },
         attrs: Attrs::try_from(AttrsParams::default())?,

@@ -14,7 +14,59 @@ use super::{
     pattern::MinMax,
     regions::region::AddrRange, //
 };
+use core::ffi::CStr;
 use kernel::prelude::*;
+
+/// The type of a filter: a [`FilterKind`] without its value.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FilterType {
+    /// [`FilterKind::Anon`].
+    Anon,
+    /// [`FilterKind::Active`].
+    Active,
+    /// [`FilterKind::Memcg`].
+    Memcg,
+    /// [`FilterKind::Young`].
+    Young,
+    /// [`FilterKind::HugepageSize`].
+    HugepageSize,
+    /// [`FilterKind::Unmapped`].
+    Unmapped,
+    /// [`FilterKind::Addr`].
+    Addr,
+    /// [`FilterKind::Target`].
+    Target,
+}
+
+impl FilterType {
+    /// Returns the keyword of the type in the sysfs files.
+    pub const fn name(self) -> &'static CStr {
+        match self {
+            Self::Anon => c"anon",
+            Self::Active => c"active",
+            Self::Memcg => c"memcg",
+            Self::Young => c"young",
+            Self::HugepageSize => c"hugepage_size",
+            Self::Unmapped => c"unmapped",
+            Self::Addr => c"addr",
+            Self::Target => c"target",
+        }
+    }
+
+    /// Returns whether the filter needs access to pages, so that the operations layer evaluates it.
+    /// Corresponds to `damos_filter_for_ops()`.
+    pub fn is_for_ops(self) -> bool {
+        match self {
+            Self::Addr | Self::Target => false,
+            Self::Anon
+            | Self::Active
+            | Self::Memcg
+            | Self::Young
+            | Self::HugepageSize
+            | Self::Unmapped => true,
+        }
+    }
+}
 
 /// The kind of memory that a filter matches.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,17 +90,17 @@ pub enum FilterKind {
 }
 
 impl FilterKind {
-    /// Returns whether the filter needs access to pages, so that the operations layer evaluates it.
-    /// Corresponds to `damos_filter_for_ops()`.
-    pub fn is_for_ops(self) -> bool {
+    /// Returns the type of the filter.
+    pub const fn filter_type(self) -> FilterType {
         match self {
-            Self::Addr(_) | Self::Target(_) => false,
-            Self::Anon
-            | Self::Active
-            | Self::Memcg(_)
-            | Self::Young
-            | Self::HugepageSize(_)
-            | Self::Unmapped => true,
+            Self::Anon => FilterType::Anon,
+            Self::Active => FilterType::Active,
+            Self::Memcg(_) => FilterType::Memcg,
+            Self::Young => FilterType::Young,
+            Self::HugepageSize(_) => FilterType::HugepageSize,
+            Self::Unmapped => FilterType::Unmapped,
+            Self::Addr(_) => FilterType::Addr,
+            Self::Target(_) => FilterType::Target,
         }
     }
 }
@@ -110,7 +162,7 @@ impl Filters {
         let mut core = KVec::with_capacity(list.len(), GFP_KERNEL)?;
         let mut ops = KVec::with_capacity(list.len(), GFP_KERNEL)?;
         for filter in list {
-            let layer = if filter.kind.is_for_ops() {
+            let layer = if filter.kind.filter_type().is_for_ops() {
                 &mut ops
             } else {
                 &mut core
@@ -179,7 +231,13 @@ impl Filters {
                         true
                     }
                 }
-                _ => continue,
+                // The operations layer evaluates these.
+                FilterKind::Anon
+                | FilterKind::Active
+                | FilterKind::Memcg(_)
+                | FilterKind::Young
+                | FilterKind::HugepageSize(_)
+                | FilterKind::Unmapped => continue,
             };
             if is == filter.matching {
                 return Verdict {

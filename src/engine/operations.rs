@@ -51,8 +51,8 @@ pub struct Eligible {
 /// The operations on an address space (C: `struct damon_operations`).
 ///
 /// All methods run in process context and without locks held. They are called on the kdamond,
-/// except for [`Self::min_region_sz`], [`Self::outlives_targets`] and [`Self::knows_nodes`], which
-/// are also called on the thread that starts a kdamond. All may sleep.
+/// except for [`Self::min_region_sz`], [`Self::monitors`], [`Self::outlives_targets`] and
+/// [`Self::knows_nodes`], which are also called on the thread that starts a kdamond. All may sleep.
 ///
 /// A method gets all regions of a target at once and in ascending order where it can. An
 /// implementation can then take a reference or a lock, or look up a page table, once for many
@@ -64,6 +64,13 @@ pub trait Operations {
     /// Returns the smallest size of a region, in the unit of addresses. It must be a power of two;
     /// parameters with another value are rejected.
     fn min_region_sz(&self) -> u64;
+
+    /// Returns whether a target may have this memory. Parameters with another target are rejected,
+    /// so no other method is called for it.
+    fn monitors(&self, space: &Self::Space) -> bool {
+        let _ = space;
+        true
+    }
 
     /// Returns the ranges that a target should cover now, or `None` if the regions that the user
     /// has set remain valid.

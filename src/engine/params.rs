@@ -44,6 +44,15 @@ impl<O: Operations> Params<O> {
         self.targets.iter().any(|target| target.obsolete)
     }
 
+    /// Returns whether the operations do not monitor the memory of a target. Such parameters are
+    /// rejected by a start and by a commit.
+    pub(crate) fn has_foreign_targets(&self) -> bool {
+        !self
+            .targets
+            .iter()
+            .all(|target| self.ops.monitors(&target.space))
+    }
+
     /// Returns whether a goal needs [`Operations::eligible`] and the operations do not implement
     /// it.
     pub fn asks_unknown_nodes(&self) -> bool {

@@ -14,6 +14,7 @@ pub(crate) use priority::score;
 pub(crate) use state::Resume;
 
 use super::attrs::Micros;
+use core::ffi::CStr;
 use kernel::prelude::*;
 
 /// The metric of a goal (C: `enum damos_quota_goal_metric`). Nodes are named by ID, and memory
@@ -42,6 +43,23 @@ pub enum GoalMetric {
     NodeEligibleMemBp(i32),
 }
 
+impl GoalMetric {
+    /// Returns the keyword of the metric in the sysfs files.
+    pub const fn name(self) -> &'static CStr {
+        match self {
+            Self::UserInput(_) => c"user_input",
+            Self::SomeMemPsiUs => c"some_mem_psi_us",
+            Self::NodeMemUsedBp(_) => c"node_mem_used_bp",
+            Self::NodeMemFreeBp(_) => c"node_mem_free_bp",
+            Self::NodeMemcgUsedBp(..) => c"node_memcg_used_bp",
+            Self::NodeMemcgFreeBp(..) => c"node_memcg_free_bp",
+            Self::ActiveMemBp => c"active_mem_bp",
+            Self::InactiveMemBp => c"inactive_mem_bp",
+            Self::NodeEligibleMemBp(_) => c"node_eligible_mem_bp",
+        }
+    }
+}
+
 /// A goal for the automatic tuning of the quota.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Goal {
@@ -59,6 +77,16 @@ pub enum Tuner {
     Consist,
     /// Allows as much as the other limits until the goals are reached, and nothing afterwards.
     Temporal,
+}
+
+impl Tuner {
+    /// Returns the keyword of the tuner in the sysfs files.
+    pub const fn name(self) -> &'static CStr {
+        match self {
+            Self::Consist => c"consist",
+            Self::Temporal => c"temporal",
+        }
+    }
 }
 
 /// The charge for memory that an action failed on, as a fraction of its size. If `denom` is zero,

@@ -20,9 +20,13 @@ use super::{
         Walker, //
     },
     operations::Operations,
-    regions::region::Region,
+    regions::{
+        merge_split::join,
+        region::Region, //
+    },
     scheme::Scheme, //
 };
+use crate::panic_free::indexed;
 use kernel::prelude::*;
 
 /// Iterates over the regions of a target as they were at the end of the last complete window.
@@ -52,12 +56,10 @@ impl Iterator for Aggregated<'_> {
         let mut region = self.next.take()?;
         for right in self.regions.by_ref() {
             let right = right.as_aggregated();
-            let fits = region.joined_size(&right);
-            if !region.is_like(&right) || fits.is_none_or(|size| size > self.size_limit) {
+            if !join(&mut region, &right, self.size_limit) {
                 self.next = Some(right);
                 break;
             }
-            region.extend(&right);
         }
         Some(region)
     }
@@ -76,12 +78,12 @@ impl<O: Operations> Context<O> {
             return false;
         }
         let nr_probes = self.settings.probes.len();
-        for (index, target) in (0..usize::MAX).zip(&self.targets) {
+        for (index, target) in indexed(&self.targets) {
             if !self.settings.ops.is_valid(&target.space) {
                 continue;
             }
             for region in Aggregated::new(target.regions(), self.progress.size_limit) {
-                for (scheme_index, scheme) in (0..usize::MAX).zip(&self.schemes) {
+                for (scheme_index, scheme) in indexed(&self.schemes) {
                     if scheme.is_resting() || !scheme.params().pattern.matches(&region) {
                         continue;
                     }

@@ -3,6 +3,7 @@
 //! Watermarks: the values of a system metric at which a scheme is active.
 
 use super::attrs::Micros;
+use core::ffi::CStr;
 use kernel::prelude::*;
 
 /// The system metric that is compared with the watermarks.
@@ -13,6 +14,16 @@ pub enum WatermarkMetric {
     None,
     /// Free memory of the system in thousandths of the total memory.
     FreeMemRate,
+}
+
+impl WatermarkMetric {
+    /// Returns the keyword of the metric in the sysfs files.
+    pub const fn name(self) -> &'static CStr {
+        match self {
+            Self::None => c"none",
+            Self::FreeMemRate => c"free_mem_rate",
+        }
+    }
 }
 
 /// The watermarks of a scheme (C: `struct damos_watermarks`).

@@ -11,6 +11,7 @@ use crate::{
         Attrs,
         AttrsParams,
         MinMax,
+        Operations,
         Probes,
         SchemeParams,
         TargetParams, //
@@ -21,7 +22,8 @@ use crate::{
         AnyOps,
         OpsId,
         Space, //
-    }, //
+    },
+    panic_free, //
 };
 use kernel::{
     prelude::*, //
@@ -65,8 +67,12 @@ impl Params {
     }
 
     /// Adds a target: the memory of `space` in `ranges` or, without ranges, all memory that the
-    /// operations find. Fails with `ENOMEM`.
+    /// operations find. Fails with `EINVAL` if the operations do not monitor such memory, and with
+    /// `ENOMEM`.
     pub fn target(mut self, space: Space, ranges: &[AddrRange]) -> Result<Self> {
+        if !self.ops.monitors(&space) {
+            return Err(EINVAL).because("a target is not of the address space of the operations");
+        }
         let mut regions = KVec::with_capacity(ranges.len(), GFP_KERNEL)?;
         for range in ranges {
             regions.push_within_capacity(*range)?;
@@ -76,13 +82,13 @@ impl Params {
             obsolete: false,
             regions,
         };
-        self.targets = with(self.targets, target)?;
+        panic_free::push(&mut self.targets, target, 0)?;
         Ok(self)
     }
 
     /// Adds a target with the physical addresses from the start to the end of the system RAM,
     /// including gaps. Fails with `ENOMEM`, and with `EINVAL` if the addresses of the system RAM
-    /// are not available.
+    /// are not available or the operations do not monitor physical memory.
     pub fn system_ram(self) -> Result<Self> {
         let (start, end) = system_ram().ok_or(EINVAL)?;
         self.target(Space::Physical, &[AddrRange { start, end }])
@@ -90,7 +96,7 @@ impl Params {
 
     /// Adds a scheme. Fails with `ENOMEM`.
     pub fn scheme(mut self, scheme: SchemeParams) -> Result<Self> {
-        self.schemes = with(self.schemes, scheme)?;
+        panic_free::push(&mut self.schemes, scheme, 0)?;
         Ok(self)
     }
 }
@@ -100,12 +106,38 @@ pub(crate) fn fitting(attrs: AttrsParams) -> Result<Attrs> {
     Attrs::try_from(attrs).because(attrs.misfit().unwrap_or_default())
 }
 
-/// Returns the list with one more item at its end.
-fn with<T>(list: KVec<T>, item: T) -> Result<KVec<T>> {
-    let mut longer = KVec::with_capacity(list.len().saturating_add(1), GFP_KERNEL)?;
-    for its in list {
-        longer.push_within_capacity(its)?;
+#[kunit_tests(damon_rs_params)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_is_of_the_address_space_of_the_operations() -> Result {
+        let whole = [AddrRange {
+            start: 0,
+            end: 1 << 30,
+        }];
+        for ops in [OpsId::Vaddr, OpsId::Fvaddr, OpsId::Own] {
+            let params = Params::new(ops, AttrsParams::default())?;
+            let refused = params.target(Space::Physical, &whole);
+            assert_eq!(refused.err(), Some(EINVAL));
+        }
+        if OpsId::available().any(|ops| ops == OpsId::Paddr) {
+            let params = Params::new(OpsId::Paddr, AttrsParams::default())?;
+            assert_eq!(params.target(Space::Physical, &whole)?.targets.len(), 1);
+        }
+        Ok(())
     }
-    longer.push_within_capacity(item)?;
-    Ok(longer)
+
+    #[test]
+    fn a_context_has_no_target_of_another_address_space() -> Result {
+        let mut params = Params::new(OpsId::Vaddr, AttrsParams::default())?;
+        let target = TargetParams {
+            space: Space::Physical,
+            obsolete: false,
+            regions: KVec::new(),
+        };
+        panic_free::push(&mut params.targets, target, 0)?;
+        assert_eq!(Context::new(params, 0).err(), Some(EINVAL));
+        Ok(())
+    }
 }

@@ -7,6 +7,7 @@ use super::{
     requests::Requests,
     sync::WaitMutex, //
 };
+use crate::panic_free;
 use kernel::{
     prelude::*,
     sync::Arc, //
@@ -48,7 +49,7 @@ impl Registry {
         let number = free.unwrap_or(known.len());
         match known.get_mut(number) {
             Some(place) => *place = Some(requests),
-            None => append(known, requests)?,
+            None => panic_free::push(known, Some(requests), 4)?,
         }
         *lowest = number.saturating_add(1);
         Ok(number)
@@ -77,7 +78,7 @@ impl Registry {
     pub fn all(&self) -> Result<KVVec<(usize, Requests)>> {
         let entries = self.entries.lock();
         let mut all = KVVec::with_capacity(entries.known.len(), GFP_KERNEL)?;
-        for (number, requests) in (0..entries.known.len()).zip(entries.known.iter()) {
+        for (number, requests) in panic_free::indexed(&entries.known) {
             if let Some(requests) = requests {
                 all.push_within_capacity((number, requests.clone()))?;
             }
@@ -100,19 +101,6 @@ impl Registry {
             before,
         })
     }
-}
-
-/// Appends an entry. Doubles the capacity if needed, for constant amortized cost.
-fn append(known: &mut KVVec<Option<Requests>>, requests: Requests) -> Result {
-    if known.len() == known.capacity() {
-        let capacity = known.len().saturating_mul(2).max(4);
-        let mut larger = KVVec::with_capacity(capacity, GFP_KERNEL)?;
-        for entry in core::mem::take(known) {
-            larger.push_within_capacity(entry)?;
-        }
-        *known = larger;
-    }
-    Ok(known.push_within_capacity(Some(requests))?)
 }
 
 /// A running kdamond, as counted by the registry.

@@ -5,6 +5,7 @@
 use super::{
     attrs::AttrsDir,
     kobject::{
+        bytes,
         files,
         Dir,
         Directory,
@@ -51,9 +52,9 @@ impl ContextsDir {
 
 impl Words for OpsId {
     const WORDS: &'static [(&'static CStr, Self)] = &[
-        (c"vaddr", Self::Vaddr),
-        (c"fvaddr", Self::Fvaddr),
-        (c"paddr", Self::Paddr),
+        (Self::Vaddr.name(), Self::Vaddr),
+        (Self::Fvaddr.name(), Self::Fvaddr),
+        (Self::Paddr.name(), Self::Paddr),
     ];
 }
 
@@ -64,7 +65,7 @@ struct Available;
 impl Value for Available {
     fn show(&self, page: &mut Page<'_>) -> Result {
         for ops in OpsId::available() {
-            page.line(ops.name().as_bytes());
+            page.line(bytes(ops.name()));
         }
         Ok(())
     }

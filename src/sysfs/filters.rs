@@ -31,6 +31,7 @@ use crate::{
         self,
         AddrRange,
         FilterKind,
+        FilterType,
         MinMax, //
     },
     glue::log::Because, //
@@ -41,7 +42,7 @@ use kernel::{
 };
 
 /// The layer that evaluates the filters of a directory.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(super) enum Layer {
     /// The core layer, for filters that depend only on addresses and targets.
     Core,
@@ -62,8 +63,12 @@ impl Layer {
     }
 
     /// Returns whether a filter in the directory may have this type.
-    fn takes(self, kind: Kind) -> bool {
-        self == Self::Any || self == kind.layer()
+    fn takes(self, kind: FilterType) -> bool {
+        match self {
+            Self::Core => !kind.is_for_ops(),
+            Self::Ops => kind.is_for_ops(),
+            Self::Any => true,
+        }
     }
 }
 
@@ -91,50 +96,23 @@ pub(super) fn params<'a>(
     engine::Filters::new(&list)
 }
 
-/// The type of a filter.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Anon,
-    Active,
-    Memcg,
-    Young,
-    HugepageSize,
-    Unmapped,
-    Addr,
-    Target,
-}
-
-impl Kind {
-    fn layer(self) -> Layer {
-        match self {
-            Self::Addr | Self::Target => Layer::Core,
-            Self::Anon
-            | Self::Active
-            | Self::Memcg
-            | Self::Young
-            | Self::HugepageSize
-            | Self::Unmapped => Layer::Ops,
-        }
-    }
-}
-
-impl Words for Kind {
+impl Words for FilterType {
     const WORDS: &'static [(&'static CStr, Self)] = &[
-        (c"anon", Self::Anon),
-        (c"active", Self::Active),
-        (c"memcg", Self::Memcg),
-        (c"young", Self::Young),
-        (c"hugepage_size", Self::HugepageSize),
-        (c"unmapped", Self::Unmapped),
-        (c"addr", Self::Addr),
-        (c"target", Self::Target),
+        (Self::Anon.name(), Self::Anon),
+        (Self::Active.name(), Self::Active),
+        (Self::Memcg.name(), Self::Memcg),
+        (Self::Young.name(), Self::Young),
+        (Self::HugepageSize.name(), Self::HugepageSize),
+        (Self::Unmapped.name(), Self::Unmapped),
+        (Self::Addr.name(), Self::Addr),
+        (Self::Target.name(), Self::Target),
     ];
 }
 
 /// The file `type`. A store of a type that `layer` cannot evaluate fails with `EINVAL`. The initial
 /// type is `anon` in all layers.
 struct Type {
-    kind: Word<Kind>,
+    kind: Word<FilterType>,
     layer: Layer,
 }
 
@@ -164,26 +142,26 @@ pub(super) struct FilterDir {
 impl FilterDir {
     fn params(&self) -> Result<engine::Filter> {
         let kind = match self.kind.kind.get()? {
-            Kind::Anon => FilterKind::Anon,
-            Kind::Active => FilterKind::Active,
-            Kind::Memcg => FilterKind::Memcg(known_memcg(
+            FilterType::Anon => FilterKind::Anon,
+            FilterType::Active => FilterKind::Active,
+            FilterType::Memcg => FilterKind::Memcg(known_memcg(
                 &self.memcg_path.get()?,
                 "filters/<F>/memcg_path",
             )?),
-            Kind::Young => FilterKind::Young,
-            Kind::HugepageSize => {
+            FilterType::Young => FilterKind::Young,
+            FilterType::HugepageSize => {
                 let (min, max) = ordered(self.min.get(), self.max.get())
                     .because("filters/<F>: max is below min")?;
                 FilterKind::HugepageSize(MinMax { min, max })
             }
-            Kind::Unmapped => FilterKind::Unmapped,
-            Kind::Addr => {
+            FilterType::Unmapped => FilterKind::Unmapped,
+            FilterType::Addr => {
                 let (start, end) = ordered(self.addr_start.get(), self.addr_end.get())
                     .because("filters/<F>: addr_end is below addr_start")?;
                 FilterKind::Addr(AddrRange { start, end })
             }
             // A negative index matches no target. Nor does `usize::MAX`.
-            Kind::Target => FilterKind::Target(
+            FilterType::Target => FilterKind::Target(
                 usize::try_from(self.damon_target_idx.get()).unwrap_or(usize::MAX),
             ),
         };
@@ -260,12 +238,12 @@ mod tests {
 
     #[test]
     fn a_layer_takes_what_it_can_decide() {
-        for (_, kind) in Kind::WORDS {
+        for (_, kind) in FilterType::WORDS {
             assert!(Layer::Any.takes(*kind));
             assert!(Layer::Core.takes(*kind) != Layer::Ops.takes(*kind));
         }
-        assert!(Layer::Core.takes(Kind::Addr));
-        assert!(Layer::Core.takes(Kind::Target));
-        assert!(Layer::Ops.takes(Kind::Young));
+        assert!(Layer::Core.takes(FilterType::Addr));
+        assert!(Layer::Core.takes(FilterType::Target));
+        assert!(Layer::Ops.takes(FilterType::Young));
     }
 }

@@ -22,9 +22,12 @@ use super::{
     state::State,
     values::Number, //
 };
-use crate::kdamond::{
-    self,
-    Registry, //
+use crate::{
+    kdamond::{
+        self,
+        Registry, //
+    },
+    panic_free::indexed, //
 };
 use kernel::{
     prelude::*,
@@ -107,7 +110,7 @@ impl Entry for KdamondDir {
     /// `EBUSY` if a kdamond runs, is being started, or has directories that are being changed; then
     /// nothing is changed.
     fn retire(kdamonds: &Dirs<Self>) -> Result {
-        for (retired, kdamond) in (0..kdamonds.len()).zip(kdamonds.iter()) {
+        for (retired, kdamond) in indexed(kdamonds.iter()) {
             if let Err(err) = kdamond.state.retire() {
                 let undo = kdamonds.iter().take(retired);
                 undo.for_each(|kdamond| kdamond.state.reinstate());

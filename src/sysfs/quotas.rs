@@ -39,8 +39,10 @@ use kernel::{
 };
 
 impl Words for Tuner {
-    const WORDS: &'static [(&'static CStr, Self)] =
-        &[(c"consist", Self::Consist), (c"temporal", Self::Temporal)];
+    const WORDS: &'static [(&'static CStr, Self)] = &[
+        (Self::Consist.name(), Self::Consist),
+        (Self::Temporal.name(), Self::Temporal),
+    ];
 }
 
 /// `quotas/`
@@ -165,15 +167,24 @@ enum Metric {
 
 impl Words for Metric {
     const WORDS: &'static [(&'static CStr, Self)] = &[
-        (c"user_input", Self::UserInput),
-        (c"some_mem_psi_us", Self::SomeMemPsiUs),
-        (c"node_mem_used_bp", Self::NodeMemUsedBp),
-        (c"node_mem_free_bp", Self::NodeMemFreeBp),
-        (c"node_memcg_used_bp", Self::NodeMemcgUsedBp),
-        (c"node_memcg_free_bp", Self::NodeMemcgFreeBp),
-        (c"active_mem_bp", Self::ActiveMemBp),
-        (c"inactive_mem_bp", Self::InactiveMemBp),
-        (c"node_eligible_mem_bp", Self::NodeEligibleMemBp),
+        (GoalMetric::UserInput(0).name(), Self::UserInput),
+        (GoalMetric::SomeMemPsiUs.name(), Self::SomeMemPsiUs),
+        (GoalMetric::NodeMemUsedBp(0).name(), Self::NodeMemUsedBp),
+        (GoalMetric::NodeMemFreeBp(0).name(), Self::NodeMemFreeBp),
+        (
+            GoalMetric::NodeMemcgUsedBp(0, 0).name(),
+            Self::NodeMemcgUsedBp,
+        ),
+        (
+            GoalMetric::NodeMemcgFreeBp(0, 0).name(),
+            Self::NodeMemcgFreeBp,
+        ),
+        (GoalMetric::ActiveMemBp.name(), Self::ActiveMemBp),
+        (GoalMetric::InactiveMemBp.name(), Self::InactiveMemBp),
+        (
+            GoalMetric::NodeEligibleMemBp(0).name(),
+            Self::NodeEligibleMemBp,
+        ),
     ];
 }
 

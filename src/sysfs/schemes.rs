@@ -36,13 +36,16 @@ use super::{
     },
     watermarks::WatermarksDir,
 };
-use crate::engine::{
-    AccessPattern,
-    Action,
-    Goal,
-    Micros,
-    MinMax,
-    SchemeParams, //
+use crate::{
+    engine::{
+        AccessPattern,
+        Action,
+        Goal,
+        Micros,
+        MinMax,
+        SchemeParams, //
+    },
+    panic_free::indexed, //
 };
 use kernel::{
     alloc::flags::__GFP_NOWARN,
@@ -70,8 +73,7 @@ impl Schemes {
         if !seen.is_complete() {
             return Err(ENOMEM);
         }
-        (0..usize::MAX)
-            .zip(self.dirs.iter())
+        indexed(self.dirs.iter())
             .try_for_each(|(number, scheme)| seen.show(change, number, &scheme.tried_regions))
             .inspect_err(|_| {
                 // A reader cannot distinguish a part of the regions from all of them. Clearing does

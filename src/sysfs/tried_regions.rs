@@ -17,10 +17,13 @@ use super::{
     },
     values::Number, //
 };
-use crate::engine::{
-    ProbeHits,
-    Tried,
-    Walker, //
+use crate::{
+    engine::{
+        ProbeHits,
+        Tried,
+        Walker, //
+    },
+    panic_free, //
 };
 use kernel::{
     prelude::*,
@@ -127,7 +130,7 @@ impl TriedProbes {
     fn new(place: Place<'_>, record: &Record) -> Result<Self> {
         let hits = record.probe_hits.get(..record.nr_probes).unwrap_or(&[]);
         let mut probes = KVec::with_capacity(hits.len(), GFP_KERNEL)?;
-        for (number, hits) in (0..hits.len()).zip(hits) {
+        for (number, hits) in panic_free::indexed(hits) {
             let name = CString::try_from_fmt(fmt!("{number}"))?;
             probes.push_within_capacity(Dir::new(place, &name, |_| {
                 Ok(TriedProbe {
@@ -223,7 +226,7 @@ impl Seen {
             nr_probes: tried.probe_hits.len(),
             probe_hits,
         };
-        push(records, record)?;
+        panic_free::push(records, record, 64)?;
         total.regions = total.regions.saturating_add(1);
         Ok(())
     }
@@ -252,20 +255,6 @@ impl Seen {
             records.filter(|its| its.scheme == scheme),
         )
     }
-}
-
-/// Appends a record. Doubles the capacity if it is used up. Fails with `ENOMEM`.
-// Not `Vec::push`: the compiler keeps a panic for its arithmetic.
-fn push(records: &mut KVVec<Record>, record: Record) -> Result {
-    if records.len() == records.capacity() {
-        let capacity = records.len().saturating_mul(2).max(64);
-        let mut larger = KVVec::with_capacity(capacity, GFP_KERNEL)?;
-        for record in core::mem::take(records) {
-            larger.push_within_capacity(record)?;
-        }
-        *records = larger;
-    }
-    Ok(records.push_within_capacity(record)?)
 }
 
 impl Walker for Seen {

@@ -10,8 +10,10 @@
 //!
 //! ```ignore
 //! impl Words for Tuner {
-//!     const WORDS: &'static [(&'static CStr, Self)] =
-//!         &[(c"consist", Self::Consist), (c"temporal", Self::Temporal)];
+//!     const WORDS: &'static [(&'static CStr, Self)] = &[
+//!         (Self::Consist.name(), Self::Consist),
+//!         (Self::Temporal.name(), Self::Temporal),
+//!     ];
 //! }
 //!
 //! // The file `goal_tuner`. It shows `consist`; a store of `other` fails with `EINVAL`.
@@ -28,6 +30,7 @@ use super::kobject::{
     Page,
     Value, //
 };
+use crate::panic_free::indexed;
 pub(super) use crate::service::{
     Flag as Switch,
     Number, //
@@ -82,7 +85,7 @@ pub(super) trait Words: Copy + Send + Sync + 'static {
 
 /// Returns the value that `input` names, and its index into [`Words::WORDS`].
 fn index<W: Words>(input: &Input<'_>) -> Result<(usize, W)> {
-    let mut words = (0..W::WORDS.len()).zip(W::WORDS);
+    let mut words = indexed(W::WORDS);
     let found = words.find(|(_, (name, _))| input.is(name));
     found.map(|(index, (_, word))| (index, *word)).ok_or(EINVAL)
 }

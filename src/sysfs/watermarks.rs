@@ -22,8 +22,10 @@ use crate::engine::{
 use kernel::prelude::*;
 
 impl Words for WatermarkMetric {
-    const WORDS: &'static [(&'static CStr, Self)] =
-        &[(c"none", Self::None), (c"free_mem_rate", Self::FreeMemRate)];
+    const WORDS: &'static [(&'static CStr, Self)] = &[
+        (Self::None.name(), Self::None),
+        (Self::FreeMemRate.name(), Self::FreeMemRate),
+    ];
 }
 
 /// `watermarks/`

@@ -4,15 +4,14 @@
 
 use super::{
     list,
+    word,
     Text, //
 };
 use crate::engine::{
     Filter,
     FilterKind,
     GoalMetric,
-    Scheme,
-    Tuner,
-    WatermarkMetric, //
+    Scheme, //
 };
 use core::fmt::Write as _;
 use kernel::fmt;
@@ -39,10 +38,7 @@ pub(super) fn write(text: &mut Text, scheme: &Scheme) -> fmt::Result {
 
 fn quota(text: &mut Text, scheme: &Scheme) -> fmt::Result {
     let (params, state) = (&scheme.params().quota, scheme.quota());
-    let tuner = match params.tuner {
-        Tuner::Consist => "consist",
-        Tuner::Temporal => "temporal",
-    };
+    let tuner = word(params.tuner.name());
     write!(
         text,
         "\"quota\":{{\"ms\":{},\"bytes\":{},\"reset_interval_us\":{},\
@@ -88,18 +84,19 @@ fn quota(text: &mut Text, scheme: &Scheme) -> fmt::Result {
 }
 
 fn metric(text: &mut Text, metric: GoalMetric) -> fmt::Result {
-    let (name, nid, memcg) = match metric {
-        GoalMetric::UserInput(_) => ("user_input", None, None),
-        GoalMetric::SomeMemPsiUs => ("some_mem_psi_us", None, None),
-        GoalMetric::NodeMemUsedBp(nid) => ("node_mem_used_bp", Some(nid), None),
-        GoalMetric::NodeMemFreeBp(nid) => ("node_mem_free_bp", Some(nid), None),
-        GoalMetric::NodeMemcgUsedBp(nid, memcg) => ("node_memcg_used_bp", Some(nid), Some(memcg)),
-        GoalMetric::NodeMemcgFreeBp(nid, memcg) => ("node_memcg_free_bp", Some(nid), Some(memcg)),
-        GoalMetric::ActiveMemBp => ("active_mem_bp", None, None),
-        GoalMetric::InactiveMemBp => ("inactive_mem_bp", None, None),
-        GoalMetric::NodeEligibleMemBp(nid) => ("node_eligible_mem_bp", Some(nid), None),
+    let (nid, memcg) = match metric {
+        GoalMetric::UserInput(_)
+        | GoalMetric::SomeMemPsiUs
+        | GoalMetric::ActiveMemBp
+        | GoalMetric::InactiveMemBp => (None, None),
+        GoalMetric::NodeMemUsedBp(nid)
+        | GoalMetric::NodeMemFreeBp(nid)
+        | GoalMetric::NodeEligibleMemBp(nid) => (Some(nid), None),
+        GoalMetric::NodeMemcgUsedBp(nid, memcg) | GoalMetric::NodeMemcgFreeBp(nid, memcg) => {
+            (Some(nid), Some(memcg))
+        }
     };
-    write!(text, "\"metric\":\"{name}\"")?;
+    write!(text, "\"metric\":\"{}\"", word(metric.name()))?;
     if let Some(nid) = nid {
         write!(text, ",\"nid\":{nid}")?;
     }
@@ -111,10 +108,7 @@ fn metric(text: &mut Text, metric: GoalMetric) -> fmt::Result {
 
 fn watermarks(text: &mut Text, scheme: &Scheme) -> fmt::Result {
     let marks = &scheme.params().watermarks;
-    let metric = match marks.metric {
-        WatermarkMetric::None => "none",
-        WatermarkMetric::FreeMemRate => "free_mem_rate",
-    };
+    let metric = word(marks.metric.name());
     write!(
         text,
         ",\"watermarks\":{{\"metric\":\"{metric}\",\"interval_us\":{},\"high\":{},\"mid\":{},\
@@ -130,25 +124,17 @@ fn watermarks(text: &mut Text, scheme: &Scheme) -> fmt::Result {
 fn filter(text: &mut Text, filter: &Filter) -> fmt::Result {
     write!(
         text,
-        "{{\"matching\":{},\"allow\":{},",
-        filter.matching, filter.allow
+        "{{\"matching\":{},\"allow\":{},\"type\":\"{}\"",
+        filter.matching,
+        filter.allow,
+        word(filter.kind.filter_type().name()),
     )?;
     match filter.kind {
-        FilterKind::Anon => text.write_str("\"type\":\"anon\"}"),
-        FilterKind::Active => text.write_str("\"type\":\"active\"}"),
-        FilterKind::Memcg(id) => write!(text, "\"type\":\"memcg\",\"memcg_id\":{id}}}"),
-        FilterKind::Young => text.write_str("\"type\":\"young\"}"),
-        FilterKind::HugepageSize(sz) => write!(
-            text,
-            "\"type\":\"hugepage_size\",\"sz\":[{},{}]}}",
-            sz.min, sz.max
-        ),
-        FilterKind::Unmapped => text.write_str("\"type\":\"unmapped\"}"),
-        FilterKind::Addr(range) => write!(
-            text,
-            "\"type\":\"addr\",\"addr\":[{},{}]}}",
-            range.start, range.end
-        ),
-        FilterKind::Target(index) => write!(text, "\"type\":\"target\",\"target\":{index}}}"),
+        FilterKind::Anon | FilterKind::Active | FilterKind::Young | FilterKind::Unmapped => {}
+        FilterKind::Memcg(id) => write!(text, ",\"memcg_id\":{id}")?,
+        FilterKind::HugepageSize(sz) => write!(text, ",\"sz\":[{},{}]", sz.min, sz.max)?,
+        FilterKind::Addr(range) => write!(text, ",\"addr\":[{},{}]", range.start, range.end)?,
+        FilterKind::Target(index) => write!(text, ",\"target\":{index}")?,
     }
+    text.write_str("}")
 }

@@ -20,6 +20,8 @@ use super::{
     },
     goals::Gauge, //
 };
+use crate::panic_free::indexed;
+
 impl<O: Operations> Context<O> {
     /// Starts a new charge window for each due scheme if its quota reset interval has expired, and
     /// recomputes the priority threshold of each due scheme.
@@ -77,7 +79,7 @@ impl<O: Operations> Context<O> {
         }
         let mut histogram = Histogram::new();
         let mut scorer = Scorer::new(attrs, &params.quota.weights, params.action);
-        for (index, target) in (0..usize::MAX).zip(&self.targets) {
+        for (index, target) in indexed(&self.targets) {
             if !ops.is_valid(&target.space) {
                 continue;
             }

@@ -24,6 +24,7 @@ use super::super::{
     regions::Regions,
     scheme::Scheme, //
 };
+use crate::panic_free::indexed;
 
 /// A region and a scheme.
 struct Place<'a, S> {
@@ -65,7 +66,7 @@ impl<O: Operations> Round<'_, '_, O> {
         let mut any = true;
         while any && at < regions.len() {
             any = false;
-            for (scheme_index, scheme) in (0..usize::MAX).zip(schemes.iter_mut()) {
+            for (scheme_index, scheme) in indexed(schemes.iter_mut()) {
                 if scheme.state.turn.takes_part {
                     any = true;
                     let place = Place {

@@ -99,18 +99,12 @@ impl Regions {
         });
     }
 
-    /// Joins adjacent regions with the same results if their total size is at most `size_limit`.
+    /// Joins regions like [`join`].
     pub(crate) fn join_alike(&mut self, size_limit: u64) {
         self.coalesce(
             size_limit,
             |_| (),
-            |left, right| {
-                let joins = fits(left, right, size_limit) && left.is_like(right);
-                if joins {
-                    left.extend(right);
-                }
-                joins
-            },
+            |left, right| join(left, right, size_limit),
         );
     }
 
@@ -155,6 +149,17 @@ impl Regions {
 fn fits(left: &Region, right: &Region, size_limit: u64) -> bool {
     left.joined_size(right)
         .is_some_and(|size| size <= size_limit)
+}
+
+/// Joins `right` to `left` if they are adjacent, have the same results and their total size is at
+/// most `size_limit`. Returns whether they were joined.
+#[inline]
+pub(crate) fn join(left: &mut Region, right: &Region, size_limit: u64) -> bool {
+    let joins = fits(left, right, size_limit) && left.is_like(right);
+    if joins {
+        left.extend(right);
+    }
+    joins
 }
 
 /// Merges `right` into `left` if their values are similar, and returns whether they were.

@@ -42,6 +42,10 @@ mod errno;
 #[allow(dead_code)]
 mod cast;
 
+#[path = "../../../../src/panic_free.rs"]
+#[allow(dead_code)]
+mod panic_free;
+
 // `crate::engine` is what the files call each other by in the kernel.
 pub use files::engine;
 

@@ -17,6 +17,7 @@ extern crate self as kernel;
 
 use damon::engine;
 use stand_in::{
+    alloc,
     bindings,
     prelude, //
 };
@@ -45,6 +46,9 @@ use debug;
 #[path = "../../../../src/errno.rs"]
 #[allow(dead_code)]
 mod errno;
+
+#[path = "../../../../src/panic_free.rs"]
+mod panic_free;
 
 /// The kernel series of the model.
 mod series {
