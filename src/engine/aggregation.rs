@@ -126,7 +126,7 @@ impl<O: Operations> Context<O> {
             let _ = target.regions.split(
                 pieces,
                 &mut stride,
-                self.settings.grain,
+                self.settings.min_region_sz,
                 &mut self.progress.rng,
             );
         }

@@ -78,14 +78,14 @@ impl<O: Operations> Context<O> {
         let left_bp = self.left_bp();
         let Settings {
             ops,
-            grain,
+            min_region_sz,
             attrs,
             probes,
             ..
         } = &mut self.settings;
         let mut round = Round {
             ops,
-            grain: *grain,
+            min_region_sz: *min_region_sz,
             attrs,
             traced,
             events: &mut *events,
@@ -314,10 +314,10 @@ mod tests {
     /// that it is tried on.
     fn working(
         targets: &[&[(u64, u64)]],
-        grain: u64,
+        min_region_sz: u64,
         scheme: SchemeParams,
     ) -> Result<Context<Fake>> {
-        let mut context = Context::new(with_scheme(params(targets, grain)?, scheme)?, 0)?;
+        let mut context = Context::new(with_scheme(params(targets, min_region_sz)?, scheme)?, 0)?;
         context.settings.ops.works = true;
         Ok(context)
     }

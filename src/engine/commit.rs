@@ -16,7 +16,7 @@ use super::{
         Settings,
         Target, //
     },
-    num::Grain,
+    num::MinRegionSize,
     operations::Operations,
     params::{
         Params,
@@ -42,7 +42,7 @@ pub struct Committed {
 
 /// A validated commit with all memory that it needs.
 struct Plan<S> {
-    grain: Grain,
+    min_region_sz: MinRegionSize,
     /// The regions of each target that is not obsolete.
     regions: KVec<Regions>,
     /// Empty, with capacity for these targets.
@@ -72,7 +72,7 @@ impl<O: Operations> Context<O> {
     }
 
     fn plan(&self, params: &Params<O>) -> Result<Plan<O::Space>> {
-        let grain = Grain::try_from(params.ops.min_region_sz())?;
+        let min_region_sz = MinRegionSize::try_from(params.ops.min_region_sz())?;
         params.probes.check(&params.attrs)?;
         if params.asks_unknown_nodes() {
             return Err(EINVAL);
@@ -86,7 +86,7 @@ impl<O: Operations> Context<O> {
         for wanted in &params.targets {
             let current = running.next();
             if wanted.obsolete {
-                check_ranges(&wanted.regions, grain)?;
+                check_ranges(&wanted.regions, min_region_sz)?;
                 if current.is_none() {
                     return Err(EINVAL);
                 }
@@ -96,12 +96,12 @@ impl<O: Operations> Context<O> {
                 Some(target) => target.regions.try_clone(capacity)?,
                 None => Regions::with_capacity(capacity)?,
             };
-            if grain != self.settings.grain {
-                regions.align(grain);
+            if min_region_sz != self.settings.min_region_sz {
+                regions.align(min_region_sz);
             }
             if !wanted.regions.is_empty() {
                 // Ranges that touch are joined, so that a region across their boundary is kept.
-                regions.set_ranges(&joined(&wanted.regions, grain)?, grain)?;
+                regions.set_ranges(&joined(&wanted.regions, min_region_sz)?, min_region_sz)?;
             }
             all_regions.push_within_capacity(regions)?;
         }
@@ -112,7 +112,7 @@ impl<O: Operations> Context<O> {
         }
 
         Ok(Plan {
-            grain,
+            min_region_sz,
             quotas,
             regions: all_regions,
             targets: KVec::with_capacity(nr_kept, GFP_KERNEL)?,
@@ -130,7 +130,7 @@ impl<O: Operations> Context<O> {
             schemes: wanted_schemes,
         } = params;
         let Plan {
-            grain,
+            min_region_sz,
             regions,
             mut targets,
             mut schemes,
@@ -196,7 +196,7 @@ impl<O: Operations> Context<O> {
         self.schemes = schemes;
         self.settings = Settings {
             ops,
-            grain,
+            min_region_sz,
             attrs,
             probes,
             pause,

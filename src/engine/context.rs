@@ -4,7 +4,7 @@
 
 use super::{
     attrs::Attrs,
-    num::Grain,
+    num::MinRegionSize,
     operations::Operations,
     params::{
         Params,
@@ -51,7 +51,7 @@ impl<S> Target<S> {
 pub(crate) struct Settings<O> {
     pub(crate) ops: O,
     /// `min_region_sz` of the operations, validated. Regions are aligned to it.
-    pub(crate) grain: Grain,
+    pub(crate) min_region_sz: MinRegionSize,
     pub(crate) attrs: Attrs,
     pub(crate) probes: Probes,
     pub(crate) pause: bool,
@@ -118,7 +118,7 @@ impl<O: Operations> Context<O> {
             targets: wanted,
             schemes: wanted_schemes,
         } = params;
-        let grain = Grain::try_from(ops.min_region_sz())?;
+        let min_region_sz = MinRegionSize::try_from(ops.min_region_sz())?;
         probes.check(&attrs)?;
 
         let capacity = capacity(&attrs, wanted.len());
@@ -130,7 +130,7 @@ impl<O: Operations> Context<O> {
         } in wanted
         {
             let mut regions = Regions::with_capacity(capacity)?;
-            regions.set_ranges(&ranges, grain)?;
+            regions.set_ranges(&ranges, min_region_sz)?;
             targets.push_within_capacity(Target {
                 space,
                 regions,
@@ -147,7 +147,7 @@ impl<O: Operations> Context<O> {
         Ok(Self {
             settings: Settings {
                 ops,
-                grain,
+                min_region_sz,
                 attrs,
                 probes,
                 pause,
@@ -245,14 +245,16 @@ impl<O: Operations> Context<O> {
     }
 
     fn fetch_ranges(&mut self, wanted: impl Fn(&Regions) -> bool) {
-        let Settings { ops, grain, .. } = &mut self.settings;
+        let Settings {
+            ops, min_region_sz, ..
+        } = &mut self.settings;
         for target in &mut self.targets {
             if !wanted(&target.regions) {
                 continue;
             }
             if let Ok(Some(ranges)) = ops.ranges(&target.space) {
                 // After an error the target keeps its regions.
-                let _ = target.regions.set_ranges(&ranges, *grain);
+                let _ = target.regions.set_ranges(&ranges, *min_region_sz);
             }
         }
     }
@@ -264,8 +266,12 @@ impl<O: Operations> Context<O> {
         let total = self.targets.iter().fold(0, |sum: u128, target| {
             sum.saturating_add(u128::from(target.regions.size()))
         });
-        let Settings { grain, attrs, .. } = &self.settings;
-        size_limit(total, attrs.min_regions(), *grain)
+        let Settings {
+            min_region_sz,
+            attrs,
+            ..
+        } = &self.settings;
+        size_limit(total, attrs.min_regions(), *min_region_sz)
     }
 
     pub(crate) fn apply_min_nr_regions(&mut self) {

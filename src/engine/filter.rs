@@ -10,7 +10,7 @@
 //! rejected if the operations layer has filters too.
 
 use super::{
-    num::Grain,
+    num::MinRegionSize,
     pattern::MinMax,
     regions::region::AddrRange, //
 };
@@ -159,16 +159,19 @@ impl Filters {
     }
 
     /// Returns the result for the addresses from `start` up to `end`, or up to the address from
-    /// which the result differs. Boundaries of ranges are aligned to `grain`.
+    /// which the result differs. Boundaries of ranges are aligned to `min_region_sz`.
     // Out of line: it runs rarely, and inlined it would take registers from the hot path.
     #[inline(never)]
-    fn decide(&self, target: usize, start: u64, end: u64, grain: Grain) -> Verdict {
+    fn decide(&self, target: usize, start: u64, end: u64, min_region_sz: MinRegionSize) -> Verdict {
         let mut end = end;
         for filter in &self.core {
             let is = match filter.kind {
                 FilterKind::Target(index) => index == target,
                 FilterKind::Addr(range) => {
-                    let (from, to) = (grain.down(range.start), grain.down(range.end));
+                    let (from, to) = (
+                        min_region_sz.down(range.start),
+                        min_region_sz.down(range.end),
+                    );
                     if end <= from || to <= start {
                         false
                     } else if start < from {
@@ -221,12 +224,12 @@ impl Known {
         filters: &Filters,
         target: usize,
         start: u64,
-        grain: Grain,
+        min_region_sz: MinRegionSize,
     ) -> Verdict {
         // The result of each filter is constant from the address of the last query up to the end of
         // the verdict.
         if self.0.end <= start {
-            self.0 = filters.decide(target, start, u64::MAX, grain);
+            self.0 = filters.decide(target, start, u64::MAX, min_region_sz);
         }
         self.0
     }
@@ -240,11 +243,11 @@ impl Known {
         target: usize,
         start: u64,
         end: u64,
-        grain: Grain,
+        min_region_sz: MinRegionSize,
     ) -> u64 {
         let (mut start, mut passed): (u64, u64) = (start, 0);
         while start < end {
-            let verdict = self.decide(filters, target, start, grain);
+            let verdict = self.decide(filters, target, start, min_region_sz);
             let stop = verdict.end.min(end);
             if !verdict.spared {
                 passed = passed.saturating_add(stop.saturating_sub(start));
@@ -287,18 +290,19 @@ mod tests {
     }
 
     /// Returns the results for `[0, 100)`: the end of each, and whether its addresses are rejected.
-    fn pieces(list: &[Filter], grain: u64) -> Result<KVec<(u64, bool)>> {
-        let (filters, grain) = (Filters::new(list)?, Grain::try_from(grain)?);
+    fn pieces(list: &[Filter], min_region_sz: u64) -> Result<KVec<(u64, bool)>> {
+        let (filters, min_region_sz) =
+            (Filters::new(list)?, MinRegionSize::try_from(min_region_sz)?);
         let mut pieces = KVec::new();
         let mut start = 0;
         while start < 100 {
-            let verdict = filters.decide(0, start, 100, grain);
+            let verdict = filters.decide(0, start, 100, min_region_sz);
             assert!(verdict.end > start && verdict.end <= 100);
             assert!(!(verdict.spared && verdict.allowed));
             start = verdict.end;
             pieces.push((verdict.end, verdict.spared), GFP_KERNEL)?;
         }
-        let passed = Known::default().size_passed(&filters, 0, 0, 100, grain);
+        let passed = Known::default().size_passed(&filters, 0, 0, 100, min_region_sz);
         let mut sum = 0;
         let mut from = 0;
         for (end, spared) in &pieces {
@@ -315,7 +319,7 @@ mod tests {
     fn a_region_in_part_of_a_range_is_cut() -> Result {
         let filters = Filters::new(&[filter(addr(2, 6), true, REJECT)])?;
         let decide = |start, end| -> Result<(u64, bool)> {
-            let verdict = filters.decide(0, start, end, Grain::try_from(1)?);
+            let verdict = filters.decide(0, start, end, MinRegionSize::try_from(1)?);
             Ok((verdict.end, verdict.spared))
         };
         assert_eq!(decide(3, 5)?, (5, true));
@@ -328,7 +332,7 @@ mod tests {
 
     #[test]
     fn what_is_known_is_what_the_filters_say() -> Result {
-        let (mut rng, grain) = (Rng::new(5), Grain::try_from(4)?);
+        let (mut rng, min_region_sz) = (Rng::new(5), MinRegionSize::try_from(4)?);
         for _ in 0..200 {
             let mut list = KVec::new();
             for _ in 0..rng.range(0, 5) {
@@ -350,8 +354,8 @@ mod tests {
                 }
                 let end = rng.range(start, 150) + 1;
                 let (evaluated, kept) = (
-                    filters.decide(target, start, end, grain),
-                    known.decide(&filters, target, start, grain),
+                    filters.decide(target, start, end, min_region_sz),
+                    known.decide(&filters, target, start, min_region_sz),
                 );
                 assert!(kept.end > start);
                 let end = kept.end.min(end);
@@ -373,7 +377,7 @@ mod tests {
             pieces(&[allow], 1)?,
             &[(20, true), (30, false), (100, true)][..]
         );
-        // Boundaries are aligned to `grain`.
+        // Boundaries are aligned to `min_region_sz`.
         assert_eq!(pieces(&[allow], 16)?, &[(16, true), (100, true)][..]);
         let not = filter(addr(0, 50), false, REJECT);
         assert_eq!(pieces(&[not], 1)?, &[(50, false), (100, true)][..]);
@@ -407,7 +411,9 @@ mod tests {
     #[test]
     fn a_target_is_known_by_its_position() -> Result {
         let spared = |filters: &Filters, target| -> Result<bool> {
-            Ok(filters.decide(target, 0, 10, Grain::try_from(1)?).spared)
+            Ok(filters
+                .decide(target, 0, 10, MinRegionSize::try_from(1)?)
+                .spared)
         };
         let only = Filters::new(&[filter(FilterKind::Target(1), true, ALLOW)])?;
         assert!(spared(&only, 0)? && !spared(&only, 1)? && spared(&only, 2)?);
@@ -446,9 +452,9 @@ mod tests {
         ])?;
         assert_eq!((filters.core().len(), filters.ops().len()), (1, 2));
         assert!(filters.ops_default_reject());
-        let verdict = filters.decide(0, 0, 10, Grain::try_from(1)?);
+        let verdict = filters.decide(0, 0, 10, MinRegionSize::try_from(1)?);
         assert!(verdict.allowed);
-        let verdict = filters.decide(1, 0, 10, Grain::try_from(1)?);
+        let verdict = filters.decide(1, 0, 10, MinRegionSize::try_from(1)?);
         assert!(!verdict.allowed && !verdict.spared);
         Ok(())
     }

@@ -36,7 +36,9 @@ impl<O: Operations> Context<O> {
             if !params.quota.is_set() {
                 continue;
             }
-            let Settings { ops, grain, .. } = &mut self.settings;
+            let Settings {
+                ops, min_region_sz, ..
+            } = &mut self.settings;
             let pauses = &self.progress.pauses;
             let mut gauge = Gauge {
                 metrics,
@@ -45,12 +47,12 @@ impl<O: Operations> Context<O> {
                 targets: &self.targets,
                 pattern: &params.pattern,
             };
-            let advanced =
-                state
-                    .quota
-                    .advance(&params.quota, *grain, pauses.now_ns(metrics), |goals| {
-                        gauge.score(&params.quota.goals, goals)
-                    });
+            let advanced = state.quota.advance(
+                &params.quota,
+                *min_region_sz,
+                pauses.now_ns(metrics),
+                |goals| gauge.score(&params.quota.goals, goals),
+            );
             if advanced.exceeded {
                 state.stat.count_exceeded();
             }
@@ -65,7 +67,10 @@ impl<O: Operations> Context<O> {
     /// action applied.
     fn prioritize(&mut self, index: usize) {
         let Settings {
-            ops, grain, attrs, ..
+            ops,
+            min_region_sz,
+            attrs,
+            ..
         } = &self.settings;
         let Some(Scheme { params, state }) = self.schemes.get_mut(index) else {
             return;
@@ -90,7 +95,7 @@ impl<O: Operations> Context<O> {
                 let size = if known.passes(end) {
                     region.size()
                 } else {
-                    known.size_passed(&params.filters, index, start, end, *grain)
+                    known.size_passed(&params.filters, index, start, end, *min_region_sz)
                 };
                 histogram.add(scorer.score(region), size);
             }

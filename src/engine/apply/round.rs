@@ -11,7 +11,7 @@ use super::super::{
     },
     filter::Known,
     metrics::SystemMetrics,
-    num::Grain,
+    num::MinRegionSize,
     operations::{
         Attempt,
         Operations, //
@@ -37,7 +37,7 @@ struct Place<'a, S> {
 /// The state that is the same for all regions and schemes.
 pub(super) struct Round<'a, 'w, O: Operations> {
     pub(super) ops: &'a mut O,
-    pub(super) grain: Grain,
+    pub(super) min_region_sz: MinRegionSize,
     pub(super) attrs: &'a Attrs,
     pub(super) events: &'a mut dyn Events,
     /// The trace event before each application has a listener.
@@ -85,7 +85,7 @@ impl<O: Operations> Round<'_, '_, O> {
     fn meet(&mut self, place: &Place<'_, O::Space>, regions: &mut Regions, scheme: &mut Scheme) {
         let turn = scheme.state.turn;
         if turn.limited {
-            if scheme.state.quota.is_full(self.grain) {
+            if scheme.state.quota.is_full(self.min_region_sz) {
                 // The quota is not refilled before the next application.
                 scheme.state.turn.takes_part = false;
                 return;
@@ -126,7 +126,7 @@ impl<O: Operations> Round<'_, '_, O> {
             return true;
         };
         let size = region.size();
-        let done = quota.had_its_turn(place.target, region, self.grain);
+        let done = quota.had_its_turn(place.target, region, self.min_region_sz);
         if done != 0 && done < size {
             // If memory allocation fails, the rest of the region is skipped as well.
             let _ = regions.split_at(place.at, done);
@@ -150,13 +150,13 @@ impl<O: Operations> Round<'_, '_, O> {
         let start = region.start();
         let verdict = state
             .known
-            .decide(&params.filters, place.target, start, self.grain);
+            .decide(&params.filters, place.target, start, self.min_region_sz);
         let decided = verdict.end.saturating_sub(start);
         if cut(regions, place.at, decided).is_none() || verdict.spared {
             return;
         }
         let size_left = if turn.limited {
-            self.grain.down(state.quota.left())
+            self.min_region_sz.down(state.quota.left())
         } else {
             u64::MAX
         };
@@ -204,7 +204,7 @@ impl<O: Operations> Round<'_, '_, O> {
             let ns = self.metrics.now_ns().saturating_sub(begun);
             let quota = &mut state.quota;
             quota.charge(params.quota.fail_charge, size, applied, ns);
-            if quota.is_full(self.grain) {
+            if quota.is_full(self.min_region_sz) {
                 quota.resume = Some(Resume {
                     target: place.target,
                     addr: region.end(),

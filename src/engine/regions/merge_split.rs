@@ -8,7 +8,7 @@ use super::{
         attrs::MAX_REGIONS,
         num::{
             div_wide,
-            Grain, //
+            MinRegionSize, //
         },
         probe::Probes,
         rand::Rng, //
@@ -133,13 +133,13 @@ impl Regions {
         &mut self,
         pieces: u32,
         stride: &mut Stride,
-        grain: Grain,
+        min_region_sz: MinRegionSize,
         rng: &mut Rng,
     ) -> Result {
         let mut split = Split {
             rng: rng.clone(),
             stride: stride.clone(),
-            grain,
+            min_region_sz,
             cuts: pieces.saturating_sub(1),
             left: 0,
         };
@@ -229,7 +229,7 @@ impl Stride {
 struct Split {
     rng: Rng,
     stride: Stride,
-    grain: Grain,
+    min_region_sz: MinRegionSize,
     /// Number of cuts that are tried in each selected region.
     cuts: u32,
     /// Number of cuts left for the current region.
@@ -244,7 +244,7 @@ impl Cut for Split {
     /// The left part is between 10 and 90 percent of the region. A try that leaves a part without
     /// addresses counts as a try.
     fn next(&mut self, size: u64) -> Option<u64> {
-        let pair = self.grain.size().saturating_mul(2);
+        let pair = self.min_region_sz.size().saturating_mul(2);
         let fits = |size| size > pair || (self.stride.halves && size == pair);
         while self.left > 0 && fits(size) {
             self.left = self.left.saturating_sub(1);
@@ -253,7 +253,7 @@ impl Cut for Split {
             let part = (size / 10)
                 .saturating_mul(tenths)
                 .saturating_add((size % 10).saturating_mul(tenths) / 10);
-            let at = self.grain.down(part);
+            let at = self.min_region_sz.down(part);
             if at != 0 && at < size {
                 return Some(at);
             }
@@ -263,13 +263,15 @@ impl Cut for Split {
 }
 
 /// Returns the largest size of a region such that `total` addresses have at least `min_regions`
-/// regions and at most [`MAX_REGIONS`]. It is a multiple of `grain` and not zero.
-pub(crate) fn size_limit(total: u128, min_regions: usize, grain: Grain) -> u64 {
+/// regions and at most [`MAX_REGIONS`]. It is a multiple of `min_region_sz` and not zero.
+pub(crate) fn size_limit(total: u128, min_regions: usize, min_region_sz: MinRegionSize) -> u64 {
     const MOST: u64 = to_u64(MAX_REGIONS);
     let limit = div_wide(total, to_u64(min_regions))
         .max(div_wide(total.saturating_add(u128::from(MOST - 1)), MOST))
-        .max(grain.size());
-    grain.up(limit).unwrap_or(grain.down(u64::MAX))
+        .max(min_region_sz.size());
+    min_region_sz
+        .up(limit)
+        .unwrap_or(min_region_sz.down(u64::MAX))
 }
 
 #[kunit_tests(damon_rs_merge_split)]
@@ -412,14 +414,19 @@ mod tests {
     }
 
     /// Returns the number of regions after a split, and whether the split is aligned and complete.
-    fn split_into(list: &[(u64, u64)], pieces: u32, grain: u64) -> Result<(usize, bool)> {
+    fn split_into(list: &[(u64, u64)], pieces: u32, min_region_sz: u64) -> Result<(usize, bool)> {
         let mut regions = places(list)?;
-        let (before, grain) = (regions.size(), Grain::try_from(grain)?);
-        regions.split(pieces, &mut Stride::ALL.clone(), grain, &mut Rng::new(7))?;
+        let (before, min_region_sz) = (regions.size(), MinRegionSize::try_from(min_region_sz)?);
+        regions.split(
+            pieces,
+            &mut Stride::ALL.clone(),
+            min_region_sz,
+            &mut Rng::new(7),
+        )?;
         let aligned = regions
             .as_slice()
             .iter()
-            .all(|region| grain.down(region.start()) == region.start());
+            .all(|region| min_region_sz.down(region.start()) == region.start());
         Ok((regions.len(), aligned && regions.size() == before))
     }
 
@@ -439,9 +446,9 @@ mod tests {
         // The cut is aligned down to zero for 1 to 3 tenths of three times `min_region_sz`.
         for seed in 0..20 {
             let mut regions = places(&[(0, 12)])?;
-            let (grain, mut rng) = (Grain::try_from(4)?, Rng::new(seed));
+            let (min_region_sz, mut rng) = (MinRegionSize::try_from(4)?, Rng::new(seed));
             for _ in 0..50 {
-                regions.split(2, &mut Stride::ALL.clone(), grain, &mut rng)?;
+                regions.split(2, &mut Stride::ALL.clone(), min_region_sz, &mut rng)?;
             }
             assert_eq!(regions.len(), 2);
         }
@@ -450,15 +457,15 @@ mod tests {
 
     #[test]
     fn splits_in_half_only_where_there_is_room_for_few() -> Result {
-        let (pairs, grain) = ([(0, 8), (8, 16), (16, 20)], Grain::try_from(4)?);
+        let (pairs, min_region_sz) = ([(0, 8), (8, 16), (16, 20)], MinRegionSize::try_from(4)?);
         let (mut all, mut some) = (places(&pairs)?, places(&pairs)?);
         for _ in 0..50 {
-            all.split(3, &mut Stride::ALL.clone(), grain, &mut Rng::new(7))?;
+            all.split(3, &mut Stride::ALL.clone(), min_region_sz, &mut Rng::new(7))?;
         }
         assert!(are_at(&all, &pairs));
         let mut rng = Rng::new(7);
         for first in 0..50 {
-            some.split(2, &mut Stride::one_in(2, first), grain, &mut rng)?;
+            some.split(2, &mut Stride::one_in(2, first), min_region_sz, &mut rng)?;
         }
         let halves = [(0, 4), (4, 8), (8, 12), (12, 16), (16, 20)];
         assert!(are_at(&some, &halves));
@@ -477,11 +484,11 @@ mod tests {
         // The selection continues from the regions of one target, in descending order, to those of
         // the next one.
         let mut stride = Stride::one_in(2, 0);
-        let (grain, mut rng) = (Grain::try_from(1)?, Rng::new(7));
+        let (min_region_sz, mut rng) = (MinRegionSize::try_from(1)?, Rng::new(7));
         let list = [(0, 100), (100, 200), (200, 300)];
         let (mut one, mut other) = (places(&list)?, places(&list)?);
-        one.split(2, &mut stride, grain, &mut rng)?;
-        other.split(2, &mut stride, grain, &mut rng)?;
+        one.split(2, &mut stride, min_region_sz, &mut rng)?;
+        other.split(2, &mut stride, min_region_sz, &mut rng)?;
         assert_eq!((one.len(), other.len()), (5, 4));
         let starts = |regions: &Regions, at: usize| {
             let region = regions.as_slice().get(at);
@@ -511,12 +518,12 @@ mod tests {
     }
 
     /// Returns the size limit for one region at zero, and the resulting number of regions.
-    fn limited(size: u64, grain: u64, min_regions: usize) -> Result<(u64, usize)> {
+    fn limited(size: u64, min_region_sz: u64, min_regions: usize) -> Result<(u64, usize)> {
         let mut regions = places(&[(0, size)])?;
         let limit = size_limit(
             u128::from(regions.size()),
             min_regions,
-            Grain::try_from(grain)?,
+            MinRegionSize::try_from(min_region_sz)?,
         );
         regions.limit_size(limit)?;
         Ok((limit, regions.len()))
