@@ -15,7 +15,7 @@ use super::{
     operations::Operations,
     regions::{
         merge_split::{
-            Measure,
+            MergeMetric,
             Stride, //
         },
         rate::HIT, //
@@ -39,16 +39,16 @@ impl<O: Operations> Context<O> {
     /// "similar" each time.
     pub(super) fn merge(&mut self) {
         let Settings { attrs, probes, .. } = &self.settings;
-        let measure = Measure::of(probes);
+        let metric = MergeMetric::of(probes);
         let all = self.targets.iter();
-        let most = all.map(|target| target.regions.most(measure)).max();
+        let most = all.map(|target| target.regions.most(metric)).max();
         let mut threshold = most.unwrap_or(0) / 10;
         let size_limit = self.progress.size_limit;
         for target in &mut self.targets {
-            target.regions.settle(measure, threshold, size_limit);
+            target.regions.settle(metric, threshold, size_limit);
         }
 
-        let max_threshold = measure.limit(attrs.max_nr_accesses());
+        let max_threshold = metric.limit(attrs.max_nr_accesses());
         while self.nr_regions() > attrs.max_regions() && threshold < max_threshold {
             threshold = if threshold < max_threshold / 2 {
                 threshold.saturating_mul(2).max(1)
@@ -56,7 +56,7 @@ impl<O: Operations> Context<O> {
                 max_threshold
             };
             for target in &mut self.targets {
-                target.regions.merge(measure, threshold, size_limit);
+                target.regions.merge(metric, threshold, size_limit);
             }
         }
 

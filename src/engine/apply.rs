@@ -154,7 +154,7 @@ mod tests {
                 MinMax, //
             },
             regions::{
-                merge_split::Measure,
+                merge_split::MergeMetric,
                 region::AddrRange, //
             },
             scheme::SchemeParams, //
@@ -292,7 +292,7 @@ mod tests {
             first.params.action = Action::LruPrio;
         }
         for target in &mut context.targets {
-            target.regions.settle(Measure::Accesses, 0, 0);
+            target.regions.settle(MergeMetric::Accesses, 0, 0);
         }
         context.samples(2);
         context.apply_schemes(&mut Deaf, &FakeMetrics::default(), None);

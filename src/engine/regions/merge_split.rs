@@ -22,14 +22,14 @@ use kernel::prelude::*;
 
 /// The value by which regions are compared.
 #[derive(Clone, Copy)]
-pub(crate) enum Measure<'a> {
+pub(crate) enum MergeMetric<'a> {
     /// The access rate.
     Accesses,
     /// The weighted sum of the probe hits.
     Weights(&'a Probes),
 }
 
-impl<'a> Measure<'a> {
+impl<'a> MergeMetric<'a> {
     /// Returns the value for a context with these probes.
     pub(crate) fn of(probes: &'a Probes) -> Self {
         if probes.are_weighted() {
@@ -66,36 +66,36 @@ impl<'a> Measure<'a> {
 
 impl Regions {
     /// Returns the largest value of a region in the current aggregation window.
-    pub(crate) fn most(&self, measure: Measure<'_>) -> u32 {
+    pub(crate) fn most(&self, metric: MergeMetric<'_>) -> u32 {
         let regions = self.as_slice().iter();
-        regions.map(|region| measure.now(region)).max().unwrap_or(0)
+        regions.map(|region| metric.now(region)).max().unwrap_or(0)
     }
 
     /// Ends the aggregation window of the regions, see [`Region::settle`], and merges regions like
     /// [`Self::merge`].
-    pub(crate) fn settle(&mut self, measure: Measure<'_>, threshold: u32, size_limit: u64) {
-        self.visit_and_merge(measure, threshold, size_limit, |region| {
-            region.settle(measure.now(region), measure.last(region), threshold);
+    pub(crate) fn settle(&mut self, metric: MergeMetric<'_>, threshold: u32, size_limit: u64) {
+        self.visit_and_merge(metric, threshold, size_limit, |region| {
+            region.settle(metric.now(region), metric.last(region), threshold);
         });
     }
 
     /// Merges adjacent regions if their values differ by at most `threshold` and their total size
     /// is at most `size_limit`. Corresponds to `damon_merge_regions_of()`.
-    pub(crate) fn merge(&mut self, measure: Measure<'_>, threshold: u32, size_limit: u64) {
-        self.visit_and_merge(measure, threshold, size_limit, |_| ());
+    pub(crate) fn merge(&mut self, metric: MergeMetric<'_>, threshold: u32, size_limit: u64) {
+        self.visit_and_merge(metric, threshold, size_limit, |_| ());
     }
 
     /// Calls `visit` for each region before the region is merged like [`Self::merge`].
     #[inline]
     fn visit_and_merge(
         &mut self,
-        measure: Measure<'_>,
+        metric: MergeMetric<'_>,
         threshold: u32,
         size_limit: u64,
         visit: impl FnMut(&mut Region),
     ) {
         self.coalesce(size_limit, visit, |left, right| {
-            fits(left, right, size_limit) && absorb(measure, threshold, left, right)
+            fits(left, right, size_limit) && absorb(metric, threshold, left, right)
         });
     }
 
@@ -158,8 +158,8 @@ fn fits(left: &Region, right: &Region, size_limit: u64) -> bool {
 }
 
 /// Merges `right` into `left` if their values are similar, and returns whether they were.
-fn absorb(measure: Measure<'_>, threshold: u32, left: &mut Region, right: &Region) -> bool {
-    let alike = measure.now(left).abs_diff(measure.now(right)) <= threshold;
+fn absorb(metric: MergeMetric<'_>, threshold: u32, left: &mut Region, right: &Region) -> bool {
+    let alike = metric.now(left).abs_diff(metric.now(right)) <= threshold;
     if alike {
         left.merge(right);
     }
@@ -306,7 +306,7 @@ mod tests {
             region(184, 230, 2, 0, 0)?,
             region(230, 10_170, 5, 0, 0)?,
         ])?;
-        regions.merge(Measure::Accesses, 9, 9999);
+        regions.merge(MergeMetric::Accesses, 9, 9999);
         assert!(are_at(
             &regions,
             &[
@@ -360,7 +360,7 @@ mod tests {
             let expected = one_after_the_other(&list, threshold, limit)?;
             let mut regions = regions(&list)?;
             let size = regions.size();
-            regions.settle(Measure::Accesses, threshold, limit);
+            regions.settle(MergeMetric::Accesses, threshold, limit);
             assert!(regions.as_slice() == expected.as_slice());
             assert_eq!(regions.size(), size);
             assert!(expected.iter().all(|its| its.size() <= regions.largest()));
@@ -374,21 +374,21 @@ mod tests {
         let mut regions = regions(&list)?;
         // Without a weight accesses are compared, and these differ.
         let unweighted = weights(&[0])?;
-        regions.merge(Measure::of(&unweighted), 9, 9999);
+        regions.merge(MergeMetric::of(&unweighted), 9, 9999);
         assert!(are_at(&regions, &[(0, 10), (10, 20)]));
         // The hits do not differ.
         let weighted = weights(&[1, 100])?;
-        regions.merge(Measure::of(&weighted), 0, 9999);
+        regions.merge(MergeMetric::of(&weighted), 0, 9999);
         assert!(are_at(&regions, &[(0, 20)]));
         // A hit of the second probe weighs as much as a hundred of the first.
         if let Some(left) = list.first_mut() {
             left.count_hit(&SampleWindow::new(20), 1);
         }
         let mut regions = super::super::tests::regions(&list)?;
-        assert_eq!(regions.most(Measure::of(&weighted)), 100);
-        regions.merge(Measure::of(&weighted), 99, 9999);
+        assert_eq!(regions.most(MergeMetric::of(&weighted)), 100);
+        regions.merge(MergeMetric::of(&weighted), 99, 9999);
         assert!(are_at(&regions, &[(0, 10), (10, 20)]));
-        regions.settle(Measure::of(&weighted), 100, 0);
+        regions.settle(MergeMetric::of(&weighted), 100, 0);
         let ages = regions.as_slice().iter().map(Region::age);
         assert!(ages.eq([0, 1]));
         Ok(())
