@@ -211,11 +211,11 @@ impl Operations for AnyOps {
         }
     }
 
-    fn knows_nodes(&self) -> bool {
+    fn supports_nodes(&self) -> bool {
         match self {
-            Self::Vaddr(vaddr) => vaddr.knows_nodes(),
-            Self::Paddr(paddr) => paddr.knows_nodes(),
-            Self::Custom(custom) => custom.knows_nodes(),
+            Self::Vaddr(vaddr) => vaddr.supports_nodes(),
+            Self::Paddr(paddr) => paddr.supports_nodes(),
+            Self::Custom(custom) => custom.supports_nodes(),
         }
     }
 

@@ -45,7 +45,7 @@ impl<O: Operations> Context<O> {
         let mut threshold = most.unwrap_or(0) / 10;
         let size_limit = self.progress.size_limit;
         for target in &mut self.targets {
-            target.regions.settle(metric, threshold, size_limit);
+            target.regions.finalize(metric, threshold, size_limit);
         }
 
         let max_threshold = metric.limit(attrs.max_nr_accesses());

@@ -66,7 +66,7 @@ impl<O: Operations> Context<O> {
             let (limited, acts) = (params.quota.is_set(), self.settings.ops.acts(params));
             let shown = walking && !scheme.state.walked;
             let changes_nothing = !acts && params.action == Action::Stat;
-            scheme.state.turn = RoundState {
+            scheme.state.round = RoundState {
                 takes_part: scheme.takes_part(passed),
                 limited,
                 acts,
@@ -139,9 +139,9 @@ mod tests {
             fake::{
                 params,
                 with_scheme,
-                Deaf,
                 Fake,
                 FakeMetrics, //
+                NoEvents,
             },
             filter::{
                 Filter,
@@ -188,9 +188,9 @@ mod tests {
 
     /// Records the regions that it visits.
     #[derive(Default)]
-    struct Seen(KVec<(usize, usize, AddrRange)>);
+    struct Visited(KVec<(usize, usize, AddrRange)>);
 
-    impl Walker for Seen {
+    impl Walker for Visited {
         fn visit(&mut self, tried: &Tried<'_>) {
             let range = AddrRange {
                 start: tried.region.start(),
@@ -200,7 +200,7 @@ mod tests {
         }
     }
 
-    impl Seen {
+    impl Visited {
         fn is(&self, list: &[(usize, usize, u64, u64)]) -> bool {
             self.0
                 .iter()
@@ -216,10 +216,10 @@ mod tests {
         assert!(!context.schemes_due_at(context.passed()));
         context.samples(1);
         assert!(context.schemes_due_at(context.passed()));
-        assert!(!context.apply_schemes(&mut Deaf, &FakeMetrics::default(), None));
+        assert!(!context.apply_schemes(&mut NoEvents, &FakeMetrics::default(), None));
         assert!(!context.schemes_due_at(context.passed()));
         context.samples(1);
-        assert!(!context.apply_schemes(&mut Deaf, &FakeMetrics::default(), None));
+        assert!(!context.apply_schemes(&mut NoEvents, &FakeMetrics::default(), None));
 
         let stats = |index: usize| context.schemes().get(index).map(|scheme| *scheme.stat());
         let all = stats(0).ok_or(EINVAL)?;
@@ -235,18 +235,18 @@ mod tests {
     #[test]
     fn a_walk_sees_one_interval_of_each_scheme() -> Result {
         let mut context = context()?;
-        let mut seen = Seen::default();
+        let mut visited = Visited::default();
         context.begin_walk();
         context.samples(2);
-        assert!(!context.apply_schemes(&mut Deaf, &FakeMetrics::default(), Some(&mut seen)));
-        assert!(seen.is(&[(0, 0, 0, 10), (0, 0, 10, 30), (0, 0, 40, 50), (1, 0, 0, 20)]));
+        assert!(!context.apply_schemes(&mut NoEvents, &FakeMetrics::default(), Some(&mut visited)));
+        assert!(visited.is(&[(0, 0, 0, 10), (0, 0, 10, 30), (0, 0, 40, 50), (1, 0, 0, 20)]));
         context.samples(1);
-        assert!(context.apply_schemes(&mut Deaf, &FakeMetrics::default(), Some(&mut seen)));
-        assert_eq!(seen.0.len(), 6);
+        assert!(context.apply_schemes(&mut NoEvents, &FakeMetrics::default(), Some(&mut visited)));
+        assert_eq!(visited.0.len(), 6);
         // The next walk starts from the beginning.
         context.samples(1);
-        assert!(!context.apply_schemes(&mut Deaf, &FakeMetrics::default(), Some(&mut seen)));
-        assert_eq!(seen.0.len(), 10);
+        assert!(!context.apply_schemes(&mut NoEvents, &FakeMetrics::default(), Some(&mut visited)));
+        assert_eq!(visited.0.len(), 10);
         Ok(())
     }
 
@@ -256,13 +256,13 @@ mod tests {
         if let Some(second) = context.schemes.get_mut(1) {
             second.state.next_apply = 100;
         }
-        let mut seen = Seen::default();
+        let mut visited = Visited::default();
         context.samples(2);
-        assert!(!context.apply_schemes(&mut Deaf, &FakeMetrics::default(), Some(&mut seen)));
-        let once = seen.0.len();
+        assert!(!context.apply_schemes(&mut NoEvents, &FakeMetrics::default(), Some(&mut visited)));
+        let once = visited.0.len();
         context.samples(2);
-        assert!(!context.apply_schemes(&mut Deaf, &FakeMetrics::default(), Some(&mut seen)));
-        assert_eq!(seen.0.len(), once);
+        assert!(!context.apply_schemes(&mut NoEvents, &FakeMetrics::default(), Some(&mut visited)));
+        assert_eq!(visited.0.len(), once);
         Ok(())
     }
 
@@ -274,7 +274,7 @@ mod tests {
         }
         for _ in 0..3 {
             context.samples(2);
-            context.apply_schemes(&mut Deaf, &FakeMetrics::default(), None);
+            context.apply_schemes(&mut NoEvents, &FakeMetrics::default(), None);
         }
         let stat = context.schemes().first().map(|scheme| *scheme.stat());
         // Only the regions of one target were tried: the end of a target ends a snapshot.
@@ -292,10 +292,10 @@ mod tests {
             first.params.action = Action::LruPrio;
         }
         for target in &mut context.targets {
-            target.regions.settle(MergeMetric::Accesses, 0, 0);
+            target.regions.finalize(MergeMetric::Accesses, 0, 0);
         }
         context.samples(2);
-        context.apply_schemes(&mut Deaf, &FakeMetrics::default(), None);
+        context.apply_schemes(&mut NoEvents, &FakeMetrics::default(), None);
         let stat = context.schemes().first().map(|scheme| *scheme.stat());
         assert_eq!(
             stat.map(|stat| (stat.nr_tried, stat.nr_applied)),
@@ -334,7 +334,7 @@ mod tests {
     /// Returns the ranges that the action is applied to at the next sampling interval.
     fn applied(context: &mut Context<Fake>, metrics: &FakeMetrics) -> KVec<(u64, u64)> {
         context.samples(1);
-        context.apply_schemes(&mut Deaf, metrics, None);
+        context.apply_schemes(&mut NoEvents, metrics, None);
         core::mem::take(&mut context.settings.ops.applied)
     }
 
@@ -440,10 +440,10 @@ mod tests {
         if let Some(second) = context.schemes.get_mut(1) {
             second.state.active = false;
         }
-        let mut seen = Seen::default();
+        let mut visited = Visited::default();
         context.samples(3);
-        assert!(context.apply_schemes(&mut Deaf, &metrics, Some(&mut seen)));
-        assert!(seen.0.iter().all(|(_, scheme, _)| *scheme == 0));
+        assert!(context.apply_schemes(&mut NoEvents, &metrics, Some(&mut visited)));
+        assert!(visited.0.iter().all(|(_, scheme, _)| *scheme == 0));
         for scheme in &mut context.schemes {
             scheme.state.active = false;
         }

@@ -74,7 +74,7 @@ impl<O: Operations> Context<O> {
     fn plan(&self, params: &Params<O>) -> Result<Plan<O::Space>> {
         let min_region_sz = MinRegionSize::try_from(params.ops.min_region_sz())?;
         params.probes.check(&params.attrs)?;
-        if params.asks_unknown_nodes() {
+        if params.has_unsupported_goal() {
             return Err(EINVAL);
         }
         let kept = || params.targets.iter().filter(|target| !target.obsolete);

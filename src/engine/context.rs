@@ -386,12 +386,12 @@ mod tests {
         context.merge();
         context.start_window();
         assert!(nr_accesses_are(&context, 1, 0));
-        let all_settled = context
+        let all_final = context
             .targets()
             .iter()
             .flat_map(|target| target.regions())
             .all(|region| region.nr_accesses_bp() == region.last_nr_accesses() * 10_000);
-        assert!(all_settled);
+        assert!(all_final);
         Ok(())
     }
 

@@ -98,7 +98,7 @@ pub(crate) struct Verdict {
     /// End of the addresses that the result holds for, exclusive.
     pub(crate) end: u64,
     /// The addresses are rejected.
-    pub(crate) spared: bool,
+    pub(crate) rejected: bool,
     /// A filter has allowed the addresses, so that the filters of the operations layer do not
     /// apply.
     pub(crate) allowed: bool,
@@ -187,14 +187,14 @@ impl Filters {
             if is == filter.matching {
                 return Verdict {
                     end,
-                    spared: !filter.allow,
+                    rejected: !filter.allow,
                     allowed: filter.allow,
                 };
             }
         }
         Verdict {
             end,
-            spared: self.core_default_reject(),
+            rejected: self.core_default_reject(),
             allowed: false,
         }
     }
@@ -206,14 +206,14 @@ impl Filters {
 /// The cache must be created anew for each target and after each change of the filters. It must be
 /// queried with ascending addresses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Known(Verdict);
+pub(crate) struct VerdictCache(Verdict);
 
-impl Known {
-    /// Returns whether it is known that no filter rejects the addresses up to `end`, from the
-    /// address that [`Self::decide`] was last called with.
+impl VerdictCache {
+    /// Returns whether no filter rejects the addresses up to `end`, from the address that
+    /// [`Self::decide`] was last called with. Also `false` if the cached verdict ends before `end`.
     #[inline]
     pub(crate) fn passes(&self, end: u64) -> bool {
-        end <= self.0.end && !self.0.spared
+        end <= self.0.end && !self.0.rejected
     }
 
     /// Returns the result of `filters` for the addresses from `start`, up to the address from which
@@ -249,7 +249,7 @@ impl Known {
         while start < end {
             let verdict = self.decide(filters, target, start, min_region_sz);
             let stop = verdict.end.min(end);
-            if !verdict.spared {
+            if !verdict.rejected {
                 passed = passed.saturating_add(stop.saturating_sub(start));
             }
             if stop <= start {
@@ -298,15 +298,15 @@ mod tests {
         while start < 100 {
             let verdict = filters.decide(0, start, 100, min_region_sz);
             assert!(verdict.end > start && verdict.end <= 100);
-            assert!(!(verdict.spared && verdict.allowed));
+            assert!(!(verdict.rejected && verdict.allowed));
             start = verdict.end;
-            pieces.push((verdict.end, verdict.spared), GFP_KERNEL)?;
+            pieces.push((verdict.end, verdict.rejected), GFP_KERNEL)?;
         }
-        let passed = Known::default().size_passed(&filters, 0, 0, 100, min_region_sz);
+        let passed = VerdictCache::default().size_passed(&filters, 0, 0, 100, min_region_sz);
         let mut sum = 0;
         let mut from = 0;
-        for (end, spared) in &pieces {
-            if !spared {
+        for (end, rejected) in &pieces {
+            if !rejected {
                 sum += end - from;
             }
             from = *end;
@@ -320,7 +320,7 @@ mod tests {
         let filters = Filters::new(&[filter(addr(2, 6), true, REJECT)])?;
         let decide = |start, end| -> Result<(u64, bool)> {
             let verdict = filters.decide(0, start, end, MinRegionSize::try_from(1)?);
-            Ok((verdict.end, verdict.spared))
+            Ok((verdict.end, verdict.rejected))
         };
         assert_eq!(decide(3, 5)?, (5, true));
         assert_eq!(decide(1, 2)?, (2, false));
@@ -346,16 +346,16 @@ mod tests {
                 list.push(filter(kind, matching, allow), GFP_KERNEL)?;
             }
             let filters = Filters::new(&list)?;
-            let (mut known, mut target, mut start) = (Known::default(), 0, 0);
+            let (mut verdicts, mut target, mut start) = (VerdictCache::default(), 0, 0);
             for _ in 0..100 {
                 start += rng.range(0, 12);
                 if start > 140 {
-                    (known, target, start) = (Known::default(), 1 - target, 0);
+                    (verdicts, target, start) = (VerdictCache::default(), 1 - target, 0);
                 }
                 let end = rng.range(start, 150) + 1;
                 let (evaluated, kept) = (
                     filters.decide(target, start, end, min_region_sz),
-                    known.decide(&filters, target, start, min_region_sz),
+                    verdicts.decide(&filters, target, start, min_region_sz),
                 );
                 assert!(kept.end > start);
                 let end = kept.end.min(end);
@@ -410,17 +410,17 @@ mod tests {
 
     #[test]
     fn a_target_is_known_by_its_position() -> Result {
-        let spared = |filters: &Filters, target| -> Result<bool> {
+        let rejected = |filters: &Filters, target| -> Result<bool> {
             Ok(filters
                 .decide(target, 0, 10, MinRegionSize::try_from(1)?)
-                .spared)
+                .rejected)
         };
         let only = Filters::new(&[filter(FilterKind::Target(1), true, ALLOW)])?;
-        assert!(spared(&only, 0)? && !spared(&only, 1)? && spared(&only, 2)?);
+        assert!(rejected(&only, 0)? && !rejected(&only, 1)? && rejected(&only, 2)?);
         let but = Filters::new(&[filter(FilterKind::Target(1), true, REJECT)])?;
-        assert!(!spared(&but, 0)? && spared(&but, 1)?);
+        assert!(!rejected(&but, 0)? && rejected(&but, 1)?);
         let none = Filters::new(&[filter(FilterKind::Target(usize::MAX), true, ALLOW)])?;
-        assert!(spared(&none, 0)?);
+        assert!(rejected(&none, 0)?);
         Ok(())
     }
 
@@ -455,7 +455,7 @@ mod tests {
         let verdict = filters.decide(0, 0, 10, MinRegionSize::try_from(1)?);
         assert!(verdict.allowed);
         let verdict = filters.decide(1, 0, 10, MinRegionSize::try_from(1)?);
-        assert!(!verdict.allowed && !verdict.spared);
+        assert!(!verdict.allowed && !verdict.rejected);
         Ok(())
     }
 }

@@ -56,7 +56,7 @@ impl Params {
     pub fn in_units(ops: OpsId, addr_unit: u64, attrs: AttrsParams) -> Result<Self> {
         Ok(Self {
             ops: AnyOps::new(ops, addr_unit)?,
-            attrs: fitting(attrs)?,
+            attrs: validated(attrs)?,
             probes: Probes::default(),
             pause: false,
             targets: KVec::new(),
@@ -96,8 +96,8 @@ impl Params {
 }
 
 /// Validates attributes. Fails with `EINVAL`, and writes the reason to the debug log.
-pub(crate) fn fitting(attrs: AttrsParams) -> Result<Attrs> {
-    Attrs::try_from(attrs).because(attrs.misfit().unwrap_or_default())
+pub(crate) fn validated(attrs: AttrsParams) -> Result<Attrs> {
+    Attrs::try_from(attrs).because(attrs.conflict().unwrap_or_default())
 }
 
 /// Returns the list with one more item at its end.

@@ -4,7 +4,7 @@
 //! action of a scheme.
 
 use super::{
-    known_memcg,
+    existing_memcg,
     kobject::{
         files,
         Directory,
@@ -166,7 +166,7 @@ impl FilterDir {
         let kind = match self.kind.kind.get()? {
             Kind::Anon => FilterKind::Anon,
             Kind::Active => FilterKind::Active,
-            Kind::Memcg => FilterKind::Memcg(known_memcg(
+            Kind::Memcg => FilterKind::Memcg(existing_memcg(
                 &self.memcg_path.get()?,
                 "filters/<F>/memcg_path",
             )?),

@@ -175,7 +175,7 @@ struct Total {
 }
 
 /// A [`Walker`] that records the regions of a walk.
-pub(super) struct Seen {
+pub(super) struct WalkRecorder {
     /// One element for each scheme that has a directory.
     totals: KVec<Total>,
     /// `None` if only the totals are shown.
@@ -184,7 +184,7 @@ pub(super) struct Seen {
     incomplete: bool,
 }
 
-impl Seen {
+impl WalkRecorder {
     /// Creates an empty recorder for `nr_schemes` schemes. `bytes_only`: record only the total size
     /// of the regions. Fails with `ENOMEM`.
     pub(super) fn new(nr_schemes: usize, bytes_only: bool) -> Result<Self> {
@@ -268,7 +268,7 @@ fn push(records: &mut KVVec<Record>, record: Record) -> Result {
     Ok(records.push_within_capacity(record)?)
 }
 
-impl Walker for Seen {
+impl Walker for WalkRecorder {
     fn visit(&mut self, tried: &Tried<'_>) {
         self.incomplete |= self.add(tried).is_err();
     }

@@ -9,7 +9,7 @@ use super::{
             Settings, //
         },
         events::Events,
-        filter::Known,
+        filter::VerdictCache,
         metrics::SystemMetrics,
         operations::Operations,
         quota::priority::{
@@ -86,16 +86,16 @@ impl<O: Operations> Context<O> {
             if !ops.is_valid(&target.space) {
                 continue;
             }
-            let mut known = Known::default();
+            let mut verdicts = VerdictCache::default();
             for region in target.regions() {
                 if !params.pattern.matches(region) {
                     continue;
                 }
                 let (start, end) = (region.start(), region.end());
-                let size = if known.passes(end) {
+                let size = if verdicts.passes(end) {
                     region.size()
                 } else {
-                    known.size_passed(&params.filters, index, start, end, *min_region_sz)
+                    verdicts.size_passed(&params.filters, index, start, end, *min_region_sz)
                 };
                 histogram.add(scorer.score(region), size);
             }

@@ -20,10 +20,10 @@ impl<O: Operations> Context<O> {
     /// Fails with `ENOMEM`, and with `EINVAL` if a goal needs [`Operations::eligible`] and the
     /// operations do not implement it. After a failure nothing has changed.
     pub fn commit_goals(&mut self, goals: KVec<KVec<Goal>>) -> Result {
-        let knows_nodes = self.settings.ops.knows_nodes();
+        let supports_nodes = self.settings.ops.supports_nodes();
         let mut states = KVec::with_capacity(goals.len(), GFP_KERNEL)?;
         for list in &goals {
-            if !knows_nodes && list.iter().any(|goal| goal.metric.needs_nodes()) {
+            if !supports_nodes && list.iter().any(|goal| goal.metric.needs_nodes()) {
                 return Err(EINVAL);
             }
             states.push_within_capacity(GoalState::list(list.len())?)?;
@@ -51,9 +51,9 @@ mod tests {
             fake::{
                 params,
                 with_scheme,
-                Deaf,
                 Fake,
                 FakeMetrics, //
+                NoEvents,
             },
             filter::{
                 Filter,
@@ -107,7 +107,7 @@ mod tests {
         let mut context = Context::new(with(scheme)?, 0)?;
         context.settings.ops.works = true;
         context.samples(1);
-        context.apply_schemes(&mut Deaf, &FakeMetrics::default(), None);
+        context.apply_schemes(&mut NoEvents, &FakeMetrics::default(), None);
         Ok(context)
     }
 

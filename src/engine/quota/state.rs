@@ -194,7 +194,7 @@ impl QuotaState {
     /// Returns how much of a region was handled in the charge window before, in the unit of
     /// addresses: zero for nothing, and at least the size of the region for all of it. All targets
     /// other than the one to resume in count as handled.
-    pub(crate) fn had_its_turn(
+    pub(crate) fn handled_size(
         &self,
         target: usize,
         region: &Region,
@@ -406,19 +406,19 @@ mod tests {
     fn goes_on_where_it_stopped() -> Result {
         let min_region_sz = MinRegionSize::try_from(8)?;
         let mut state = QuotaState::default();
-        let turn = |state: &QuotaState, target, start, end| -> Result<u64> {
-            Ok(state.had_its_turn(target, &region(start, end, 0, 0, 0)?, min_region_sz))
+        let handled = |state: &QuotaState, target, start, end| -> Result<u64> {
+            Ok(state.handled_size(target, &region(start, end, 0, 0, 0)?, min_region_sz))
         };
-        assert_eq!(turn(&state, 0, 0, 16)?, 0);
+        assert_eq!(handled(&state, 0, 0, 16)?, 0);
         state.resume = Some(Resume {
             target: 1,
             addr: 48,
         });
-        assert_eq!(turn(&state, 0, 64, 80)?, 16);
-        assert_eq!(turn(&state, 1, 16, 48)?, 32);
-        assert_eq!(turn(&state, 1, 32, 64)?, 16);
-        assert_eq!(turn(&state, 1, 48, 64)?, 0);
-        assert_eq!(turn(&state, 1, 64, 80)?, 0);
+        assert_eq!(handled(&state, 0, 64, 80)?, 16);
+        assert_eq!(handled(&state, 1, 16, 48)?, 32);
+        assert_eq!(handled(&state, 1, 32, 64)?, 16);
+        assert_eq!(handled(&state, 1, 48, 64)?, 0);
+        assert_eq!(handled(&state, 1, 64, 80)?, 0);
         state.leave(0);
         assert_eq!(state.resumes_at(), Some((1, 48)));
         state.leave(1);

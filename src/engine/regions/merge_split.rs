@@ -71,11 +71,11 @@ impl Regions {
         regions.map(|region| metric.now(region)).max().unwrap_or(0)
     }
 
-    /// Ends the aggregation window of the regions, see [`Region::settle`], and merges regions like
-    /// [`Self::merge`].
-    pub(crate) fn settle(&mut self, metric: MergeMetric<'_>, threshold: u32, size_limit: u64) {
+    /// Ends the aggregation window of the regions, see [`Region::finalize`], and merges regions
+    /// like [`Self::merge`].
+    pub(crate) fn finalize(&mut self, metric: MergeMetric<'_>, threshold: u32, size_limit: u64) {
         self.visit_and_merge(metric, threshold, size_limit, |region| {
-            region.settle(metric.now(region), metric.last(region), threshold);
+            region.finalize(metric.now(region), metric.last(region), threshold);
         });
     }
 
@@ -328,7 +328,7 @@ mod tests {
         for region in list {
             let mut region = *region;
             let (now, last) = (region.nr_accesses(), region.last_nr_accesses());
-            region.settle(now, last, threshold);
+            region.finalize(now, last, threshold);
             match merged.last_mut() {
                 Some(left)
                     if left.end() == region.start()
@@ -360,7 +360,7 @@ mod tests {
             let expected = one_after_the_other(&list, threshold, limit)?;
             let mut regions = regions(&list)?;
             let size = regions.size();
-            regions.settle(MergeMetric::Accesses, threshold, limit);
+            regions.finalize(MergeMetric::Accesses, threshold, limit);
             assert!(regions.as_slice() == expected.as_slice());
             assert_eq!(regions.size(), size);
             assert!(expected.iter().all(|its| its.size() <= regions.largest()));
@@ -388,7 +388,7 @@ mod tests {
         assert_eq!(regions.most(MergeMetric::of(&weighted)), 100);
         regions.merge(MergeMetric::of(&weighted), 99, 9999);
         assert!(are_at(&regions, &[(0, 10), (10, 20)]));
-        regions.settle(MergeMetric::of(&weighted), 100, 0);
+        regions.finalize(MergeMetric::of(&weighted), 100, 0);
         let ages = regions.as_slice().iter().map(Region::age);
         assert!(ages.eq([0, 1]));
         Ok(())

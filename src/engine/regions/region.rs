@@ -305,15 +305,15 @@ impl Region {
     /// The two only differ if a sample of the window was not taken, or if the division of the last
     /// window's sum had a remainder.
     #[inline]
-    pub(crate) fn settle_rate(&mut self) {
+    pub(crate) fn finalize_rate(&mut self) {
         self.nr_accesses_bp = to_bp(self.nr_accesses);
     }
 
     /// Ends an aggregation window: makes the pseudo moving sum exact and updates the age, see
     /// [`Self::count_age`].
     #[inline]
-    pub(crate) fn settle(&mut self, now: u32, last: u32, threshold: u32) {
-        self.settle_rate();
+    pub(crate) fn finalize(&mut self, now: u32, last: u32, threshold: u32) {
+        self.finalize_rate();
         self.count_age(now, last, threshold);
     }
 
@@ -347,7 +347,7 @@ impl Region {
         if counts == 0 && hits == [0; 2] {
             return;
         }
-        self.settle_rate();
+        self.finalize_rate();
         self.last_nr_accesses = self.nr_accesses;
         self.nr_accesses = 0;
         self.last_probe_hits = self.probe_hits;

@@ -111,7 +111,7 @@ impl Paddr {
         let Some(mut list) = ReclaimList::new() else {
             return Applied::default();
         };
-        let filters = PageFilters::sparing_young(&attempt);
+        let filters = PageFilters::rejecting_young(&attempt);
         let mut sum = Sum::default();
         self.visit_passing(region, attempt, &filters, &mut sum.passed, |folio| {
             if list.len() >= BATCH {
