@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn knows_how_much_of_the_last_interval_counts() -> Result {
+    fn the_last_interval_counts_by_the_remaining_share() -> Result {
         let mut context = Context::new(params(&[&[(0, 100)]], 1)?, 0)?;
         context.start();
         context.prepare();

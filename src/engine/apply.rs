@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_walk_sees_one_interval_of_each_scheme() -> Result {
+    fn a_walk_visits_one_apply_interval_of_each_scheme() -> Result {
         let mut context = context()?;
         let mut visited = Visited::default();
         context.begin_walk();
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_operations_cannot_do_has_no_effect_but_on_the_age() -> Result {
+    fn an_unsupported_action_only_resets_the_age() -> Result {
         let mut context = context()?;
         if let Some(first) = context.schemes.get_mut(0) {
             first.params.action = Action::LruPrio;
@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn time_that_stands_still_ends_no_window() -> Result {
+    fn a_charge_window_does_not_end_during_a_pause() -> Result {
         let metrics = FakeMetrics::default();
         let mut context = working(&[&[(0, 40)]], 1, pageout(25))?;
         assert_eq!(applied(&mut context, &metrics), &[(0, 25)][..]);
@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cold_comes_first() -> Result {
+    fn pageout_prefers_cold_regions() -> Result {
         let metrics = FakeMetrics::default();
         let mut scheme = pageout(10);
         scheme.quota.weights.nr_accesses = 1;
@@ -391,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn filters_spare_addresses_and_targets() -> Result {
+    fn filters_reject_addresses_and_targets() -> Result {
         let metrics = FakeMetrics::default();
         let mut scheme = pageout(0);
         scheme.quota.bytes = 0;
@@ -418,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_was_tried_is_charged() -> Result {
+    fn only_tried_memory_is_charged() -> Result {
         let metrics = FakeMetrics::default();
         let mut scheme = pageout(16);
         scheme.filters = Filters::new(&[Filter {
@@ -434,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scheme_that_rests_for_its_marks_neither_acts_nor_delays_a_walk() -> Result {
+    fn an_inactive_scheme_neither_acts_nor_delays_a_walk() -> Result {
         let metrics = FakeMetrics::default();
         let mut context = context()?;
         if let Some(second) = context.schemes.get_mut(1) {

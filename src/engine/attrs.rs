@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_does_not_fit_together() {
+    fn refuses_conflicting_values() {
         assert_eq!(with(|p| p.min_nr_regions = 1), Err(EINVAL));
         assert_eq!(with(|p| p.min_nr_regions = 2), Err(EINVAL));
         assert!(with(|p| p.min_nr_regions = 3).is_ok());

@@ -271,7 +271,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_target_keeps_its_regions_unless_told_others() -> Result {
+    fn a_target_keeps_its_regions_if_no_ranges_are_given() -> Result {
         assert!(becomes(&[(3, 8), (8, 10)], &[(4, 6)], &[(4, 6)])?);
         assert!(becomes(&[(3, 8), (8, 10)], &[], &[(3, 8), (8, 10)])?);
         // A region in two ranges that touch is not split at their boundary.
@@ -280,7 +280,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_region_size_must_be_a_power_of_two() -> Result {
+    fn the_min_region_size_must_be_a_power_of_two() -> Result {
         let mut context = Context::new(params(&[], 1)?, 0)?;
         assert!(context.commit(params(&[], 4096)?).is_ok());
         assert_eq!(context.commit(params(&[], 4095)?), Err(EINVAL));
@@ -293,7 +293,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_coarser_region_size_aligns_what_is_there() -> Result {
+    fn a_larger_min_region_size_aligns_the_regions() -> Result {
         let mut context = Context::new(params(&[&[(3, 8), (8, 10)]], 1)?, 0)?;
         context.commit(params(&[&[]], 8)?)?;
         assert!(targets_are_at(&context, &[&[(0, 8), (8, 16)]]));
@@ -314,7 +314,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn an_obsolete_target_must_be_there() -> Result {
+    fn an_obsolete_target_must_exist() -> Result {
         let mut context = Context::new(params(&[&[(0, 1)]], 1)?, 0)?;
         let wanted = params(&[&[(5, 6)], &[]], 1)?;
         assert_eq!(context.commit(obsolete(wanted, 1)), Err(EINVAL));
@@ -378,7 +378,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn hits_outlive_a_commit_that_asks_the_same() -> Result {
+    fn a_commit_of_the_same_probe_filters_keeps_the_hits() -> Result {
         let with = |weights: &[u32]| -> Result<Params<Fake>> {
             let mut params = params(&[&[(0, 100)]], 1)?;
             params.probes = probe::tests::weights(weights)?;
@@ -414,7 +414,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_sample_outlives_a_commit_that_does_not_concern_it() -> Result {
+    fn a_commit_of_the_same_space_keeps_the_samples() -> Result {
         let sampled = |context: &Context<Fake>| {
             context
                 .targets()

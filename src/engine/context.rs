@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_cannot_be() -> Result {
+    fn refuses_invalid_parameters() -> Result {
         assert!(Context::new(params(&[], 4095)?, 0).is_err());
         assert!(Context::new(params(&[], 4096)?, 0).is_ok());
         assert!(Context::new(params(&[&[(1, 3), (2, 4)]], 1)?, 0).is_err());
@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn makes_room_within_reason() -> Result {
+    fn limits_the_memory_reserved_for_regions() -> Result {
         let mut attrs = AttrsParams::default();
         assert_eq!(capacity(&Attrs::try_from(attrs)?, 1), 1000);
         assert_eq!(capacity(&Attrs::try_from(attrs)?, 3), 334);
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn an_absurd_lower_limit_is_met_within_reason() -> Result {
+    fn the_lower_limit_is_capped_at_the_largest_number_of_regions() -> Result {
         let mut params = params(&[&[(0, 1 << 47)]], 4096)?;
         params.attrs = Attrs::try_from(AttrsParams {
             min_nr_regions: 1 << 63,

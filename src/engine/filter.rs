@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_is_what_the_filters_say() -> Result {
+    fn the_verdict_cache_agrees_with_the_filters() -> Result {
         let (mut rng, min_region_sz) = (Rng::new(5), MinRegionSize::try_from(4)?);
         for _ in 0..200 {
             let mut list = KVec::new();
@@ -409,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_is_known_by_its_position() -> Result {
+    fn a_target_is_identified_by_its_position() -> Result {
         let rejected = |filters: &Filters, target| -> Result<bool> {
             Ok(filters
                 .decide(target, 0, 10, MinRegionSize::try_from(1)?)
@@ -425,7 +425,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_filter_matches_is_treated_the_other_way_round() -> Result {
+    fn the_default_is_the_opposite_of_the_last_filter() -> Result {
         let defaults = |list: &[Filter]| -> Result<(bool, bool)> {
             let filters = Filters::new(list)?;
             Ok((filters.core_default_reject(), filters.ops_default_reject()))
@@ -444,7 +444,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_core_layer_allows_is_known_as_that() -> Result {
+    fn the_verdict_marks_what_a_core_filter_allows() -> Result {
         let filters = Filters::new(&[
             filter(FilterKind::Anon, true, REJECT),
             filter(FilterKind::Target(0), true, ALLOW),

@@ -293,7 +293,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_group_is_known_by_its_number() -> Result {
+    fn a_group_is_identified_by_its_number() -> Result {
         let memcg = |memcg| outcomes(&[(Attribute::Memcg(memcg), true, true)]);
         assert_eq!(memcg(7)?, (true, false, false));
         assert_eq!(memcg(8)?, (false, false, false));
@@ -378,7 +378,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn hits_of_another_question_mean_something_else() -> Result {
+    fn probes_differ_if_their_filters_do() -> Result {
         let list = |filters: &[(Attribute, bool, bool)]| -> Result<Probes> {
             let mut list = KVec::new();
             list.push(probe(0, filters)?, GFP_KERNEL)?;

@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_what_was_tried_and_done() {
+    fn counts_tried_and_applied_memory() {
         let mut stat = Stat::default();
         stat.count(10, Applied::default());
         stat.count(

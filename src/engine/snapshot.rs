@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn shows_what_a_walk_has_seen_at_the_last_aggregation() -> Result {
+    fn shows_the_results_of_a_walk_at_the_last_aggregation() -> Result {
         let mut context = context()?;
         aggregate(&mut context);
         aggregate(&mut context);
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_walk_is_needed_for_whatever_is_not_plain() -> Result {
+    fn a_walk_is_needed_for_pauses_actions_and_short_intervals() -> Result {
         let with = |scheme: Option<SchemeParams>, pause| -> Result<bool> {
             let mut context = context()?;
             aggregate(&mut context);

@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn an_access_is_seen_by_all_regions_in_a_folio() {
+    fn an_access_counts_for_all_regions_in_a_folio() {
         let mut last = LastFolio::none();
         assert!(last.accessed(A, || Some(true)));
         last.prepare(A, || Some(true));
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_not_be_done_is_tried_again() {
+    fn an_incomplete_result_is_tried_again() {
         let mut last = LastFolio::none();
         assert!(!last.accessed(A, || None));
         assert!(last.accessed(A, || Some(true)));

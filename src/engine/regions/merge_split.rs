@@ -395,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn joins_only_what_is_the_same() -> Result {
+    fn joins_only_regions_with_equal_results() -> Result {
         let mut regions = regions(&[
             region(0, 10, 5, 5, 3)?,
             region(10, 20, 5, 5, 3)?,
@@ -431,7 +431,7 @@ mod tests {
     }
 
     #[test]
-    fn splits_into_no_more_pieces_than_asked_for() -> Result {
+    fn splits_into_at_most_the_requested_pieces() -> Result {
         let (len, sound) = split_into(&[(0, 22)], 2, 1)?;
         assert!(len <= 2 && sound);
         let (len, sound) = split_into(&[(0, 220)], 4, 1)?;
@@ -442,7 +442,7 @@ mod tests {
     }
 
     #[test]
-    fn tries_again_after_a_try_at_nothing() -> Result {
+    fn splits_later_if_a_cut_is_aligned_to_zero() -> Result {
         // The cut is aligned down to zero for 1 to 3 tenths of three times `min_region_sz`.
         for seed in 0..20 {
             let mut regions = places(&[(0, 12)])?;
@@ -502,7 +502,7 @@ mod tests {
     }
 
     #[test]
-    fn does_not_split_what_is_small() -> Result {
+    fn does_not_split_small_regions() -> Result {
         let (len, sound) = split_into(&[(0, 16), (16, 24)], 3, 8)?;
         assert!(len == 2 && sound);
         Ok(())

@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_ranges_that_cannot_be() -> Result {
+    fn refuses_invalid_ranges() -> Result {
         let mut regions = places(&[(0, 8)])?;
         assert_eq!(set(&mut regions, &[(8, 8)], 8), Err(EINVAL));
         assert_eq!(set(&mut regions, &[(16, 8)], 8), Err(EINVAL));

@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_done_for_physical_memory() {
+    fn supports_the_actions_for_physical_memory() {
         assert!(supports(Action::Stat));
         assert!(!supports(Action::Willneed));
         assert!(!supports(Action::Collapse));

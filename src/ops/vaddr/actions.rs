@@ -336,7 +336,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn turns_by_weight() {
+    fn destinations_are_chosen_by_weight() {
         let dest = |nid, weight| Dest { nid, weight };
         let dests = [dest(0, 2), dest(1, 0), dest(2, 3)];
         let chosen = [0_u64, 1, 2, 3, 4].map(|slot| choose(&dests, slot));
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_done_for_processes() {
+    fn supports_the_actions_for_processes() {
         assert!(supports(Action::Stat));
         assert!(!supports(Action::LruPrio));
         assert!(!supports(Action::LruDeprio));
