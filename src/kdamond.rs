@@ -28,7 +28,7 @@ mod walk;
 
 pub use handle::Kdamond;
 pub use moment::Moment;
-pub(crate) use params::fitting;
+pub(crate) use params::validated;
 pub use params::{
     Context,
     Params,

@@ -32,15 +32,15 @@ use crate::{
     }, //
 };
 
-mod own;
+mod custom;
 mod paddr;
 mod page_filters;
 mod pass_memory;
 mod three_regions;
 mod vaddr;
 
-pub use own::AddressSpace;
-use own::Own;
+pub use custom::AddressSpace;
+use custom::Custom;
 use paddr::Paddr;
 use vaddr::{
     Ranges,
@@ -57,7 +57,7 @@ pub enum OpsId {
     /// The physical address space.
     Paddr,
     /// An address space that a module provides. Users cannot select it.
-    Own,
+    Custom,
 }
 
 impl OpsId {
@@ -74,7 +74,7 @@ impl OpsId {
             OpsId::Vaddr => c"vaddr",
             OpsId::Fvaddr => c"fvaddr",
             OpsId::Paddr => c"paddr",
-            OpsId::Own => c"own",
+            OpsId::Custom => c"custom",
         }
     }
 }
@@ -87,7 +87,7 @@ pub enum Space {
     /// The physical address space.
     Physical,
     /// An address space that a module provides.
-    Own(Arc<dyn AddressSpace>),
+    Custom(Arc<dyn AddressSpace>),
 }
 
 /// The operations that were selected for a context.
@@ -96,8 +96,8 @@ pub enum AnyOps {
     Vaddr(Vaddr),
     /// For [`OpsId::Paddr`].
     Paddr(Paddr),
-    /// For [`OpsId::Own`].
-    Own(Own),
+    /// For [`OpsId::Custom`].
+    Custom(Custom),
 }
 
 impl AnyOps {
@@ -111,7 +111,7 @@ impl AnyOps {
             OpsId::Vaddr => Ok(Self::Vaddr(Vaddr::new(Ranges::Mapped))),
             OpsId::Fvaddr => Ok(Self::Vaddr(Vaddr::new(Ranges::Fixed))),
             OpsId::Paddr => Ok(Self::Paddr(Paddr::new(addr_unit)?)),
-            OpsId::Own => Ok(Self::Own(Own::new(addr_unit)?)),
+            OpsId::Custom => Ok(Self::Custom(Custom::new(addr_unit)?)),
         }
     }
 
@@ -121,7 +121,7 @@ impl AnyOps {
             Self::Vaddr(vaddr) if vaddr.has_fixed_ranges() => OpsId::Fvaddr,
             Self::Vaddr(_) => OpsId::Vaddr,
             Self::Paddr(_) => OpsId::Paddr,
-            Self::Own(_) => OpsId::Own,
+            Self::Custom(_) => OpsId::Custom,
         }
     }
 }
@@ -146,7 +146,7 @@ impl Operations for AnyOps {
         match self {
             Self::Vaddr(vaddr) => vaddr.min_region_sz(),
             Self::Paddr(paddr) => paddr.min_region_sz(),
-            Self::Own(own) => own.min_region_sz(),
+            Self::Custom(custom) => custom.min_region_sz(),
         }
     }
 
@@ -154,7 +154,7 @@ impl Operations for AnyOps {
         match self {
             Self::Vaddr(_) => matches!(space, Space::Process(_)),
             Self::Paddr(_) => matches!(space, Space::Physical),
-            Self::Own(_) => matches!(space, Space::Own(_)),
+            Self::Custom(_) => matches!(space, Space::Custom(_)),
         }
     }
 
@@ -162,7 +162,7 @@ impl Operations for AnyOps {
         match (self, space) {
             (Self::Vaddr(vaddr), Space::Process(pid)) => vaddr.ranges(pid),
             (Self::Paddr(paddr), Space::Physical) => paddr.ranges(&()),
-            (Self::Own(own), Space::Own(space)) => own.ranges(space),
+            (Self::Custom(custom), Space::Custom(space)) => custom.ranges(space),
             _ => Err(EINVAL),
         }
     }
@@ -171,7 +171,7 @@ impl Operations for AnyOps {
         match (self, space) {
             (Self::Vaddr(vaddr), Space::Process(pid)) => vaddr.sample(pid, regions, pass),
             (Self::Paddr(paddr), Space::Physical) => paddr.sample(&(), regions, pass),
-            (Self::Own(own), Space::Own(space)) => own.sample(space, regions, pass),
+            (Self::Custom(custom), Space::Custom(space)) => custom.sample(space, regions, pass),
             _ => {}
         }
     }
@@ -180,7 +180,7 @@ impl Operations for AnyOps {
         match (self, space) {
             (Self::Vaddr(vaddr), Space::Process(pid)) => vaddr.is_valid(pid),
             (Self::Paddr(paddr), Space::Physical) => paddr.is_valid(&()),
-            (Self::Own(own), Space::Own(space)) => own.is_valid(space),
+            (Self::Custom(custom), Space::Custom(space)) => custom.is_valid(space),
             _ => false,
         }
     }
@@ -189,7 +189,7 @@ impl Operations for AnyOps {
         match self {
             Self::Vaddr(vaddr) => vaddr.outlives_targets(),
             Self::Paddr(paddr) => paddr.outlives_targets(),
-            Self::Own(own) => own.outlives_targets(),
+            Self::Custom(custom) => custom.outlives_targets(),
         }
     }
 
@@ -209,7 +209,7 @@ impl Operations for AnyOps {
         match self {
             Self::Vaddr(vaddr) => vaddr.supports(action),
             Self::Paddr(paddr) => paddr.supports(action),
-            Self::Own(own) => own.supports(action),
+            Self::Custom(custom) => custom.supports(action),
         }
     }
 
@@ -217,15 +217,15 @@ impl Operations for AnyOps {
         match self {
             Self::Vaddr(vaddr) => vaddr.acts(scheme),
             Self::Paddr(paddr) => paddr.acts(scheme),
-            Self::Own(own) => own.acts(scheme),
+            Self::Custom(custom) => custom.acts(scheme),
         }
     }
 
-    fn knows_nodes(&self) -> bool {
+    fn supports_nodes(&self) -> bool {
         match self {
-            Self::Vaddr(vaddr) => vaddr.knows_nodes(),
-            Self::Paddr(paddr) => paddr.knows_nodes(),
-            Self::Own(own) => own.knows_nodes(),
+            Self::Vaddr(vaddr) => vaddr.supports_nodes(),
+            Self::Paddr(paddr) => paddr.supports_nodes(),
+            Self::Custom(custom) => custom.supports_nodes(),
         }
     }
 
@@ -241,7 +241,7 @@ impl Operations for AnyOps {
         match (self, space) {
             (Self::Vaddr(vaddr), Space::Process(pid)) => vaddr.apply(pid, region, attempt),
             (Self::Paddr(paddr), Space::Physical) => paddr.apply(&(), region, attempt),
-            (Self::Own(own), Space::Own(space)) => own.apply(space, region, attempt),
+            (Self::Custom(custom), Space::Custom(space)) => custom.apply(space, region, attempt),
             _ => Applied::default(),
         }
     }

@@ -132,7 +132,7 @@ impl<S: Service> Switch<S> {
             .is_some_and(|service| service.kdamond().is_running())
     }
 
-    fn turn(&self, on: bool, held: &mut Held) -> Result {
+    fn set_enabled(&self, on: bool, held: &mut Held) -> Result {
         let running = self.is_on(held);
         match self.state(held)? {
             State::Loading { enable } => *enable = on,
@@ -170,7 +170,7 @@ pub struct Enabled<S: Service>(pub &'static Switch<S>);
 
 impl<S: Service> Parameter for Enabled<S> {
     fn store(&self, text: &CStr, held: &mut Held) -> Result {
-        self.0.turn(kstrtobool(text)?, held)
+        self.0.set_enabled(kstrtobool(text)?, held)
     }
 
     fn show(&self, page: &mut Page<'_>, held: &mut Held) -> Result {

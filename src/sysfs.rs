@@ -75,7 +75,7 @@ use kernel::prelude::*;
 /// Sleeps. Fails with `EINVAL` if there is no such group, with `EOPNOTSUPP` if the module cannot
 /// iterate over the groups of this kernel, and with `ENOMEM`. Writes a debug message that names
 /// `file` if it fails.
-fn known_memcg(path: &[u8], file: &str) -> Result<u64> {
+fn existing_memcg(path: &[u8], file: &str) -> Result<u64> {
     memcg_id(path).map_err(|err| match err {
         ENODEV => unsupported(file),
         err => {

@@ -84,7 +84,7 @@ pub(super) fn context(text: &mut Text, context: &Context) -> fmt::Result {
     list(text, context.targets().iter(), |text, target| {
         match target.space() {
             Space::Process(pid) => write!(text, "{{\"pid\":{},\"regions\":", pid.nr())?,
-            Space::Physical | Space::Own(_) => text.write_str("{\"regions\":")?,
+            Space::Physical | Space::Custom(_) => text.write_str("{\"regions\":")?,
         }
         list(text, target.regions().iter(), |text, its| {
             region(text, its, nr_probes)

@@ -15,7 +15,7 @@ use super::{
     operations::Operations,
     regions::{
         merge_split::{
-            Measure,
+            MergeMetric,
             Stride, //
         },
         rate::HIT, //
@@ -40,16 +40,16 @@ impl<O: Operations> Context<O> {
     /// "similar" each time.
     pub(super) fn merge(&mut self) {
         let Settings { attrs, probes, .. } = &self.settings;
-        let measure = Measure::of(probes);
+        let metric = MergeMetric::of(probes);
         let all = self.targets.iter();
-        let most = all.map(|target| target.regions.most(measure)).max();
+        let most = all.map(|target| target.regions.most(metric)).max();
         let mut threshold = most.unwrap_or(0) / 10;
         let size_limit = self.progress.size_limit;
         for target in &mut self.targets {
-            target.regions.settle(measure, threshold, size_limit);
+            target.regions.finalize(metric, threshold, size_limit);
         }
 
-        let max_threshold = measure.limit(attrs.max_nr_accesses());
+        let max_threshold = metric.limit(attrs.max_nr_accesses());
         while self.nr_regions() > attrs.max_regions() && threshold < max_threshold {
             threshold = if threshold < max_threshold / 2 {
                 threshold.saturating_mul(2).max(1)
@@ -57,7 +57,7 @@ impl<O: Operations> Context<O> {
                 max_threshold
             };
             for target in &mut self.targets {
-                target.regions.merge(measure, threshold, size_limit);
+                target.regions.merge(metric, threshold, size_limit);
             }
         }
 
@@ -127,7 +127,7 @@ impl<O: Operations> Context<O> {
             let _ = target.regions.split(
                 pieces,
                 &mut stride,
-                self.settings.grain,
+                self.settings.min_region_sz,
                 &mut self.progress.rng,
             );
         }
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn knows_how_much_of_the_last_interval_counts() -> Result {
+    fn the_last_interval_counts_by_the_remaining_share() -> Result {
         let mut context = Context::new(params(&[&[(0, 100)]], 1)?, 0)?;
         context.start();
         context.prepare();

@@ -67,7 +67,7 @@ impl<O: Operations> Context<O> {
             let (limited, acts) = (params.quota.is_set(), self.settings.ops.acts(params));
             let shown = walking && !scheme.state.walked;
             let changes_nothing = !acts && params.action == Action::Stat;
-            scheme.state.turn = RoundState {
+            scheme.state.round = RoundState {
                 takes_part: scheme.takes_part(passed),
                 limited,
                 acts,
@@ -79,14 +79,14 @@ impl<O: Operations> Context<O> {
         let left_bp = self.left_bp();
         let Settings {
             ops,
-            grain,
+            min_region_sz,
             attrs,
             probes,
             ..
         } = &mut self.settings;
         let mut round = Round {
             ops,
-            grain: *grain,
+            min_region_sz: *min_region_sz,
             attrs,
             traced,
             events: &mut *events,
@@ -140,9 +140,9 @@ mod tests {
             fake::{
                 params,
                 with_scheme,
-                Deaf,
                 Fake,
                 FakeMetrics, //
+                NoEvents,
             },
             filter::{
                 Filter,
@@ -155,7 +155,7 @@ mod tests {
                 MinMax, //
             },
             regions::{
-                merge_split::Measure,
+                merge_split::MergeMetric,
                 region::AddrRange, //
             },
             scheme::SchemeParams, //
@@ -189,9 +189,9 @@ mod tests {
 
     /// Records the regions that it visits.
     #[derive(Default)]
-    struct Seen(KVec<(usize, usize, AddrRange)>);
+    struct Visited(KVec<(usize, usize, AddrRange)>);
 
-    impl Walker for Seen {
+    impl Walker for Visited {
         fn visit(&mut self, tried: &Tried<'_>) {
             let range = AddrRange {
                 start: tried.region.start(),
@@ -201,7 +201,7 @@ mod tests {
         }
     }
 
-    impl Seen {
+    impl Visited {
         fn is(&self, list: &[(usize, usize, u64, u64)]) -> bool {
             self.0
                 .iter()
@@ -217,10 +217,10 @@ mod tests {
         assert!(!context.schemes_due_at(context.passed()));
         context.samples(1);
         assert!(context.schemes_due_at(context.passed()));
-        assert!(!context.apply_schemes(&mut Deaf, &FakeMetrics::default(), None));
+        assert!(!context.apply_schemes(&mut NoEvents, &FakeMetrics::default(), None));
         assert!(!context.schemes_due_at(context.passed()));
         context.samples(1);
-        assert!(!context.apply_schemes(&mut Deaf, &FakeMetrics::default(), None));
+        assert!(!context.apply_schemes(&mut NoEvents, &FakeMetrics::default(), None));
 
         let stats = |index: usize| context.schemes().get(index).map(|scheme| *scheme.stat());
         let all = stats(0).ok_or(EINVAL)?;
@@ -234,20 +234,20 @@ mod tests {
     }
 
     #[test]
-    fn a_walk_sees_one_interval_of_each_scheme() -> Result {
+    fn a_walk_visits_one_apply_interval_of_each_scheme() -> Result {
         let mut context = context()?;
-        let mut seen = Seen::default();
+        let mut visited = Visited::default();
         context.begin_walk();
         context.samples(2);
-        assert!(!context.apply_schemes(&mut Deaf, &FakeMetrics::default(), Some(&mut seen)));
-        assert!(seen.is(&[(0, 0, 0, 10), (0, 0, 10, 30), (0, 0, 40, 50), (1, 0, 0, 20)]));
+        assert!(!context.apply_schemes(&mut NoEvents, &FakeMetrics::default(), Some(&mut visited)));
+        assert!(visited.is(&[(0, 0, 0, 10), (0, 0, 10, 30), (0, 0, 40, 50), (1, 0, 0, 20)]));
         context.samples(1);
-        assert!(context.apply_schemes(&mut Deaf, &FakeMetrics::default(), Some(&mut seen)));
-        assert_eq!(seen.0.len(), 6);
+        assert!(context.apply_schemes(&mut NoEvents, &FakeMetrics::default(), Some(&mut visited)));
+        assert_eq!(visited.0.len(), 6);
         // The next walk starts from the beginning.
         context.samples(1);
-        assert!(!context.apply_schemes(&mut Deaf, &FakeMetrics::default(), Some(&mut seen)));
-        assert_eq!(seen.0.len(), 10);
+        assert!(!context.apply_schemes(&mut NoEvents, &FakeMetrics::default(), Some(&mut visited)));
+        assert_eq!(visited.0.len(), 10);
         Ok(())
     }
 
@@ -257,13 +257,13 @@ mod tests {
         if let Some(second) = context.schemes.get_mut(1) {
             second.state.next_apply = 100;
         }
-        let mut seen = Seen::default();
+        let mut visited = Visited::default();
         context.samples(2);
-        assert!(!context.apply_schemes(&mut Deaf, &FakeMetrics::default(), Some(&mut seen)));
-        let once = seen.0.len();
+        assert!(!context.apply_schemes(&mut NoEvents, &FakeMetrics::default(), Some(&mut visited)));
+        let once = visited.0.len();
         context.samples(2);
-        assert!(!context.apply_schemes(&mut Deaf, &FakeMetrics::default(), Some(&mut seen)));
-        assert_eq!(seen.0.len(), once);
+        assert!(!context.apply_schemes(&mut NoEvents, &FakeMetrics::default(), Some(&mut visited)));
+        assert_eq!(visited.0.len(), once);
         Ok(())
     }
 
@@ -275,7 +275,7 @@ mod tests {
         }
         for _ in 0..3 {
             context.samples(2);
-            context.apply_schemes(&mut Deaf, &FakeMetrics::default(), None);
+            context.apply_schemes(&mut NoEvents, &FakeMetrics::default(), None);
         }
         let stat = context.schemes().first().map(|scheme| *scheme.stat());
         // Only the regions of one target were tried: the end of a target ends a snapshot.
@@ -287,16 +287,16 @@ mod tests {
     }
 
     #[test]
-    fn what_the_operations_cannot_do_has_no_effect_but_on_the_age() -> Result {
+    fn an_unsupported_action_only_resets_the_age() -> Result {
         let mut context = context()?;
         if let Some(first) = context.schemes.get_mut(0) {
             first.params.action = Action::LruPrio;
         }
         for target in &mut context.targets {
-            target.regions.settle(Measure::Accesses, 0, 0);
+            target.regions.finalize(MergeMetric::Accesses, 0, 0);
         }
         context.samples(2);
-        context.apply_schemes(&mut Deaf, &FakeMetrics::default(), None);
+        context.apply_schemes(&mut NoEvents, &FakeMetrics::default(), None);
         let stat = context.schemes().first().map(|scheme| *scheme.stat());
         assert_eq!(
             stat.map(|stat| (stat.nr_tried, stat.nr_applied)),
@@ -315,10 +315,10 @@ mod tests {
     /// that it is tried on.
     fn working(
         targets: &[&[(u64, u64)]],
-        grain: u64,
+        min_region_sz: u64,
         scheme: SchemeParams,
     ) -> Result<Context<Fake>> {
-        let mut context = Context::new(with_scheme(params(targets, grain)?, scheme)?, 0)?;
+        let mut context = Context::new(with_scheme(params(targets, min_region_sz)?, scheme)?, 0)?;
         context.settings.ops.works = true;
         Ok(context)
     }
@@ -335,7 +335,7 @@ mod tests {
     /// Returns the ranges that the action is applied to at the next sampling interval.
     fn applied(context: &mut Context<Fake>, metrics: &FakeMetrics) -> KVec<(u64, u64)> {
         context.samples(1);
-        context.apply_schemes(&mut Deaf, metrics, None);
+        context.apply_schemes(&mut NoEvents, metrics, None);
         core::mem::take(&mut context.settings.ops.applied)
     }
 
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn time_that_stands_still_ends_no_window() -> Result {
+    fn a_charge_window_does_not_end_during_a_pause() -> Result {
         let metrics = FakeMetrics::default();
         let mut context = working(&[&[(0, 40)]], 1, pageout(25))?;
         assert_eq!(applied(&mut context, &metrics), &[(0, 25)][..]);
@@ -376,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cold_comes_first() -> Result {
+    fn pageout_prefers_cold_regions() -> Result {
         let metrics = FakeMetrics::default();
         let mut scheme = pageout(10);
         scheme.quota.weights.nr_accesses = 1;
@@ -392,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn filters_spare_addresses_and_targets() -> Result {
+    fn filters_reject_addresses_and_targets() -> Result {
         let metrics = FakeMetrics::default();
         let mut scheme = pageout(0);
         scheme.quota.bytes = 0;
@@ -419,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_was_tried_is_charged() -> Result {
+    fn only_tried_memory_is_charged() -> Result {
         let metrics = FakeMetrics::default();
         let mut scheme = pageout(16);
         scheme.filters = Filters::new(&[Filter {
@@ -435,16 +435,16 @@ mod tests {
     }
 
     #[test]
-    fn a_scheme_that_rests_for_its_marks_neither_acts_nor_delays_a_walk() -> Result {
+    fn an_inactive_scheme_neither_acts_nor_delays_a_walk() -> Result {
         let metrics = FakeMetrics::default();
         let mut context = context()?;
         if let Some(second) = context.schemes.get_mut(1) {
             second.state.active = false;
         }
-        let mut seen = Seen::default();
+        let mut visited = Visited::default();
         context.samples(3);
-        assert!(context.apply_schemes(&mut Deaf, &metrics, Some(&mut seen)));
-        assert!(seen.0.iter().all(|(_, scheme, _)| *scheme == 0));
+        assert!(context.apply_schemes(&mut NoEvents, &metrics, Some(&mut visited)));
+        assert!(visited.0.iter().all(|(_, scheme, _)| *scheme == 0));
         for scheme in &mut context.schemes {
             scheme.state.active = false;
         }

@@ -96,7 +96,7 @@ impl Default for AttrsParams {
 
 impl AttrsParams {
     /// Returns the first conflict between the values, in the names of the sysfs files, or `None`.
-    pub fn misfit(&self) -> Option<&'static str> {
+    pub fn conflict(&self) -> Option<&'static str> {
         let goal = &self.goal;
         let tunable = goal.min_sample_us <= self.sample && self.sample <= goal.max_sample_us;
         if goal.aggrs != 0 && !tunable {
@@ -127,9 +127,9 @@ pub struct Attrs {
 impl TryFrom<AttrsParams> for Attrs {
     type Error = Error;
 
-    /// Fails with `EINVAL` if the values conflict, see [`AttrsParams::misfit`].
+    /// Fails with `EINVAL` if the values conflict, see [`AttrsParams::conflict`].
     fn try_from(params: AttrsParams) -> Result<Self> {
-        if params.misfit().is_some() {
+        if params.conflict().is_some() {
             return Err(EINVAL);
         }
         Ok(Self {
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_does_not_fit_together() {
+    fn refuses_conflicting_values() {
         assert_eq!(with(|p| p.min_nr_regions = 1), Err(EINVAL));
         assert_eq!(with(|p| p.min_nr_regions = 2), Err(EINVAL));
         assert!(with(|p| p.min_nr_regions = 3).is_ok());

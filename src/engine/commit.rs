@@ -16,7 +16,7 @@ use super::{
         Settings,
         Target, //
     },
-    num::Grain,
+    num::MinRegionSize,
     operations::Operations,
     params::{
         Params,
@@ -43,7 +43,7 @@ pub struct Committed {
 
 /// A validated commit with all memory that it needs.
 struct Plan<S> {
-    grain: Grain,
+    min_region_sz: MinRegionSize,
     /// The regions of each target that is not obsolete.
     regions: KVec<Regions>,
     /// Empty, with capacity for these targets.
@@ -74,9 +74,9 @@ impl<O: Operations> Context<O> {
     }
 
     fn plan(&self, params: &Params<O>) -> Result<Plan<O::Space>> {
-        let grain = Grain::try_from(params.ops.min_region_sz())?;
+        let min_region_sz = MinRegionSize::try_from(params.ops.min_region_sz())?;
         params.probes.check(&params.attrs)?;
-        if params.has_foreign_targets() || params.asks_unknown_nodes() {
+        if params.has_foreign_targets() || params.has_unsupported_goal() {
             return Err(EINVAL);
         }
         let kept = || params.targets.iter().filter(|target| !target.obsolete);
@@ -88,7 +88,7 @@ impl<O: Operations> Context<O> {
         for wanted in &params.targets {
             let current = running.next();
             if wanted.obsolete {
-                check_ranges(&wanted.regions, grain)?;
+                check_ranges(&wanted.regions, min_region_sz)?;
                 if current.is_none() {
                     return Err(EINVAL);
                 }
@@ -98,12 +98,12 @@ impl<O: Operations> Context<O> {
                 Some(target) => target.regions.try_clone(capacity)?,
                 None => Regions::with_capacity(capacity)?,
             };
-            if grain != self.settings.grain {
-                regions.align(grain);
+            if min_region_sz != self.settings.min_region_sz {
+                regions.align(min_region_sz);
             }
             if !wanted.regions.is_empty() {
                 // Ranges that touch are joined, so that a region across their boundary is kept.
-                regions.set_ranges(&joined(&wanted.regions, grain)?, grain)?;
+                regions.set_ranges(&joined(&wanted.regions, min_region_sz)?, min_region_sz)?;
             }
             all_regions.push_within_capacity(regions)?;
         }
@@ -114,7 +114,7 @@ impl<O: Operations> Context<O> {
         }
 
         Ok(Plan {
-            grain,
+            min_region_sz,
             quotas,
             regions: all_regions,
             targets: KVec::with_capacity(nr_kept, GFP_KERNEL)?,
@@ -132,7 +132,7 @@ impl<O: Operations> Context<O> {
             schemes: wanted_schemes,
         } = params;
         let Plan {
-            grain,
+            min_region_sz,
             regions,
             mut targets,
             mut schemes,
@@ -198,7 +198,7 @@ impl<O: Operations> Context<O> {
         self.schemes = schemes;
         self.settings = Settings {
             ops,
-            grain,
+            min_region_sz,
             attrs,
             probes,
             pause,
@@ -273,7 +273,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_target_keeps_its_regions_unless_told_others() -> Result {
+    fn a_target_keeps_its_regions_if_no_ranges_are_given() -> Result {
         assert!(becomes(&[(3, 8), (8, 10)], &[(4, 6)], &[(4, 6)])?);
         assert!(becomes(&[(3, 8), (8, 10)], &[], &[(3, 8), (8, 10)])?);
         // A region in two ranges that touch is not split at their boundary.
@@ -282,7 +282,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_region_size_must_be_a_power_of_two() -> Result {
+    fn the_min_region_size_must_be_a_power_of_two() -> Result {
         let mut context = Context::new(params(&[], 1)?, 0)?;
         assert!(context.commit(params(&[], 4096)?).is_ok());
         assert_eq!(context.commit(params(&[], 4095)?), Err(EINVAL));
@@ -295,7 +295,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_coarser_region_size_aligns_what_is_there() -> Result {
+    fn a_larger_min_region_size_aligns_the_regions() -> Result {
         let mut context = Context::new(params(&[&[(3, 8), (8, 10)]], 1)?, 0)?;
         context.commit(params(&[&[]], 8)?)?;
         assert!(targets_are_at(&context, &[&[(0, 8), (8, 16)]]));
@@ -330,7 +330,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn an_obsolete_target_must_be_there() -> Result {
+    fn an_obsolete_target_must_exist() -> Result {
         let mut context = Context::new(params(&[&[(0, 1)]], 1)?, 0)?;
         let wanted = params(&[&[(5, 6)], &[]], 1)?;
         assert_eq!(context.commit(obsolete(wanted, 1)), Err(EINVAL));
@@ -394,7 +394,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn hits_outlive_a_commit_that_asks_the_same() -> Result {
+    fn a_commit_of_the_same_probe_filters_keeps_the_hits() -> Result {
         let with = |weights: &[u32]| -> Result<Params<Fake>> {
             let mut params = params(&[&[(0, 100)]], 1)?;
             params.probes = probe::tests::weights(weights)?;
@@ -430,7 +430,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_sample_outlives_a_commit_that_does_not_concern_it() -> Result {
+    fn a_commit_of_the_same_space_keeps_the_samples() -> Result {
         let sampled = |context: &Context<Fake>| {
             context
                 .targets()

@@ -4,7 +4,7 @@
 
 use super::{
     attrs::Attrs,
-    num::Grain,
+    num::MinRegionSize,
     operations::Operations,
     params::{
         Params,
@@ -51,7 +51,7 @@ impl<S> Target<S> {
 pub(crate) struct Settings<O> {
     pub(crate) ops: O,
     /// `min_region_sz` of the operations, validated. Regions are aligned to it.
-    pub(crate) grain: Grain,
+    pub(crate) min_region_sz: MinRegionSize,
     pub(crate) attrs: Attrs,
     pub(crate) probes: Probes,
     pub(crate) pause: bool,
@@ -122,7 +122,7 @@ impl<O: Operations> Context<O> {
             targets: wanted,
             schemes: wanted_schemes,
         } = params;
-        let grain = Grain::try_from(ops.min_region_sz())?;
+        let min_region_sz = MinRegionSize::try_from(ops.min_region_sz())?;
         probes.check(&attrs)?;
 
         let capacity = capacity(&attrs, wanted.len());
@@ -134,7 +134,7 @@ impl<O: Operations> Context<O> {
         } in wanted
         {
             let mut regions = Regions::with_capacity(capacity)?;
-            regions.set_ranges(&ranges, grain)?;
+            regions.set_ranges(&ranges, min_region_sz)?;
             targets.push_within_capacity(Target {
                 space,
                 regions,
@@ -151,7 +151,7 @@ impl<O: Operations> Context<O> {
         Ok(Self {
             settings: Settings {
                 ops,
-                grain,
+                min_region_sz,
                 attrs,
                 probes,
                 pause,
@@ -249,14 +249,16 @@ impl<O: Operations> Context<O> {
     }
 
     fn fetch_ranges(&mut self, wanted: impl Fn(&Regions) -> bool) {
-        let Settings { ops, grain, .. } = &mut self.settings;
+        let Settings {
+            ops, min_region_sz, ..
+        } = &mut self.settings;
         for target in &mut self.targets {
             if !wanted(&target.regions) {
                 continue;
             }
             if let Ok(Some(ranges)) = ops.ranges(&target.space) {
                 // After an error the target keeps its regions.
-                let _ = target.regions.set_ranges(&ranges, *grain);
+                let _ = target.regions.set_ranges(&ranges, *min_region_sz);
             }
         }
     }
@@ -268,8 +270,12 @@ impl<O: Operations> Context<O> {
         let total = self.targets.iter().fold(0, |sum: u128, target| {
             sum.saturating_add(u128::from(target.regions.size()))
         });
-        let Settings { grain, attrs, .. } = &self.settings;
-        size_limit(total, attrs.min_regions(), *grain)
+        let Settings {
+            min_region_sz,
+            attrs,
+            ..
+        } = &self.settings;
+        size_limit(total, attrs.min_regions(), *min_region_sz)
     }
 
     pub(crate) fn apply_min_nr_regions(&mut self) {
@@ -324,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_cannot_be() -> Result {
+    fn refuses_invalid_parameters() -> Result {
         assert!(Context::new(params(&[], 4095)?, 0).is_err());
         assert!(Context::new(params(&[], 4096)?, 0).is_ok());
         assert!(Context::new(params(&[&[(1, 3), (2, 4)]], 1)?, 0).is_err());
@@ -333,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn makes_room_within_reason() -> Result {
+    fn limits_the_memory_reserved_for_regions() -> Result {
         let mut attrs = AttrsParams::default();
         assert_eq!(capacity(&Attrs::try_from(attrs)?, 1), 1000);
         assert_eq!(capacity(&Attrs::try_from(attrs)?, 3), 334);
@@ -359,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn an_absurd_lower_limit_is_met_within_reason() -> Result {
+    fn the_lower_limit_is_capped_at_the_largest_number_of_regions() -> Result {
         let mut params = params(&[&[(0, 1 << 47)]], 4096)?;
         params.attrs = Attrs::try_from(AttrsParams {
             min_nr_regions: 1 << 63,
@@ -384,12 +390,12 @@ mod tests {
         context.merge();
         context.start_window();
         assert!(nr_accesses_are(&context, 1, 0));
-        let all_settled = context
+        let all_final = context
             .targets()
             .iter()
             .flat_map(|target| target.regions())
             .all(|region| region.nr_accesses_bp() == region.last_nr_accesses() * 10_000);
-        assert!(all_settled);
+        assert!(all_final);
         Ok(())
     }
 

@@ -143,9 +143,9 @@ impl Context<Fake> {
 }
 
 /// A sink without listeners.
-pub(crate) struct Deaf;
+pub(crate) struct NoEvents;
 
-impl Events for Deaf {
+impl Events for NoEvents {
     fn aggregated_enabled(&self) -> bool {
         false
     }

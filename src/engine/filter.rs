@@ -10,7 +10,7 @@
 //! rejected if the operations layer has filters too.
 
 use super::{
-    num::Grain,
+    num::MinRegionSize,
     pattern::MinMax,
     regions::region::AddrRange, //
 };
@@ -150,7 +150,7 @@ pub(crate) struct Verdict {
     /// End of the addresses that the result holds for, exclusive.
     pub(crate) end: u64,
     /// The addresses are rejected.
-    pub(crate) spared: bool,
+    pub(crate) rejected: bool,
     /// A filter has allowed the addresses, so that the filters of the operations layer do not
     /// apply.
     pub(crate) allowed: bool,
@@ -211,16 +211,19 @@ impl Filters {
     }
 
     /// Returns the result for the addresses from `start` up to `end`, or up to the address from
-    /// which the result differs. Boundaries of ranges are aligned to `grain`.
+    /// which the result differs. Boundaries of ranges are aligned to `min_region_sz`.
     // Out of line: it runs rarely, and inlined it would take registers from the hot path.
     #[inline(never)]
-    fn decide(&self, target: usize, start: u64, end: u64, grain: Grain) -> Verdict {
+    fn decide(&self, target: usize, start: u64, end: u64, min_region_sz: MinRegionSize) -> Verdict {
         let mut end = end;
         for filter in &self.core {
             let is = match filter.kind {
                 FilterKind::Target(index) => index == target,
                 FilterKind::Addr(range) => {
-                    let (from, to) = (grain.down(range.start), grain.down(range.end));
+                    let (from, to) = (
+                        min_region_sz.down(range.start),
+                        min_region_sz.down(range.end),
+                    );
                     if end <= from || to <= start {
                         false
                     } else if start < from {
@@ -242,14 +245,14 @@ impl Filters {
             if is == filter.matching {
                 return Verdict {
                     end,
-                    spared: !filter.allow,
+                    rejected: !filter.allow,
                     allowed: filter.allow,
                 };
             }
         }
         Verdict {
             end,
-            spared: self.core_default_reject(),
+            rejected: self.core_default_reject(),
             allowed: false,
         }
     }
@@ -261,14 +264,14 @@ impl Filters {
 /// The cache must be created anew for each target and after each change of the filters. It must be
 /// queried with ascending addresses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Known(Verdict);
+pub(crate) struct VerdictCache(Verdict);
 
-impl Known {
-    /// Returns whether it is known that no filter rejects the addresses up to `end`, from the
-    /// address that [`Self::decide`] was last called with.
+impl VerdictCache {
+    /// Returns whether no filter rejects the addresses up to `end`, from the address that
+    /// [`Self::decide`] was last called with. Also `false` if the cached verdict ends before `end`.
     #[inline]
     pub(crate) fn passes(&self, end: u64) -> bool {
-        end <= self.0.end && !self.0.spared
+        end <= self.0.end && !self.0.rejected
     }
 
     /// Returns the result of `filters` for the addresses from `start`, up to the address from which
@@ -279,12 +282,12 @@ impl Known {
         filters: &Filters,
         target: usize,
         start: u64,
-        grain: Grain,
+        min_region_sz: MinRegionSize,
     ) -> Verdict {
         // The result of each filter is constant from the address of the last query up to the end of
         // the verdict.
         if self.0.end <= start {
-            self.0 = filters.decide(target, start, u64::MAX, grain);
+            self.0 = filters.decide(target, start, u64::MAX, min_region_sz);
         }
         self.0
     }
@@ -298,13 +301,13 @@ impl Known {
         target: usize,
         start: u64,
         end: u64,
-        grain: Grain,
+        min_region_sz: MinRegionSize,
     ) -> u64 {
         let (mut start, mut passed): (u64, u64) = (start, 0);
         while start < end {
-            let verdict = self.decide(filters, target, start, grain);
+            let verdict = self.decide(filters, target, start, min_region_sz);
             let stop = verdict.end.min(end);
-            if !verdict.spared {
+            if !verdict.rejected {
                 passed = passed.saturating_add(stop.saturating_sub(start));
             }
             if stop <= start {
@@ -345,22 +348,23 @@ mod tests {
     }
 
     /// Returns the results for `[0, 100)`: the end of each, and whether its addresses are rejected.
-    fn pieces(list: &[Filter], grain: u64) -> Result<KVec<(u64, bool)>> {
-        let (filters, grain) = (Filters::new(list)?, Grain::try_from(grain)?);
+    fn pieces(list: &[Filter], min_region_sz: u64) -> Result<KVec<(u64, bool)>> {
+        let (filters, min_region_sz) =
+            (Filters::new(list)?, MinRegionSize::try_from(min_region_sz)?);
         let mut pieces = KVec::new();
         let mut start = 0;
         while start < 100 {
-            let verdict = filters.decide(0, start, 100, grain);
+            let verdict = filters.decide(0, start, 100, min_region_sz);
             assert!(verdict.end > start && verdict.end <= 100);
-            assert!(!(verdict.spared && verdict.allowed));
+            assert!(!(verdict.rejected && verdict.allowed));
             start = verdict.end;
-            pieces.push((verdict.end, verdict.spared), GFP_KERNEL)?;
+            pieces.push((verdict.end, verdict.rejected), GFP_KERNEL)?;
         }
-        let passed = Known::default().size_passed(&filters, 0, 0, 100, grain);
+        let passed = VerdictCache::default().size_passed(&filters, 0, 0, 100, min_region_sz);
         let mut sum = 0;
         let mut from = 0;
-        for (end, spared) in &pieces {
-            if !spared {
+        for (end, rejected) in &pieces {
+            if !rejected {
                 sum += end - from;
             }
             from = *end;
@@ -373,8 +377,8 @@ mod tests {
     fn a_region_in_part_of_a_range_is_cut() -> Result {
         let filters = Filters::new(&[filter(addr(2, 6), true, REJECT)])?;
         let decide = |start, end| -> Result<(u64, bool)> {
-            let verdict = filters.decide(0, start, end, Grain::try_from(1)?);
-            Ok((verdict.end, verdict.spared))
+            let verdict = filters.decide(0, start, end, MinRegionSize::try_from(1)?);
+            Ok((verdict.end, verdict.rejected))
         };
         assert_eq!(decide(3, 5)?, (5, true));
         assert_eq!(decide(1, 2)?, (2, false));
@@ -385,8 +389,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_is_what_the_filters_say() -> Result {
-        let (mut rng, grain) = (Rng::new(5), Grain::try_from(4)?);
+    fn the_verdict_cache_agrees_with_the_filters() -> Result {
+        let (mut rng, min_region_sz) = (Rng::new(5), MinRegionSize::try_from(4)?);
         for _ in 0..200 {
             let mut list = KVec::new();
             for _ in 0..rng.range(0, 5) {
@@ -400,16 +404,16 @@ mod tests {
                 list.push(filter(kind, matching, allow), GFP_KERNEL)?;
             }
             let filters = Filters::new(&list)?;
-            let (mut known, mut target, mut start) = (Known::default(), 0, 0);
+            let (mut verdicts, mut target, mut start) = (VerdictCache::default(), 0, 0);
             for _ in 0..100 {
                 start += rng.range(0, 12);
                 if start > 140 {
-                    (known, target, start) = (Known::default(), 1 - target, 0);
+                    (verdicts, target, start) = (VerdictCache::default(), 1 - target, 0);
                 }
                 let end = rng.range(start, 150) + 1;
                 let (evaluated, kept) = (
-                    filters.decide(target, start, end, grain),
-                    known.decide(&filters, target, start, grain),
+                    filters.decide(target, start, end, min_region_sz),
+                    verdicts.decide(&filters, target, start, min_region_sz),
                 );
                 assert!(kept.end > start);
                 let end = kept.end.min(end);
@@ -431,7 +435,7 @@ mod tests {
             pieces(&[allow], 1)?,
             &[(20, true), (30, false), (100, true)][..]
         );
-        // Boundaries are aligned to `grain`.
+        // Boundaries are aligned to `min_region_sz`.
         assert_eq!(pieces(&[allow], 16)?, &[(16, true), (100, true)][..]);
         let not = filter(addr(0, 50), false, REJECT);
         assert_eq!(pieces(&[not], 1)?, &[(50, false), (100, true)][..]);
@@ -463,21 +467,23 @@ mod tests {
     }
 
     #[test]
-    fn a_target_is_known_by_its_position() -> Result {
-        let spared = |filters: &Filters, target| -> Result<bool> {
-            Ok(filters.decide(target, 0, 10, Grain::try_from(1)?).spared)
+    fn a_target_is_identified_by_its_position() -> Result {
+        let rejected = |filters: &Filters, target| -> Result<bool> {
+            Ok(filters
+                .decide(target, 0, 10, MinRegionSize::try_from(1)?)
+                .rejected)
         };
         let only = Filters::new(&[filter(FilterKind::Target(1), true, ALLOW)])?;
-        assert!(spared(&only, 0)? && !spared(&only, 1)? && spared(&only, 2)?);
+        assert!(rejected(&only, 0)? && !rejected(&only, 1)? && rejected(&only, 2)?);
         let but = Filters::new(&[filter(FilterKind::Target(1), true, REJECT)])?;
-        assert!(!spared(&but, 0)? && spared(&but, 1)?);
+        assert!(!rejected(&but, 0)? && rejected(&but, 1)?);
         let none = Filters::new(&[filter(FilterKind::Target(usize::MAX), true, ALLOW)])?;
-        assert!(spared(&none, 0)?);
+        assert!(rejected(&none, 0)?);
         Ok(())
     }
 
     #[test]
-    fn what_no_filter_matches_is_treated_the_other_way_round() -> Result {
+    fn the_default_is_the_opposite_of_the_last_filter() -> Result {
         let defaults = |list: &[Filter]| -> Result<(bool, bool)> {
             let filters = Filters::new(list)?;
             Ok((filters.core_default_reject(), filters.ops_default_reject()))
@@ -496,7 +502,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_core_layer_allows_is_known_as_that() -> Result {
+    fn the_verdict_marks_what_a_core_filter_allows() -> Result {
         let filters = Filters::new(&[
             filter(FilterKind::Anon, true, REJECT),
             filter(FilterKind::Target(0), true, ALLOW),
@@ -504,10 +510,10 @@ mod tests {
         ])?;
         assert_eq!((filters.core().len(), filters.ops().len()), (1, 2));
         assert!(filters.ops_default_reject());
-        let verdict = filters.decide(0, 0, 10, Grain::try_from(1)?);
+        let verdict = filters.decide(0, 0, 10, MinRegionSize::try_from(1)?);
         assert!(verdict.allowed);
-        let verdict = filters.decide(1, 0, 10, Grain::try_from(1)?);
-        assert!(!verdict.allowed && !verdict.spared);
+        let verdict = filters.decide(1, 0, 10, MinRegionSize::try_from(1)?);
+        assert!(!verdict.allowed && !verdict.rejected);
         Ok(())
     }
 }

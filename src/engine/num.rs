@@ -7,11 +7,12 @@
 
 use kernel::prelude::*;
 
-/// `min_region_sz`, validated: a power of two. Sizes and boundaries of regions are multiples of it.
+/// `min_region_sz`, validated: a power of two, in the unit of addresses. Sizes and boundaries of
+/// regions are multiples of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Grain(u64);
+pub(crate) struct MinRegionSize(u64);
 
-impl TryFrom<u64> for Grain {
+impl TryFrom<u64> for MinRegionSize {
     type Error = Error;
 
     /// Fails with `EINVAL` if `size` is not a power of two.
@@ -24,7 +25,7 @@ impl TryFrom<u64> for Grain {
     }
 }
 
-impl Grain {
+impl MinRegionSize {
     /// Returns the size.
     #[inline]
     pub(crate) fn size(self) -> u64 {
@@ -118,15 +119,15 @@ mod tests {
     };
 
     #[test]
-    fn grains_are_powers_of_two() {
-        assert!(Grain::try_from(4096).is_ok());
-        assert_eq!(Grain::try_from(4095), Err(EINVAL));
-        assert_eq!(Grain::try_from(0), Err(EINVAL));
+    fn the_min_region_size_is_a_power_of_two() {
+        assert!(MinRegionSize::try_from(4096).is_ok());
+        assert_eq!(MinRegionSize::try_from(4095), Err(EINVAL));
+        assert_eq!(MinRegionSize::try_from(0), Err(EINVAL));
     }
 
     #[test]
     fn aligns() -> Result {
-        let page = Grain::try_from(4096)?;
+        let page = MinRegionSize::try_from(4096)?;
         assert_eq!(page.down(4095), 0);
         assert_eq!(page.down(4096), 4096);
         assert_eq!(page.up(4097), Some(8192));

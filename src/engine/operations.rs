@@ -52,7 +52,8 @@ pub struct Eligible {
 ///
 /// All methods run in process context and without locks held. They are called on the kdamond,
 /// except for [`Self::min_region_sz`], [`Self::monitors`], [`Self::outlives_targets`] and
-/// [`Self::knows_nodes`], which are also called on the thread that starts a kdamond. All may sleep.
+/// [`Self::supports_nodes`], which are also called on the thread that starts a kdamond. All may
+/// sleep.
 ///
 /// A method gets all regions of a target at once and in ascending order where it can. An
 /// implementation can then take a reference or a lock, or look up a page table, once for many
@@ -125,7 +126,7 @@ pub trait Operations {
 
     /// Returns whether [`Self::eligible`] is implemented. If not, goals that need it are rejected
     /// by a commit.
-    fn knows_nodes(&self) -> bool {
+    fn supports_nodes(&self) -> bool {
         false
     }
 
@@ -204,7 +205,7 @@ impl Pass<'_> {
 
     /// Applies all probes to the page of a region's sample; `None` means that there is no page.
     pub fn probe<P: PageAttributes>(&mut self, region: &mut Region, page: Option<&P>) {
-        self.probes.look_at(&self.window, region, page);
+        self.probes.count_hits(&self.window, region, page);
         if self.kind == PassKind::Probe {
             region.forget_sample();
         }

@@ -55,7 +55,7 @@ impl<O: Operations> Params<O> {
 
     /// Returns whether a goal needs [`Operations::eligible`] and the operations do not implement
     /// it.
-    pub fn asks_unknown_nodes(&self) -> bool {
-        !self.ops.knows_nodes() && self.schemes.iter().any(|scheme| scheme.quota.needs_nodes())
+    pub fn has_unsupported_goal(&self) -> bool {
+        !self.ops.supports_nodes() && self.schemes.iter().any(|scheme| scheme.quota.needs_nodes())
     }
 }

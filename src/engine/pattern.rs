@@ -81,6 +81,7 @@ impl<T: PartialOrd> MinMax<T> {
 ///     ..AccessPattern::ANY
 /// };
 /// assert!(cold.age.contains(50) && !cold.age.contains(49));
+/// # Ok::<(), Error>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct AccessPattern {

@@ -181,7 +181,7 @@ impl Probes {
     }
 
     /// Evaluates all probes for the page of a region's sample, and counts their hits.
-    pub(crate) fn look_at<P: PageAttributes>(
+    pub(crate) fn count_hits<P: PageAttributes>(
         &self,
         window: &SampleWindow,
         region: &mut Region,
@@ -293,7 +293,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_group_is_known_by_its_number() -> Result {
+    fn a_group_is_identified_by_its_number() -> Result {
         let memcg = |memcg| outcomes(&[(Attribute::Memcg(memcg), true, true)]);
         assert_eq!(memcg(7)?, (true, false, false));
         assert_eq!(memcg(8)?, (false, false, false));
@@ -322,15 +322,15 @@ pub(super) mod tests {
         let probes = Probes::try_from(list)?;
         let mut region = region(0, 10, 0, 0, 0)?;
         let window = SampleWindow::new(100);
-        probes.look_at(&window, &mut region, Some(&ANON));
-        probes.look_at(&window, &mut region, Some(&FILE));
+        probes.count_hits(&window, &mut region, Some(&ANON));
+        probes.count_hits(&window, &mut region, Some(&FILE));
         assert_eq!(*region.probe_hits(), [1, 2, 0, 0]);
         for _ in 0..300 {
-            probes.look_at(&window, &mut region, None::<&Page>);
+            probes.count_hits(&window, &mut region, None::<&Page>);
         }
         assert_eq!(*region.probe_hits(), [1, 100, 0, 0]);
         for _ in 0..300 {
-            probes.look_at(&SampleWindow::new(1000), &mut region, None::<&Page>);
+            probes.count_hits(&SampleWindow::new(1000), &mut region, None::<&Page>);
         }
         assert_eq!(*region.probe_hits(), [1, 255, 0, 0]);
         Ok(())
@@ -378,7 +378,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn hits_of_another_question_mean_something_else() -> Result {
+    fn probes_differ_if_their_filters_do() -> Result {
         let list = |filters: &[(Attribute, bool, bool)]| -> Result<Probes> {
             let mut list = KVec::new();
             list.push(probe(0, filters)?, GFP_KERNEL)?;

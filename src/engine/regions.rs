@@ -15,7 +15,7 @@ pub(crate) use ranges::{
 
 use super::{
     attrs::MAX_REGIONS,
-    num::Grain, //
+    num::MinRegionSize, //
 };
 use kernel::prelude::*;
 use list::List;
@@ -296,19 +296,21 @@ impl Regions {
         Ok(())
     }
 
-    /// Aligns all boundaries to `grain`.
+    /// Aligns all boundaries to `min_region_sz`.
     ///
     /// This is needed when `min_region_sz` grows. Regions grow to cover everything that they
     /// covered in part. A region is removed if the regions before it then cover it entirely.
-    pub(crate) fn align(&mut self, grain: Grain) {
+    pub(crate) fn align(&mut self, min_region_sz: MinRegionSize) {
         let list = &mut *self.list;
         let (mut kept, mut covered): (usize, u64) = (0, 0);
         for from in 0..list.len() {
             let Some(mut region) = list.get(from).copied() else {
                 break;
             };
-            let start = grain.down(region.start()).max(covered);
-            let end = grain.up(region.end()).unwrap_or(grain.down(u64::MAX));
+            let start = min_region_sz.down(region.start()).max(covered);
+            let end = min_region_sz
+                .up(region.end())
+                .unwrap_or(min_region_sz.down(u64::MAX));
             if start >= end {
                 continue;
             }
@@ -381,9 +383,9 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn aligns_to_a_coarser_grain() -> Result {
+    fn aligns_to_a_larger_min_region_size() -> Result {
         let mut regions = places(&[(0, 4), (4, 12), (14, 15), (40, 44)])?;
-        regions.align(Grain::try_from(8)?);
+        regions.align(MinRegionSize::try_from(8)?);
         assert!(are_at(&regions, &[(0, 8), (8, 16), (40, 48)]));
         Ok(())
     }

@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_late_is_planned_from_when_it_was_due() -> Result {
+    fn a_late_step_does_not_delay_the_next_one() -> Result {
         let attrs = attrs(1, 10, 1000)?;
         let mut schedule = Schedule::new(&attrs, 0);
         assert!(schedule.begin_tick(13, &attrs).aggregation);

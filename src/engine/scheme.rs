@@ -9,7 +9,7 @@ use super::{
     },
     filter::{
         Filters,
-        Known, //
+        VerdictCache, //
     },
     pattern::{
         AccessPattern,
@@ -190,9 +190,9 @@ pub(crate) struct SchemeState {
     pub(crate) active: bool,
     /// Time at which the scheme is due, in sampling intervals since the start.
     pub(crate) next_apply: u64,
-    pub(crate) turn: RoundState,
+    pub(crate) round: RoundState,
     /// Results of the core layer's filters for the current target, in the application under way.
-    pub(crate) known: Known,
+    pub(crate) verdicts: VerdictCache,
     /// The current walk has visited one apply interval of this scheme.
     ///
     /// A walk ends when it has visited an apply interval of every scheme. Without this flag, a
@@ -230,8 +230,8 @@ impl Scheme {
             quota,
             active: true,
             next_apply: 0,
-            turn: RoundState::default(),
-            known: Known::default(),
+            round: RoundState::default(),
+            verdicts: VerdictCache::default(),
             walked: false,
             last_entity: None,
         };
@@ -288,7 +288,7 @@ impl Scheme {
     pub(crate) fn wants(&self, attrs: &Attrs, region: &Region) -> bool {
         let params = &self.params;
         params.pattern.matches(region)
-            && (!self.state.turn.limited
+            && (!self.state.round.limited
                 || self.state.quota.min_score == 0
                 || score(attrs, &params.quota.weights, params.action, region)
                     >= self.state.quota.min_score)
@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_what_was_tried_and_done() {
+    fn counts_tried_and_applied_memory() {
         let mut stat = Stat::default();
         stat.count(10, Applied::default());
         stat.count(

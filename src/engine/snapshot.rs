@@ -106,11 +106,11 @@ impl<O: Operations> Context<O> {
             let interval = scheme.params().apply_interval;
             scheme.params().only_shows() && (interval.0 == 0 || interval >= aggr)
         };
-        let seen = |target: &Target<O::Space>| target.aggregated;
+        let has_window = |target: &Target<O::Space>| target.aggregated;
         !self.paused()
             && !self.schemes.is_empty()
             && self.schemes.iter().all(shows)
-            && self.targets.iter().all(seen)
+            && self.targets.iter().all(has_window)
     }
 }
 
@@ -122,9 +122,9 @@ mod tests {
             fake::{
                 params,
                 with_scheme,
-                Deaf,
                 Fake,
                 FakeMetrics, //
+                NoEvents,
             },
             pattern::{
                 AccessPattern,
@@ -155,9 +155,9 @@ mod tests {
     type Shown = (usize, usize, u64, u64, u32, u32);
 
     #[derive(Default)]
-    struct Seen(KVec<Shown>);
+    struct Visited(KVec<Shown>);
 
-    impl Walker for Seen {
+    impl Walker for Visited {
         fn visit(&mut self, tried: &Tried<'_>) {
             let region = tried.region;
             let shown = (
@@ -172,7 +172,7 @@ mod tests {
         }
     }
 
-    impl Seen {
+    impl Visited {
         fn is(&self, list: &[Shown]) -> bool {
             self.0.iter().eq(list)
         }
@@ -194,21 +194,21 @@ mod tests {
     fn aggregate(context: &mut Context<Fake>) {
         for _ in 0..20 {
             let tick = context.begin_tick();
-            context.finish_tick(tick, &mut Deaf, &FakeMetrics::default(), None);
+            context.finish_tick(tick, &mut NoEvents, &FakeMetrics::default(), None);
         }
     }
 
-    fn shown(context: &Context<Fake>) -> Result<Seen> {
-        let mut seen = Seen::default();
-        if context.show_latest(&mut seen) {
-            Ok(seen)
+    fn shown(context: &Context<Fake>) -> Result<Visited> {
+        let mut visited = Visited::default();
+        if context.show_latest(&mut visited) {
+            Ok(visited)
         } else {
             Err(EINVAL)
         }
     }
 
     #[test]
-    fn shows_what_a_walk_has_seen_at_the_last_aggregation() -> Result {
+    fn shows_the_results_of_a_walk_at_the_last_aggregation() -> Result {
         let mut context = context()?;
         aggregate(&mut context);
         aggregate(&mut context);
@@ -216,29 +216,29 @@ mod tests {
         context.samples(20);
         context.merge();
         context.start_window();
-        let mut walk = Seen::default();
+        let mut walk = Visited::default();
         context.begin_walk();
         let tried = context
             .schemes()
             .iter()
             .map(|its| its.stat().nr_tried)
             .sum::<u64>();
-        context.apply_schemes(&mut Deaf, &FakeMetrics::default(), Some(&mut walk));
+        context.apply_schemes(&mut NoEvents, &FakeMetrics::default(), Some(&mut walk));
         let first = walk.0.iter().copied().filter(|shown| shown.1 == 0);
         context.split();
         // Samples of the next window do not change the results.
         context.samples(7);
-        let seen = shown(&context)?;
-        assert!(seen
+        let visited = shown(&context)?;
+        assert!(visited
             .0
             .iter()
             .copied()
             .filter(|shown| shown.1 == 0)
             .eq(first));
         // The second scheme is not due for a long time, and shows the hot region.
-        let mut second = seen.0.iter().filter(|shown| shown.1 == 1);
+        let mut second = visited.0.iter().filter(|shown| shown.1 == 1);
         assert!(second.all(|(target, _, _, _, accesses, _)| (*target, *accesses) == (1, 20)));
-        let covered = seen.0.iter().filter(|shown| shown.1 == 1);
+        let covered = visited.0.iter().filter(|shown| shown.1 == 1);
         assert_eq!(covered.map(|shown| shown.3 - shown.2).sum::<u64>(), 100);
         // The statistics do not change.
         let stats = context
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_walk_is_needed_for_whatever_is_not_plain() -> Result {
+    fn a_walk_is_needed_for_pauses_actions_and_short_intervals() -> Result {
         let with = |scheme: Option<SchemeParams>, pause| -> Result<bool> {
             let mut context = context()?;
             aggregate(&mut context);

@@ -112,9 +112,9 @@ mod tests {
             fake::{
                 params,
                 with_scheme,
-                Deaf,
                 Fake,
                 FakeMetrics, //
+                NoEvents,
             },
             pattern::{
                 AccessPattern,
@@ -162,9 +162,9 @@ mod tests {
 
     /// The reported sampling interval.
     #[derive(Default)]
-    struct Heard(Option<u64>);
+    struct LastTuned(Option<u64>);
 
-    impl Events for Heard {
+    impl Events for LastTuned {
         fn aggregated_enabled(&self) -> bool {
             false
         }
@@ -202,16 +202,16 @@ mod tests {
         context.samples(20);
         context.merge();
         context.start_window();
-        context.apply_schemes(&mut Deaf, &FakeMetrics::default(), None);
+        context.apply_schemes(&mut NoEvents, &FakeMetrics::default(), None);
         Ok(context)
     }
 
     fn tuned(access_bp: u64) -> Result<(Option<u64>, u64, u64)> {
         let mut context = merged(access_bp)?;
-        let mut heard = Heard::default();
-        context.tune(&mut heard);
+        let mut tuned = LastTuned::default();
+        context.tune(&mut tuned);
         let attrs = context.attrs();
-        Ok((heard.0, attrs.sample().0, attrs.aggr().0))
+        Ok((tuned.0, attrs.sample().0, attrs.aggr().0))
     }
 
     #[test]
@@ -231,9 +231,9 @@ mod tests {
     fn does_nothing_without_a_goal() -> Result {
         let mut context = Context::new(params(&[&[], &[(0, 100)]], 1)?, 0)?;
         context.start();
-        let mut heard = Heard::default();
-        context.tune(&mut heard);
-        assert_eq!(heard.0, None);
+        let mut tuned = LastTuned::default();
+        context.tune(&mut tuned);
+        assert_eq!(tuned.0, None);
         assert_eq!(context.attrs().sample(), Micros(5000));
         Ok(())
     }
@@ -253,7 +253,7 @@ mod tests {
             regions.map(Region::age).max()
         };
         let before = age(&context).ok_or(EINVAL)?;
-        context.tune(&mut Deaf);
+        context.tune(&mut NoEvents);
         // The number of samples is the same in a longer interval: counts do not change, and ages
         // are fewer intervals.
         let hot = context.targets().get(1).ok_or(EINVAL)?;

@@ -173,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_what_the_kernel_takes_for_one() {
+    fn numbers_are_parsed_as_the_kernel_does() {
         assert_eq!(u64::parse(c"42\n"), Ok(42));
         assert_eq!(u64::parse(c"+42"), Ok(42));
         assert_eq!(u64::parse(c"0x2a"), Ok(42));
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_takes_what_fits() -> Result {
+    fn a_page_drops_lines_that_do_not_fit() -> Result {
         let mut memory = [0; 8];
         let mut page = Page::new(&mut memory);
         page.number(12u64)?;

@@ -98,14 +98,14 @@ pub struct Kdamond {
 
 /// Returns the reason for which a kdamond cannot start with these parameters, apart from those that
 /// [`Context::new`] checks.
-fn misfit(params: &Params) -> Option<&'static str> {
+fn conflict(params: &Params) -> Option<&'static str> {
     if params.targets.is_empty() && !params.ops.outlives_targets() {
         return Some("no target to monitor");
     }
     if START_AS_COMMIT && params.has_obsolete_targets() {
         return Some("an obsolete target is only valid in a commit");
     }
-    if START_AS_COMMIT && params.asks_unknown_nodes() {
+    if START_AS_COMMIT && params.has_unsupported_goal() {
         return Some("these operations do not support a node_eligible_mem_bp goal");
     }
     None
@@ -152,7 +152,7 @@ impl Kdamond {
     }
 
     fn start_beside(&self, params: Params, alone: bool) -> Result {
-        if let Some(reason) = misfit(&params) {
+        if let Some(reason) = conflict(&params) {
             debug!("kdamond {}: {reason}", self.number);
             return Err(EINVAL);
         }

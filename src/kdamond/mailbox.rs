@@ -369,7 +369,7 @@ impl<C> Drop for Inbox<C> {
         // Callers that wait for the end may continue while the requests are cancelled, because the
         // requests are not in the mailbox any more.
         // Mistake: callers that wait for the end are not woken.
-        if !cfg!(model_mistake = "end_not_told") {
+        if !cfg!(model_mistake = "end_not_reported") {
             self.mailbox.state.notify_all();
         }
         // Mistake: requests that are registered at the end are lost.

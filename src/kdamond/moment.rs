@@ -45,7 +45,7 @@ mod tests {
     use super::Moment;
 
     #[test]
-    fn far_away_is_never() {
+    fn times_out_of_range_saturate() {
         let now = Moment::from_nanos(5);
         assert_eq!(now.after_micros(2).as_ktime(), 2005);
         assert_eq!(now.after_micros(u64::MAX).as_ktime(), i64::MAX);

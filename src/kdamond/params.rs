@@ -58,7 +58,7 @@ impl Params {
     pub fn in_units(ops: OpsId, addr_unit: u64, attrs: AttrsParams) -> Result<Self> {
         Ok(Self {
             ops: AnyOps::new(ops, addr_unit)?,
-            attrs: fitting(attrs)?,
+            attrs: validated(attrs)?,
             probes: Probes::default(),
             pause: false,
             targets: KVec::new(),
@@ -102,8 +102,8 @@ impl Params {
 }
 
 /// Validates attributes. Fails with `EINVAL`, and writes the reason to the debug log.
-pub(crate) fn fitting(attrs: AttrsParams) -> Result<Attrs> {
-    Attrs::try_from(attrs).because(attrs.misfit().unwrap_or_default())
+pub(crate) fn validated(attrs: AttrsParams) -> Result<Attrs> {
+    Attrs::try_from(attrs).because(attrs.conflict().unwrap_or_default())
 }
 
 #[kunit_tests(damon_rs_params)]
@@ -116,7 +116,7 @@ mod tests {
             start: 0,
             end: 1 << 30,
         }];
-        for ops in [OpsId::Vaddr, OpsId::Fvaddr, OpsId::Own] {
+        for ops in [OpsId::Vaddr, OpsId::Fvaddr, OpsId::Custom] {
             let params = Params::new(ops, AttrsParams::default())?;
             let refused = params.target(Space::Physical, &whole);
             assert_eq!(refused.err(), Some(EINVAL));

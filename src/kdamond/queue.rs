@@ -152,7 +152,7 @@ mod tests {
     const LONG: u32 = 100_000;
 
     #[test]
-    fn a_long_one_is_dropped() -> Result {
+    fn a_long_queue_is_dropped() -> Result {
         let mut long = Queue::new();
         for number in 0..LONG {
             long.push(Entry::new(KBox::new(number, GFP_KERNEL)?)?);

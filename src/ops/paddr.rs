@@ -78,10 +78,10 @@ impl Paddr {
     }
 
     /// Runs a pass. `PROBES` must be equal to [`Pass::probes`].
-    fn look_at<const PROBES: bool>(&self, regions: &mut [Region], pass: &mut Pass<'_>) {
+    fn sample_all<const PROBES: bool>(&self, regions: &mut [Region], pass: &mut Pass<'_>) {
         let mut folios = Folios::new();
         let mut mappings = self.map.mappings();
-        let mut seen = Seen::nothing();
+        let mut last = LastFolio::none();
         for batch in regions.chunks_mut(BATCH) {
             for region in batch {
                 if let (true, Some(addr)) = (PROBES || pass.checks(), region.sample()) {
@@ -91,14 +91,14 @@ impl Paddr {
                     }
                     if pass.checks() {
                         let accessed =
-                            folio.is_some_and(|f| accessed(&f, &mut mappings, &mut seen));
+                            folio.is_some_and(|f| accessed(&f, &mut mappings, &mut last));
                         pass.record(region, accessed);
                     }
                 }
                 if pass.prepares() && region.sample().is_none() {
                     let addr = pass.pick(region);
                     if let Some(folio) = self.folio(&mut folios, addr) {
-                        prepare(&folio, &mut mappings, &mut seen);
+                        prepare(&folio, &mut mappings, &mut last);
                     }
                 }
             }
@@ -110,13 +110,13 @@ impl Paddr {
 }
 
 /// Returns whether there was an access since the sample was prepared.
-fn accessed(folio: &Folio, mappings: &mut Mappings<'_>, seen: &mut Seen) -> bool {
-    seen.accessed(folio.id(), || mappings.young(folio))
+fn accessed(folio: &Folio, mappings: &mut Mappings<'_>, last: &mut LastFolio) -> bool {
+    last.accessed(folio.id(), || mappings.young(folio))
 }
 
 /// Clears past accesses, and keeps the result for regions that are checked later in this pass.
-fn prepare(folio: &Folio, mappings: &mut Mappings<'_>, seen: &mut Seen) {
-    seen.prepare(folio.id(), || mappings.mkold(folio));
+fn prepare(folio: &Folio, mappings: &mut Mappings<'_>, last: &mut LastFolio) {
+    last.prepare(folio.id(), || mappings.mkold(folio));
 }
 
 /// Returns the PFN of an address in units, `None` if the address in bytes does not fit into 64
@@ -146,9 +146,9 @@ impl Operations for Paddr {
     fn sample(&mut self, (): &(), regions: &mut [Region], pass: &mut Pass<'_>) {
         // Few contexts have probes. The constant saves the others a check for each region.
         if pass.probes() {
-            self.look_at::<true>(regions, pass);
+            self.sample_all::<true>(regions, pass);
         } else {
-            self.look_at::<false>(regions, pass);
+            self.sample_all::<false>(regions, pass);
         }
     }
 
@@ -172,7 +172,7 @@ impl Operations for Paddr {
         self.supports(scheme.action) && !scheme.only_counts()
     }
 
-    fn knows_nodes(&self) -> bool {
+    fn supports_nodes(&self) -> bool {
         cfg!(CONFIG_NUMA)
     }
 
@@ -192,7 +192,7 @@ impl Operations for Paddr {
 /// first check or preparation finds out whether the folio was accessed in the interval, and its
 /// result is used for all of them: a preparation must not hide an access from regions that are
 /// checked later, and another look some microseconds later would find nothing new.
-struct Seen {
+struct LastFolio {
     folio: Option<FolioId>,
     /// Whether the folio was accessed, `None` if that is not known yet.
     accessed: Option<bool>,
@@ -200,9 +200,9 @@ struct Seen {
     old: bool,
 }
 
-impl Seen {
+impl LastFolio {
     /// Creates the state of a pass that has visited no folio.
-    const fn nothing() -> Self {
+    const fn none() -> Self {
         Self {
             folio: None,
             accessed: None,
@@ -214,7 +214,7 @@ impl Seen {
         if self.folio != Some(folio) {
             *self = Self {
                 folio: Some(folio),
-                ..Self::nothing()
+                ..Self::none()
             };
         }
     }
@@ -273,45 +273,45 @@ mod tests {
     }
 
     #[test]
-    fn an_access_is_seen_by_all_regions_in_a_folio() {
-        let mut seen = Seen::nothing();
-        assert!(seen.accessed(A, || Some(true)));
-        seen.prepare(A, || Some(true));
+    fn an_access_counts_for_all_regions_in_a_folio() {
+        let mut last = LastFolio::none();
+        assert!(last.accessed(A, || Some(true)));
+        last.prepare(A, || Some(true));
         // The access was just cleared.
-        assert!(seen.accessed(A, || Some(false)));
-        seen.prepare(A, || Some(false));
-        assert!(seen.accessed(A, || Some(false)));
+        assert!(last.accessed(A, || Some(false)));
+        last.prepare(A, || Some(false));
+        assert!(last.accessed(A, || Some(false)));
         // The state is that of one folio: the result for another is not kept.
-        assert!(!seen.accessed(B, || Some(false)));
-        assert!(!seen.accessed(A, || Some(false)));
+        assert!(!last.accessed(B, || Some(false)));
+        assert!(!last.accessed(A, || Some(false)));
     }
 
     #[test]
     fn a_preparation_does_not_hide_an_access() {
         // The old sample of the first region was in another folio.
-        let mut seen = Seen::nothing();
-        seen.prepare(A, || Some(true));
-        assert!(seen.accessed(A, || Some(false)));
-        let mut seen = Seen::nothing();
-        seen.prepare(A, || Some(false));
-        assert!(!seen.accessed(A, || Some(false)));
+        let mut last = LastFolio::none();
+        last.prepare(A, || Some(true));
+        assert!(last.accessed(A, || Some(false)));
+        let mut last = LastFolio::none();
+        last.prepare(A, || Some(false));
+        assert!(!last.accessed(A, || Some(false)));
     }
 
     #[test]
-    fn what_could_not_be_done_is_tried_again() {
-        let mut seen = Seen::nothing();
-        assert!(!seen.accessed(A, || None));
-        assert!(seen.accessed(A, || Some(true)));
-        let mut seen = Seen::nothing();
-        seen.prepare(A, || None);
-        assert!(seen.accessed(A, || Some(true)));
+    fn an_incomplete_result_is_tried_again() {
+        let mut last = LastFolio::none();
+        assert!(!last.accessed(A, || None));
+        assert!(last.accessed(A, || Some(true)));
+        let mut last = LastFolio::none();
+        last.prepare(A, || None);
+        assert!(last.accessed(A, || Some(true)));
         let mut forgotten = false;
-        seen.prepare(A, || {
+        last.prepare(A, || {
             forgotten = true;
             Some(true)
         });
         assert!(forgotten);
-        seen.prepare(A, || {
+        last.prepare(A, || {
             forgotten = false;
             Some(true)
         });

@@ -29,7 +29,7 @@ pub(super) trait Filtered {
 pub(super) struct PageFilters<'a> {
     filters: &'a [Filter],
     /// Whether folios that were accessed recently are rejected if no filter matches them.
-    spares_young: bool,
+    rejects_young: bool,
     /// Whether folios that no filter matches are rejected.
     rejects: bool,
 }
@@ -42,13 +42,13 @@ impl<'a> PageFilters<'a> {
         if attempt.allowed {
             return Self {
                 filters: &[],
-                spares_young: false,
+                rejects_young: false,
                 rejects: false,
             };
         }
         Self {
             filters: filters.ops(),
-            spares_young: false,
+            rejects_young: false,
             rejects: filters.ops_default_reject(),
         }
     }
@@ -56,12 +56,12 @@ impl<'a> PageFilters<'a> {
     /// Like [`Self::of`], with one more filter at the end, which rejects folios that were accessed
     /// recently. It is left out if the scheme has such a filter, or if a filter of the core layer
     /// has allowed the region.
-    pub(super) fn sparing_young(attempt: &Attempt<'a>) -> Self {
+    pub(super) fn rejecting_young(attempt: &Attempt<'a>) -> Self {
         let filters = Self::of(attempt);
         let mut kinds = filters.filters.iter().map(|filter| filter.kind);
         let has_young = kinds.any(|kind| kind == FilterKind::Young);
         Self {
-            spares_young: !attempt.allowed && !has_young,
+            rejects_young: !attempt.allowed && !has_young,
             ..filters
         }
     }
@@ -73,7 +73,7 @@ impl<'a> PageFilters<'a> {
                 return filter.allow;
             }
         }
-        if self.spares_young && folio.take_accesses() {
+        if self.rejects_young && folio.take_accesses() {
             return false;
         }
         !self.rejects

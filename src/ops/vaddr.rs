@@ -100,9 +100,9 @@ impl Operations for Vaddr {
     fn sample(&mut self, pid: &Pid, regions: &mut [Region], pass: &mut Pass<'_>) {
         // Few contexts have probes. The constant saves the others a check for each region.
         match (pid.mm(), pass.probes()) {
-            (Some(mm), false) => look_at::<false>(&mm, regions, pass),
-            (Some(mm), true) => look_at::<true>(&mm, regions, pass),
-            (None, _) => see_nothing(regions, pass),
+            (Some(mm), false) => sample_all::<false>(&mm, regions, pass),
+            (Some(mm), true) => sample_all::<true>(&mm, regions, pass),
+            (None, _) => sample_missing(regions, pass),
         }
     }
 
@@ -128,7 +128,7 @@ impl Operations for Vaddr {
 }
 
 /// Runs a pass over an address space. `PROBES` must be equal to [`Pass::probes`].
-fn look_at<const PROBES: bool>(mm: &MmWithUser, regions: &mut [Region], pass: &mut Pass<'_>) {
+fn sample_all<const PROBES: bool>(mm: &MmWithUser, regions: &mut [Region], pass: &mut Pass<'_>) {
     let mut cursor = Cursor::new(mm);
     let mut remembered = PassMemory::nothing();
     for batch in regions.chunks_mut(BATCH) {
@@ -153,7 +153,7 @@ fn look_at<const PROBES: bool>(mm: &MmWithUser, regions: &mut [Region], pass: &m
 }
 
 /// Runs a pass over an address space that does not exist any more.
-fn see_nothing(regions: &mut [Region], pass: &mut Pass<'_>) {
+fn sample_missing(regions: &mut [Region], pass: &mut Pass<'_>) {
     for region in regions {
         if region.sample().is_none() {
             continue;

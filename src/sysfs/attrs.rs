@@ -27,7 +27,7 @@ use crate::{
         IntervalsGoal,
         Micros, //
     },
-    kdamond::fitting,
+    kdamond::validated,
 };
 use kernel::{
     prelude::*,
@@ -65,7 +65,7 @@ impl AttrsDir {
     }
 
     /// Builds the monitoring attributes from the files. Fails with `EINVAL` if the values conflict,
-    /// see [`fitting`].
+    /// see [`validated`].
     pub(super) fn params(&self) -> Result<engine::Attrs> {
         let intervals = &self.intervals;
         let params = AttrsParams {
@@ -76,7 +76,7 @@ impl AttrsDir {
             min_nr_regions: self.nr_regions.min.get(),
             max_nr_regions: self.nr_regions.max.get(),
         };
-        fitting(params)
+        validated(params)
     }
 
     /// Stores the intervals of a running kdamond in the files. Acquires no lock.

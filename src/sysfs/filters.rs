@@ -4,7 +4,7 @@
 //! action of a scheme.
 
 use super::{
-    known_memcg,
+    existing_memcg,
     kobject::{
         files,
         Directory,
@@ -144,7 +144,7 @@ impl FilterDir {
         let kind = match self.kind.kind.get()? {
             FilterType::Anon => FilterKind::Anon,
             FilterType::Active => FilterKind::Active,
-            FilterType::Memcg => FilterKind::Memcg(known_memcg(
+            FilterType::Memcg => FilterKind::Memcg(existing_memcg(
                 &self.memcg_path.get()?,
                 "filters/<F>/memcg_path",
             )?),

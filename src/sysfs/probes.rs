@@ -3,7 +3,7 @@
 //! `probes/`: data attributes of pages that are probed for at each sample.
 
 use super::{
-    known_memcg,
+    existing_memcg,
     kobject::{
         files,
         Dir,
@@ -124,7 +124,7 @@ impl FilterDir {
     fn params(&self) -> Result<ProbeFilter> {
         let attribute = match self.kind.get()? {
             Kind::Anon => Attribute::Anon,
-            Kind::Memcg => Attribute::Memcg(known_memcg(
+            Kind::Memcg => Attribute::Memcg(existing_memcg(
                 &self.path.get()?,
                 "probes/<P>/filters/<F>/path",
             )?),

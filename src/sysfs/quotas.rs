@@ -4,7 +4,7 @@
 //! reset interval.
 
 use super::{
-    known_memcg,
+    existing_memcg,
     kobject::{
         files,
         Dir,
@@ -208,7 +208,7 @@ impl GoalDir {
             return Ok(None);
         }
         let nid = self.nid.get();
-        let memcg = || known_memcg(&self.path.get()?, "quotas/goals/<G>/path");
+        let memcg = || existing_memcg(&self.path.get()?, "quotas/goals/<G>/path");
         let metric = match self.target_metric.get()? {
             Metric::UserInput => GoalMetric::UserInput(self.current_value.get()),
             Metric::SomeMemPsiUs => GoalMetric::SomeMemPsiUs,

@@ -25,8 +25,8 @@ use super::{
     stats::StatsDir,
     tried_regions::{
         self,
-        Seen,
         TriedRegions, //
+        WalkRecorder,
     },
     values::{
         Number,
@@ -63,18 +63,22 @@ impl Schemes {
             .try_for_each(|scheme| tried_regions::clear(change, &scheme.tried_regions))
     }
 
-    /// Shows the regions of a walk in `tried_regions/` of each scheme. `seen` must have been created
-    /// for as many schemes as there are directories.
+    /// Shows the regions of a walk in `tried_regions/` of each scheme. `recorder` must have been
+    /// created for as many schemes as there are directories.
     ///
     /// Fails with `ENOMEM` if a record could not be allocated; then the files are not changed.
     /// Fails with `ENOMEM` or an error of sysfs if a directory could not be created; then all
     /// schemes show no regions.
-    pub(super) fn show_tried_regions(&self, change: &Change<'_>, seen: &Seen) -> Result {
-        if !seen.is_complete() {
+    pub(super) fn show_tried_regions(
+        &self,
+        change: &Change<'_>,
+        recorder: &WalkRecorder,
+    ) -> Result {
+        if !recorder.is_complete() {
             return Err(ENOMEM);
         }
         indexed(self.dirs.iter())
-            .try_for_each(|(number, scheme)| seen.show(change, number, &scheme.tried_regions))
+            .try_for_each(|(number, scheme)| recorder.show(change, number, &scheme.tried_regions))
             .inspect_err(|_| {
                 // A reader cannot distinguish a part of the regions from all of them. Clearing does
                 // not allocate, so it does not fail.

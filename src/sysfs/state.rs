@@ -11,7 +11,7 @@ use super::{
         Value, //
     },
     list::Structure,
-    tried_regions::Seen,
+    tried_regions::WalkRecorder,
     values::{
         Number,
         Words, //
@@ -264,7 +264,8 @@ impl State {
         let context = self.contexts.only()?;
         let schemes = context.schemes.data();
         let generation = schemes.dirs.generation();
-        let seen = self.see_regions(|| Seen::new(schemes.dirs.len(), bytes_only))?;
+        let recorder =
+            self.collect_regions(|| WalkRecorder::new(schemes.dirs.len(), bytes_only))?;
 
         let change = self.structure.change()?;
         let is_same = Arc::ptr_eq(schemes, self.contexts.only()?.schemes.data())
@@ -273,7 +274,7 @@ impl State {
             // The results belong to directories that were removed.
             return Err(ecanceled());
         }
-        schemes.show_tried_regions(&change, &seen)
+        schemes.show_tried_regions(&change, &recorder)
     }
 
     /// Collects the regions that the schemes are applied to.
@@ -281,15 +282,15 @@ impl State {
     /// Uses the results of the last aggregation if they are sufficient
     /// ([`show_latest`](crate::engine::Context::show_latest)). Otherwise waits for the next apply
     /// interval of each scheme.
-    fn see_regions(&self, new: impl Fn() -> Result<Seen>) -> Result<Seen> {
+    fn collect_regions(&self, new: impl Fn() -> Result<WalkRecorder>) -> Result<WalkRecorder> {
         let kdamond = self.kdamond()?;
-        let mut seen = new()?;
+        let mut recorder = new()?;
         let latest = kdamond.call(move |context| {
-            let shown = context.show_latest(&mut seen);
-            shown.then_some(seen)
+            let shown = context.show_latest(&mut recorder);
+            shown.then_some(recorder)
         })?;
         match latest {
-            Some(seen) => Ok(seen),
+            Some(recorder) => Ok(recorder),
             None => kdamond.walk(new()?),
         }
     }

@@ -99,7 +99,7 @@ impl TargetDir {
                 Space::Process(found.because("targets/<T>/pid_target: no process has this PID")?)
             }
             OpsId::Paddr => Space::Physical,
-            OpsId::Own => return Err(EINVAL),
+            OpsId::Custom => return Err(EINVAL),
         };
         Ok(TargetParams {
             space,

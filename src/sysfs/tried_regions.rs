@@ -178,7 +178,7 @@ struct Total {
 }
 
 /// A [`Walker`] that records the regions of a walk.
-pub(super) struct Seen {
+pub(super) struct WalkRecorder {
     /// One element for each scheme that has a directory.
     totals: KVec<Total>,
     /// `None` if only the totals are shown.
@@ -187,7 +187,7 @@ pub(super) struct Seen {
     incomplete: bool,
 }
 
-impl Seen {
+impl WalkRecorder {
     /// Creates an empty recorder for `nr_schemes` schemes. `bytes_only`: record only the total size
     /// of the regions. Fails with `ENOMEM`.
     pub(super) fn new(nr_schemes: usize, bytes_only: bool) -> Result<Self> {
@@ -257,7 +257,7 @@ impl Seen {
     }
 }
 
-impl Walker for Seen {
+impl Walker for WalkRecorder {
     fn visit(&mut self, tried: &Tried<'_>) {
         self.incomplete |= self.add(tried).is_err();
     }

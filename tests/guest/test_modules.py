@@ -414,20 +414,20 @@ def test_sample_modes(make: Make, damon: Damon) -> None:
         assert modes.refuses("foreground", "N") == errno.EINVAL
 
 
-def test_sample_own(make: Make, damon: Damon) -> None:
+def test_sample_custom(make: Make, damon: Damon) -> None:
     """An address space that only the module knows is monitored as any other; users cannot name its operations."""
-    with make("sample_own", "hot=128", "enabled=Y") as own:
+    with make("sample_custom", "hot=128", "enabled=Y") as custom:
         for hot in (128, 300, 0, 64):
-            own.write("hot", hot)
+            custom.write("hot", hot)
             # Within the smallest regions on both sides of the border.
-            wait_until(lambda: abs(int(own.read("found")) - hot) <= 24, lambda: f"{hot} MiB are found: {own.read('found')}")
+            wait_until(lambda: abs(int(custom.read("found")) - hot) <= 24, lambda: f"{hot} MiB are found: {custom.read('found')}")
         its = context(damon)
-        assert its["ops"] == "own"
+        assert its["ops"] == "custom"
         (target,) = its["targets"]  # type: ignore[misc]
         assert (target["regions"][0]["start"], target["regions"][-1]["end"]) == (0, 1024 * MIB)
         with pytest.raises(OSError):
-            own.write("found", 1)
+            custom.write("found", 1)
     kdamond = damon.kdamond()
-    assert "own" not in kdamond.context.read("avail_operations").split()
+    assert "custom" not in kdamond.context.read("avail_operations").split()
     with pytest.raises(OSError):
-        kdamond.set(ops="own")
+        kdamond.set(ops="custom")

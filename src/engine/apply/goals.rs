@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn pressure_is_what_came_since_the_last_look() -> Result {
+    fn pressure_is_the_increase_since_the_last_reading() -> Result {
         let (metrics, mut pauses) = (FakeMetrics::default(), Pauses::default());
         let mut states = [GoalState::default()];
         let mut look = |psi, pauses: &Pauses| {

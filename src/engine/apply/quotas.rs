@@ -9,7 +9,7 @@ use super::{
             Settings, //
         },
         events::Events,
-        filter::Known,
+        filter::VerdictCache,
         metrics::SystemMetrics,
         operations::Operations,
         quota::priority::{
@@ -38,7 +38,9 @@ impl<O: Operations> Context<O> {
             if !params.quota.is_set() {
                 continue;
             }
-            let Settings { ops, grain, .. } = &mut self.settings;
+            let Settings {
+                ops, min_region_sz, ..
+            } = &mut self.settings;
             let pauses = &self.progress.pauses;
             let mut gauge = Gauge {
                 metrics,
@@ -47,12 +49,12 @@ impl<O: Operations> Context<O> {
                 targets: &self.targets,
                 pattern: &params.pattern,
             };
-            let advanced =
-                state
-                    .quota
-                    .advance(&params.quota, *grain, pauses.now_ns(metrics), |goals| {
-                        gauge.score(&params.quota.goals, goals)
-                    });
+            let advanced = state.quota.advance(
+                &params.quota,
+                *min_region_sz,
+                pauses.now_ns(metrics),
+                |goals| gauge.score(&params.quota.goals, goals),
+            );
             if advanced.exceeded {
                 state.stat.count_exceeded();
             }
@@ -67,7 +69,10 @@ impl<O: Operations> Context<O> {
     /// action applied.
     fn prioritize(&mut self, index: usize) {
         let Settings {
-            ops, grain, attrs, ..
+            ops,
+            min_region_sz,
+            attrs,
+            ..
         } = &self.settings;
         let Some(Scheme { params, state }) = self.schemes.get_mut(index) else {
             return;
@@ -83,16 +88,16 @@ impl<O: Operations> Context<O> {
             if !ops.is_valid(&target.space) {
                 continue;
             }
-            let mut known = Known::default();
+            let mut verdicts = VerdictCache::default();
             for region in target.regions() {
                 if !params.pattern.matches(region) {
                     continue;
                 }
                 let (start, end) = (region.start(), region.end());
-                let size = if known.passes(end) {
+                let size = if verdicts.passes(end) {
                     region.size()
                 } else {
-                    known.size_passed(&params.filters, index, start, end, *grain)
+                    verdicts.size_passed(&params.filters, index, start, end, *min_region_sz)
                 };
                 histogram.add(scorer.score(region), size);
             }

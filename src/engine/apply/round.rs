@@ -9,9 +9,9 @@ use super::super::{
         Tried,
         Walker, //
     },
-    filter::Known,
+    filter::VerdictCache,
     metrics::SystemMetrics,
-    num::Grain,
+    num::MinRegionSize,
     operations::{
         Attempt,
         Operations, //
@@ -38,7 +38,7 @@ struct Place<'a, S> {
 /// The state that is the same for all regions and schemes.
 pub(super) struct Round<'a, 'w, O: Operations> {
     pub(super) ops: &'a mut O,
-    pub(super) grain: Grain,
+    pub(super) min_region_sz: MinRegionSize,
     pub(super) attrs: &'a Attrs,
     pub(super) events: &'a mut dyn Events,
     /// The trace event before each application has a listener.
@@ -59,7 +59,7 @@ impl<O: Operations> Round<'_, '_, O> {
         schemes: &mut [Scheme],
     ) {
         for scheme in &mut *schemes {
-            scheme.state.known = Known::default();
+            scheme.state.verdicts = VerdictCache::default();
         }
         // A split inserts regions after the current one during this loop.
         let mut at: usize = 0;
@@ -67,7 +67,7 @@ impl<O: Operations> Round<'_, '_, O> {
         while any && at < regions.len() {
             any = false;
             for (scheme_index, scheme) in indexed(schemes.iter_mut()) {
-                if scheme.state.turn.takes_part {
+                if scheme.state.round.takes_part {
                     any = true;
                     let place = Place {
                         target,
@@ -84,14 +84,14 @@ impl<O: Operations> Round<'_, '_, O> {
 
     #[inline]
     fn meet(&mut self, place: &Place<'_, O::Space>, regions: &mut Regions, scheme: &mut Scheme) {
-        let turn = scheme.state.turn;
-        if turn.limited {
-            if scheme.state.quota.is_full(self.grain) {
+        let round = scheme.state.round;
+        if round.limited {
+            if scheme.state.quota.is_full(self.min_region_sz) {
                 // The quota is not refilled before the next application.
-                scheme.state.turn.takes_part = false;
+                scheme.state.round.takes_part = false;
                 return;
             }
-            if self.had_its_turn(place, regions, scheme) {
+            if self.skip_handled(place, regions, scheme) {
                 return;
             }
         }
@@ -100,7 +100,7 @@ impl<O: Operations> Round<'_, '_, O> {
         }
         let region = regions.as_slice().get(place.at);
         if let Some(region) = region.filter(|region| scheme.wants(self.attrs, region)) {
-            if turn.counts && scheme.state.known.passes(region.end()) {
+            if round.counts && scheme.state.verdicts.passes(region.end()) {
                 scheme.state.stat.count(region.size(), Applied::default())
             } else {
                 self.try_on(place, regions, scheme)
@@ -116,7 +116,7 @@ impl<O: Operations> Round<'_, '_, O> {
     /// charge window. If only a part of it was, that part is split off and skipped. Corresponds to
     /// `damos_skip_charged_region()`.
     #[inline(never)]
-    fn had_its_turn(
+    fn skip_handled(
         &mut self,
         place: &Place<'_, O::Space>,
         regions: &mut Regions,
@@ -127,7 +127,7 @@ impl<O: Operations> Round<'_, '_, O> {
             return true;
         };
         let size = region.size();
-        let done = quota.had_its_turn(place.target, region, self.grain);
+        let done = quota.handled_size(place.target, region, self.min_region_sz);
         if done != 0 && done < size {
             // If memory allocation fails, the rest of the region is skipped as well.
             let _ = regions.split_at(place.at, done);
@@ -144,20 +144,21 @@ impl<O: Operations> Round<'_, '_, O> {
     #[inline(never)]
     fn try_on(&mut self, place: &Place<'_, O::Space>, regions: &mut Regions, scheme: &mut Scheme) {
         let Scheme { params, state } = scheme;
-        let turn = state.turn;
+        let round = state.round;
         let Some(region) = regions.as_slice().get(place.at) else {
             return;
         };
         let start = region.start();
-        let verdict = state
-            .known
-            .decide(&params.filters, place.target, start, self.grain);
+        let verdict =
+            state
+                .verdicts
+                .decide(&params.filters, place.target, start, self.min_region_sz);
         let decided = verdict.end.saturating_sub(start);
-        if cut(regions, place.at, decided).is_none() || verdict.spared {
+        if cut(regions, place.at, decided).is_none() || verdict.rejected {
             return;
         }
-        let size_left = if turn.limited {
-            self.grain.down(state.quota.left())
+        let size_left = if round.limited {
+            self.min_region_sz.down(state.quota.left())
         } else {
             u64::MAX
         };
@@ -174,12 +175,12 @@ impl<O: Operations> Round<'_, '_, O> {
             self.events
                 .before_apply(place.scheme, place.target, nr_regions, region, hits);
         }
-        let begun = if turn.limited {
+        let begun = if round.limited {
             self.metrics.now_ns()
         } else {
             0
         };
-        let applied = if turn.acts {
+        let applied = if round.acts {
             let attempt = Attempt {
                 scheme: params,
                 allowed: verdict.allowed,
@@ -189,7 +190,7 @@ impl<O: Operations> Round<'_, '_, O> {
         } else {
             Applied::default()
         };
-        if turn.shown {
+        if round.shown {
             if let Some(walker) = self.walker.as_deref_mut() {
                 let hits = region.recent_probe_hits(self.left_bp);
                 walker.visit(&Tried {
@@ -201,11 +202,11 @@ impl<O: Operations> Round<'_, '_, O> {
                 });
             }
         }
-        if turn.limited {
+        if round.limited {
             let ns = self.metrics.now_ns().saturating_sub(begun);
             let quota = &mut state.quota;
             quota.charge(params.quota.fail_charge, size, applied, ns);
-            if quota.is_full(self.grain) {
+            if quota.is_full(self.min_region_sz) {
                 quota.resume = Some(Resume {
                     target: place.target,
                     addr: region.end(),

@@ -20,10 +20,10 @@ impl<O: Operations> Context<O> {
     /// Fails with `ENOMEM`, and with `EINVAL` if a goal needs [`Operations::eligible`] and the
     /// operations do not implement it. After a failure nothing has changed.
     pub fn commit_goals(&mut self, goals: KVec<KVec<Goal>>) -> Result {
-        let knows_nodes = self.settings.ops.knows_nodes();
+        let supports_nodes = self.settings.ops.supports_nodes();
         let mut states = KVec::with_capacity(goals.len(), GFP_KERNEL)?;
         for list in &goals {
-            if !knows_nodes && list.iter().any(|goal| goal.metric.needs_nodes()) {
+            if !supports_nodes && list.iter().any(|goal| goal.metric.needs_nodes()) {
                 return Err(EINVAL);
             }
             states.push_within_capacity(GoalState::list(list.len())?)?;
@@ -51,9 +51,9 @@ mod tests {
             fake::{
                 params,
                 with_scheme,
-                Deaf,
                 Fake,
                 FakeMetrics, //
+                NoEvents,
             },
             filter::{
                 Filter,
@@ -107,7 +107,7 @@ mod tests {
         let mut context = Context::new(with(scheme)?, 0)?;
         context.settings.ops.works = true;
         context.samples(1);
-        context.apply_schemes(&mut Deaf, &FakeMetrics::default(), None);
+        context.apply_schemes(&mut NoEvents, &FakeMetrics::default(), None);
         Ok(context)
     }
 
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_charged_stays() -> Result {
+    fn a_commit_keeps_the_charges() -> Result {
         let mut context = applied(limited(25, &[])?)?;
         assert_eq!(scheme(&context)?.quota().resumes_at(), Some((1, 15)));
         context.commit(with(limited(30, &[])?)?)?;
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn where_it_goes_on_follows_the_target() -> Result {
+    fn the_place_to_resume_follows_its_target() -> Result {
         let mut context = applied(limited(25, &[])?)?;
         let mut fewer = with(limited(25, &[])?)?;
         if let Some(first) = fewer.targets.get_mut(0) {
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_goal_that_nobody_can_tell_about_is_refused() -> Result {
+    fn a_goal_that_the_operations_do_not_support_is_refused() -> Result {
         let goal = (GoalMetric::NodeEligibleMemBp(0), 100);
         let mut context = applied(limited(25, &[])?)?;
         assert_eq!(context.commit(with(limited(7, &[goal])?)?), Err(EINVAL));
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn other_marks_wake_a_scheme_up() -> Result {
+    fn a_commit_of_other_watermarks_activates_a_scheme() -> Result {
         let metrics = FakeMetrics::default();
         metrics.free_mem_permil.set(Some(500));
         let mut context = Context::new(marked(100, 0)?, 0)?;
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_marks_let_an_active_scheme_be() -> Result {
+    fn a_commit_of_the_same_watermarks_keeps_the_activation() -> Result {
         let metrics = FakeMetrics::default();
         let mut context = Context::new(marked(500, 300)?, 0)?;
         // Between the watermarks a scheme keeps its state.

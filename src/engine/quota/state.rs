@@ -12,7 +12,7 @@ use super::{
     super::{
         num::{
             mul_div,
-            Grain, //
+            MinRegionSize, //
         },
         pattern::Applied,
         regions::region::Region, //
@@ -126,8 +126,8 @@ impl QuotaState {
 
     /// Returns whether the rest of the quota is smaller than the smallest region. Corresponds to
     /// `damos_quota_is_full()`.
-    pub(crate) fn is_full(&self, grain: Grain) -> bool {
-        self.left() < grain.size()
+    pub(crate) fn is_full(&self, min_region_sz: MinRegionSize) -> bool {
+        self.left() < min_region_sz.size()
     }
 
     /// Charges an action on a region of `size`, which took `ns` nanoseconds. Corresponds to
@@ -194,7 +194,12 @@ impl QuotaState {
     /// Returns how much of a region was handled in the charge window before, in the unit of
     /// addresses: zero for nothing, and at least the size of the region for all of it. All targets
     /// other than the one to resume in count as handled.
-    pub(crate) fn had_its_turn(&self, target: usize, region: &Region, grain: Grain) -> u64 {
+    pub(crate) fn handled_size(
+        &self,
+        target: usize,
+        region: &Region,
+        min_region_sz: MinRegionSize,
+    ) -> u64 {
         let Some(resume) = self.resume else {
             return 0;
         };
@@ -204,7 +209,7 @@ impl QuotaState {
         match resume.addr.checked_sub(region.start()) {
             None | Some(0) => 0,
             // At least `min_region_sz`, so that the scheme makes progress.
-            Some(part) => grain.down(part).max(grain.size()),
+            Some(part) => min_region_sz.down(part).max(min_region_sz.size()),
         }
     }
 
@@ -216,24 +221,24 @@ impl QuotaState {
     pub(crate) fn advance(
         &mut self,
         params: &QuotaParams,
-        grain: Grain,
+        min_region_sz: MinRegionSize,
         now_ns: u64,
         mut score: impl FnMut(&mut [GoalState]) -> Option<u64>,
     ) -> Advanced {
         let mut advanced = Advanced::default();
         if self.began_ns.is_none() {
             self.began_ns = Some(now_ns);
-            self.set_effective(params, grain, &mut score);
+            self.set_effective(params, min_region_sz, &mut score);
             advanced.changed = true;
         }
         let passed = now_ns.saturating_sub(self.began_ns.unwrap_or(now_ns));
         if passed >= params.reset_interval.as_nanos() {
-            advanced.exceeded = self.is_full(grain);
+            advanced.exceeded = self.is_full(min_region_sz);
             self.total_charged = self.total_charged.saturating_add(self.charged);
             self.began_ns = Some(now_ns);
             self.charged = 0;
             let before = self.effective;
-            self.set_effective(params, grain, &mut score);
+            self.set_effective(params, min_region_sz, &mut score);
             advanced.changed |= self.effective != before;
         }
         advanced
@@ -242,7 +247,7 @@ impl QuotaState {
     fn set_effective(
         &mut self,
         params: &QuotaParams,
-        grain: Grain,
+        min_region_sz: MinRegionSize,
         score: &mut impl FnMut(&mut [GoalState]) -> Option<u64>,
     ) {
         let mut effective = match params.bytes {
@@ -260,7 +265,9 @@ impl QuotaState {
                 0 => FIRST_THROUGHPUT,
                 ns => mul_div(self.total_charged, 1_000_000, ns),
             };
-            let in_time = throughput.saturating_mul(params.ms).max(grain.size());
+            let in_time = throughput
+                .saturating_mul(params.ms)
+                .max(min_region_sz.size());
             effective = effective.min(in_time);
         }
         self.effective = effective;
@@ -310,10 +317,10 @@ mod tests {
 
     #[test]
     fn the_smallest_limit_is_the_effective_one() -> Result {
-        let grain = Grain::try_from(4096)?;
+        let min_region_sz = MinRegionSize::try_from(4096)?;
         let effective = |params: &QuotaParams, score| -> Result<u64> {
             let mut state = QuotaState::new(params)?;
-            state.advance(params, grain, 5, |_| score);
+            state.advance(params, min_region_sz, 5, |_| score);
             Ok(state.effective())
         };
         assert_eq!(effective(&quota(10_000, 0), None)?, 10_000);
@@ -341,14 +348,14 @@ mod tests {
 
     #[test]
     fn windows_follow_each_other() -> Result {
-        let grain = Grain::try_from(16)?;
+        let min_region_sz = MinRegionSize::try_from(16)?;
         let params = quota(100, 0);
         let mut state = QuotaState::new(&params)?;
-        let at = |state: &mut QuotaState, ns| state.advance(&params, grain, ns, |_| None);
+        let at = |state: &mut QuotaState, ns| state.advance(&params, min_region_sz, ns, |_| None);
         let first = at(&mut state, 7 * SECOND);
         assert!(first.changed && !first.exceeded);
         state.charge(FailCharge::default(), 91, all(91), 0);
-        assert!(state.is_full(grain) && state.left() == 9);
+        assert!(state.is_full(min_region_sz) && state.left() == 9);
         assert_eq!(at(&mut state, 8 * SECOND - 1), Advanced::default());
         assert_eq!(state.charged(), 91);
         let second = at(&mut state, 8 * SECOND);
@@ -361,18 +368,18 @@ mod tests {
 
     #[test]
     fn time_becomes_size_at_the_speed_so_far() -> Result {
-        let grain = Grain::try_from(4096)?;
+        let min_region_sz = MinRegionSize::try_from(4096)?;
         let params = quota(0, 10);
         let mut state = QuotaState::new(&params)?;
-        state.advance(&params, grain, 1, |_| None);
+        state.advance(&params, min_region_sz, 1, |_| None);
         // 8,192 in two milliseconds.
         state.charge(FailCharge::default(), 8192, all(8192), 2_000_000);
-        state.advance(&params, grain, SECOND + 1, |_| None);
+        state.advance(&params, min_region_sz, SECOND + 1, |_| None);
         assert_eq!(state.effective(), 40_960);
         // The quota is at least the smallest region; otherwise the action would never be tried
         // again.
         state.charge(FailCharge::default(), 4096, all(0), u64::MAX / 2);
-        state.advance(&params, grain, 2 * SECOND + 1, |_| None);
+        state.advance(&params, min_region_sz, 2 * SECOND + 1, |_| None);
         assert_eq!(state.effective(), 4096);
         Ok(())
     }
@@ -397,21 +404,21 @@ mod tests {
 
     #[test]
     fn goes_on_where_it_stopped() -> Result {
-        let grain = Grain::try_from(8)?;
+        let min_region_sz = MinRegionSize::try_from(8)?;
         let mut state = QuotaState::default();
-        let turn = |state: &QuotaState, target, start, end| -> Result<u64> {
-            Ok(state.had_its_turn(target, &region(start, end, 0, 0, 0)?, grain))
+        let handled = |state: &QuotaState, target, start, end| -> Result<u64> {
+            Ok(state.handled_size(target, &region(start, end, 0, 0, 0)?, min_region_sz))
         };
-        assert_eq!(turn(&state, 0, 0, 16)?, 0);
+        assert_eq!(handled(&state, 0, 0, 16)?, 0);
         state.resume = Some(Resume {
             target: 1,
             addr: 48,
         });
-        assert_eq!(turn(&state, 0, 64, 80)?, 16);
-        assert_eq!(turn(&state, 1, 16, 48)?, 32);
-        assert_eq!(turn(&state, 1, 32, 64)?, 16);
-        assert_eq!(turn(&state, 1, 48, 64)?, 0);
-        assert_eq!(turn(&state, 1, 64, 80)?, 0);
+        assert_eq!(handled(&state, 0, 64, 80)?, 16);
+        assert_eq!(handled(&state, 1, 16, 48)?, 32);
+        assert_eq!(handled(&state, 1, 32, 64)?, 16);
+        assert_eq!(handled(&state, 1, 48, 64)?, 0);
+        assert_eq!(handled(&state, 1, 64, 80)?, 0);
         state.leave(0);
         assert_eq!(state.resumes_at(), Some((1, 48)));
         state.leave(1);

@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn is_as_large_as_asked_for() -> Result {
+    fn has_at_least_the_requested_capacity() -> Result {
         // Some of these arrays fit in a page, others do not.
         for capacity in [0, 1, 85, 86, 1000] {
             let mut list = List::with_capacity(capacity)?;

@@ -8,7 +8,7 @@ use super::{
         attrs::MAX_REGIONS,
         num::{
             div_wide,
-            Grain, //
+            MinRegionSize, //
         },
         probe::Probes,
         rand::Rng, //
@@ -22,14 +22,14 @@ use kernel::prelude::*;
 
 /// The value by which regions are compared.
 #[derive(Clone, Copy)]
-pub(crate) enum Measure<'a> {
+pub(crate) enum MergeMetric<'a> {
     /// The access rate.
     Accesses,
     /// The weighted sum of the probe hits.
     Weights(&'a Probes),
 }
 
-impl<'a> Measure<'a> {
+impl<'a> MergeMetric<'a> {
     /// Returns the value for a context with these probes.
     pub(crate) fn of(probes: &'a Probes) -> Self {
         if probes.are_weighted() {
@@ -66,36 +66,36 @@ impl<'a> Measure<'a> {
 
 impl Regions {
     /// Returns the largest value of a region in the current aggregation window.
-    pub(crate) fn most(&self, measure: Measure<'_>) -> u32 {
+    pub(crate) fn most(&self, metric: MergeMetric<'_>) -> u32 {
         let regions = self.as_slice().iter();
-        regions.map(|region| measure.now(region)).max().unwrap_or(0)
+        regions.map(|region| metric.now(region)).max().unwrap_or(0)
     }
 
-    /// Ends the aggregation window of the regions, see [`Region::settle`], and merges regions like
-    /// [`Self::merge`].
-    pub(crate) fn settle(&mut self, measure: Measure<'_>, threshold: u32, size_limit: u64) {
-        self.visit_and_merge(measure, threshold, size_limit, |region| {
-            region.settle(measure.now(region), measure.last(region), threshold);
+    /// Ends the aggregation window of the regions, see [`Region::finalize`], and merges regions
+    /// like [`Self::merge`].
+    pub(crate) fn finalize(&mut self, metric: MergeMetric<'_>, threshold: u32, size_limit: u64) {
+        self.visit_and_merge(metric, threshold, size_limit, |region| {
+            region.finalize(metric.now(region), metric.last(region), threshold);
         });
     }
 
     /// Merges adjacent regions if their values differ by at most `threshold` and their total size
     /// is at most `size_limit`. Corresponds to `damon_merge_regions_of()`.
-    pub(crate) fn merge(&mut self, measure: Measure<'_>, threshold: u32, size_limit: u64) {
-        self.visit_and_merge(measure, threshold, size_limit, |_| ());
+    pub(crate) fn merge(&mut self, metric: MergeMetric<'_>, threshold: u32, size_limit: u64) {
+        self.visit_and_merge(metric, threshold, size_limit, |_| ());
     }
 
     /// Calls `visit` for each region before the region is merged like [`Self::merge`].
     #[inline]
     fn visit_and_merge(
         &mut self,
-        measure: Measure<'_>,
+        metric: MergeMetric<'_>,
         threshold: u32,
         size_limit: u64,
         visit: impl FnMut(&mut Region),
     ) {
         self.coalesce(size_limit, visit, |left, right| {
-            fits(left, right, size_limit) && absorb(measure, threshold, left, right)
+            fits(left, right, size_limit) && absorb(metric, threshold, left, right)
         });
     }
 
@@ -127,13 +127,13 @@ impl Regions {
         &mut self,
         pieces: u32,
         stride: &mut Stride,
-        grain: Grain,
+        min_region_sz: MinRegionSize,
         rng: &mut Rng,
     ) -> Result {
         let mut split = Split {
             rng: rng.clone(),
             stride: stride.clone(),
-            grain,
+            min_region_sz,
             cuts: pieces.saturating_sub(1),
             left: 0,
         };
@@ -163,8 +163,8 @@ pub(crate) fn join(left: &mut Region, right: &Region, size_limit: u64) -> bool {
 }
 
 /// Merges `right` into `left` if their values are similar, and returns whether they were.
-fn absorb(measure: Measure<'_>, threshold: u32, left: &mut Region, right: &Region) -> bool {
-    let alike = measure.now(left).abs_diff(measure.now(right)) <= threshold;
+fn absorb(metric: MergeMetric<'_>, threshold: u32, left: &mut Region, right: &Region) -> bool {
+    let alike = metric.now(left).abs_diff(metric.now(right)) <= threshold;
     if alike {
         left.merge(right);
     }
@@ -234,7 +234,7 @@ impl Stride {
 struct Split {
     rng: Rng,
     stride: Stride,
-    grain: Grain,
+    min_region_sz: MinRegionSize,
     /// Number of cuts that are tried in each selected region.
     cuts: u32,
     /// Number of cuts left for the current region.
@@ -249,7 +249,7 @@ impl Cut for Split {
     /// The left part is between 10 and 90 percent of the region. A try that leaves a part without
     /// addresses counts as a try.
     fn next(&mut self, size: u64) -> Option<u64> {
-        let pair = self.grain.size().saturating_mul(2);
+        let pair = self.min_region_sz.size().saturating_mul(2);
         let fits = |size| size > pair || (self.stride.halves && size == pair);
         while self.left > 0 && fits(size) {
             self.left = self.left.saturating_sub(1);
@@ -258,7 +258,7 @@ impl Cut for Split {
             let part = (size / 10)
                 .saturating_mul(tenths)
                 .saturating_add((size % 10).saturating_mul(tenths) / 10);
-            let at = self.grain.down(part);
+            let at = self.min_region_sz.down(part);
             if at != 0 && at < size {
                 return Some(at);
             }
@@ -268,13 +268,15 @@ impl Cut for Split {
 }
 
 /// Returns the largest size of a region such that `total` addresses have at least `min_regions`
-/// regions and at most [`MAX_REGIONS`]. It is a multiple of `grain` and not zero.
-pub(crate) fn size_limit(total: u128, min_regions: usize, grain: Grain) -> u64 {
+/// regions and at most [`MAX_REGIONS`]. It is a multiple of `min_region_sz` and not zero.
+pub(crate) fn size_limit(total: u128, min_regions: usize, min_region_sz: MinRegionSize) -> u64 {
     const MOST: u64 = to_u64(MAX_REGIONS);
     let limit = div_wide(total, to_u64(min_regions))
         .max(div_wide(total.saturating_add(u128::from(MOST - 1)), MOST))
-        .max(grain.size());
-    grain.up(limit).unwrap_or(grain.down(u64::MAX))
+        .max(min_region_sz.size());
+    min_region_sz
+        .up(limit)
+        .unwrap_or(min_region_sz.down(u64::MAX))
 }
 
 #[kunit_tests(damon_rs_merge_split)]
@@ -309,7 +311,7 @@ mod tests {
             region(184, 230, 2, 0, 0)?,
             region(230, 10_170, 5, 0, 0)?,
         ])?;
-        regions.merge(Measure::Accesses, 9, 9999);
+        regions.merge(MergeMetric::Accesses, 9, 9999);
         assert!(are_at(
             &regions,
             &[
@@ -331,7 +333,7 @@ mod tests {
         for region in list {
             let mut region = *region;
             let (now, last) = (region.nr_accesses(), region.last_nr_accesses());
-            region.settle(now, last, threshold);
+            region.finalize(now, last, threshold);
             match merged.last_mut() {
                 Some(left)
                     if left.end() == region.start()
@@ -363,7 +365,7 @@ mod tests {
             let expected = one_after_the_other(&list, threshold, limit)?;
             let mut regions = regions(&list)?;
             let size = regions.size();
-            regions.settle(Measure::Accesses, threshold, limit);
+            regions.finalize(MergeMetric::Accesses, threshold, limit);
             assert!(regions.as_slice() == expected.as_slice());
             assert_eq!(regions.size(), size);
             assert!(expected.iter().all(|its| its.size() <= regions.largest()));
@@ -377,28 +379,28 @@ mod tests {
         let mut regions = regions(&list)?;
         // Without a weight accesses are compared, and these differ.
         let unweighted = weights(&[0])?;
-        regions.merge(Measure::of(&unweighted), 9, 9999);
+        regions.merge(MergeMetric::of(&unweighted), 9, 9999);
         assert!(are_at(&regions, &[(0, 10), (10, 20)]));
         // The hits do not differ.
         let weighted = weights(&[1, 100])?;
-        regions.merge(Measure::of(&weighted), 0, 9999);
+        regions.merge(MergeMetric::of(&weighted), 0, 9999);
         assert!(are_at(&regions, &[(0, 20)]));
         // A hit of the second probe weighs as much as a hundred of the first.
         if let Some(left) = list.first_mut() {
             left.count_hit(&SampleWindow::new(20), 1);
         }
         let mut regions = super::super::tests::regions(&list)?;
-        assert_eq!(regions.most(Measure::of(&weighted)), 100);
-        regions.merge(Measure::of(&weighted), 99, 9999);
+        assert_eq!(regions.most(MergeMetric::of(&weighted)), 100);
+        regions.merge(MergeMetric::of(&weighted), 99, 9999);
         assert!(are_at(&regions, &[(0, 10), (10, 20)]));
-        regions.settle(Measure::of(&weighted), 100, 0);
+        regions.finalize(MergeMetric::of(&weighted), 100, 0);
         let ages = regions.as_slice().iter().map(Region::age);
         assert!(ages.eq([0, 1]));
         Ok(())
     }
 
     #[test]
-    fn joins_only_what_is_the_same() -> Result {
+    fn joins_only_regions_with_equal_results() -> Result {
         let mut regions = regions(&[
             region(0, 10, 5, 5, 3)?,
             region(10, 20, 5, 5, 3)?,
@@ -417,19 +419,24 @@ mod tests {
     }
 
     /// Returns the number of regions after a split, and whether the split is aligned and complete.
-    fn split_into(list: &[(u64, u64)], pieces: u32, grain: u64) -> Result<(usize, bool)> {
+    fn split_into(list: &[(u64, u64)], pieces: u32, min_region_sz: u64) -> Result<(usize, bool)> {
         let mut regions = places(list)?;
-        let (before, grain) = (regions.size(), Grain::try_from(grain)?);
-        regions.split(pieces, &mut Stride::ALL.clone(), grain, &mut Rng::new(7))?;
+        let (before, min_region_sz) = (regions.size(), MinRegionSize::try_from(min_region_sz)?);
+        regions.split(
+            pieces,
+            &mut Stride::ALL.clone(),
+            min_region_sz,
+            &mut Rng::new(7),
+        )?;
         let aligned = regions
             .as_slice()
             .iter()
-            .all(|region| grain.down(region.start()) == region.start());
+            .all(|region| min_region_sz.down(region.start()) == region.start());
         Ok((regions.len(), aligned && regions.size() == before))
     }
 
     #[test]
-    fn splits_into_no_more_pieces_than_asked_for() -> Result {
+    fn splits_into_at_most_the_requested_pieces() -> Result {
         let (len, sound) = split_into(&[(0, 22)], 2, 1)?;
         assert!(len <= 2 && sound);
         let (len, sound) = split_into(&[(0, 220)], 4, 1)?;
@@ -440,13 +447,13 @@ mod tests {
     }
 
     #[test]
-    fn tries_again_after_a_try_at_nothing() -> Result {
+    fn splits_later_if_a_cut_is_aligned_to_zero() -> Result {
         // The cut is aligned down to zero for 1 to 3 tenths of three times `min_region_sz`.
         for seed in 0..20 {
             let mut regions = places(&[(0, 12)])?;
-            let (grain, mut rng) = (Grain::try_from(4)?, Rng::new(seed));
+            let (min_region_sz, mut rng) = (MinRegionSize::try_from(4)?, Rng::new(seed));
             for _ in 0..50 {
-                regions.split(2, &mut Stride::ALL.clone(), grain, &mut rng)?;
+                regions.split(2, &mut Stride::ALL.clone(), min_region_sz, &mut rng)?;
             }
             assert_eq!(regions.len(), 2);
         }
@@ -455,15 +462,15 @@ mod tests {
 
     #[test]
     fn splits_in_half_only_where_there_is_room_for_few() -> Result {
-        let (pairs, grain) = ([(0, 8), (8, 16), (16, 20)], Grain::try_from(4)?);
+        let (pairs, min_region_sz) = ([(0, 8), (8, 16), (16, 20)], MinRegionSize::try_from(4)?);
         let (mut all, mut some) = (places(&pairs)?, places(&pairs)?);
         for _ in 0..50 {
-            all.split(3, &mut Stride::ALL.clone(), grain, &mut Rng::new(7))?;
+            all.split(3, &mut Stride::ALL.clone(), min_region_sz, &mut Rng::new(7))?;
         }
         assert!(are_at(&all, &pairs));
         let mut rng = Rng::new(7);
         for first in 0..50 {
-            some.split(2, &mut Stride::one_in(2, first), grain, &mut rng)?;
+            some.split(2, &mut Stride::one_in(2, first), min_region_sz, &mut rng)?;
         }
         let halves = [(0, 4), (4, 8), (8, 12), (12, 16), (16, 20)];
         assert!(are_at(&some, &halves));
@@ -482,11 +489,11 @@ mod tests {
         // The selection continues from the regions of one target, in descending order, to those of
         // the next one.
         let mut stride = Stride::one_in(2, 0);
-        let (grain, mut rng) = (Grain::try_from(1)?, Rng::new(7));
+        let (min_region_sz, mut rng) = (MinRegionSize::try_from(1)?, Rng::new(7));
         let list = [(0, 100), (100, 200), (200, 300)];
         let (mut one, mut other) = (places(&list)?, places(&list)?);
-        one.split(2, &mut stride, grain, &mut rng)?;
-        other.split(2, &mut stride, grain, &mut rng)?;
+        one.split(2, &mut stride, min_region_sz, &mut rng)?;
+        other.split(2, &mut stride, min_region_sz, &mut rng)?;
         assert_eq!((one.len(), other.len()), (5, 4));
         let starts = |regions: &Regions, at: usize| {
             let region = regions.as_slice().get(at);
@@ -500,7 +507,7 @@ mod tests {
     }
 
     #[test]
-    fn does_not_split_what_is_small() -> Result {
+    fn does_not_split_small_regions() -> Result {
         let (len, sound) = split_into(&[(0, 16), (16, 24)], 3, 8)?;
         assert!(len == 2 && sound);
         Ok(())
@@ -516,12 +523,12 @@ mod tests {
     }
 
     /// Returns the size limit for one region at zero, and the resulting number of regions.
-    fn limited(size: u64, grain: u64, min_regions: usize) -> Result<(u64, usize)> {
+    fn limited(size: u64, min_region_sz: u64, min_regions: usize) -> Result<(u64, usize)> {
         let mut regions = places(&[(0, size)])?;
         let limit = size_limit(
             u128::from(regions.size()),
             min_regions,
-            Grain::try_from(grain)?,
+            MinRegionSize::try_from(min_region_sz)?,
         );
         regions.limit_size(limit)?;
         Ok((limit, regions.len()))

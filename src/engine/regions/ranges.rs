@@ -3,7 +3,7 @@
 //! Adjusts regions to the ranges that a target should cover.
 
 use super::{
-    super::num::Grain,
+    super::num::MinRegionSize,
     region::{
         AddrRange,
         Region, //
@@ -14,7 +14,7 @@ use kernel::prelude::*;
 
 impl Regions {
     /// Adjusts the regions to cover exactly `ranges`, after the ranges were widened to multiples of
-    /// `grain`. Corresponds to `damon_set_regions()`.
+    /// `min_region_sz`. Corresponds to `damon_set_regions()`.
     ///
     /// Regions outside of the ranges are removed, regions at the ends of a range are resized, and
     /// gaps become new regions:
@@ -29,13 +29,17 @@ impl Regions {
     ///
     /// Fails with `ENOMEM`, and with `EINVAL` if ranges are empty, overlap or are not sorted. After
     /// a failure the regions have not changed.
-    pub(crate) fn set_ranges(&mut self, ranges: &[AddrRange], grain: Grain) -> Result {
-        check_ranges(ranges, grain)?;
+    pub(crate) fn set_ranges(
+        &mut self,
+        ranges: &[AddrRange],
+        min_region_sz: MinRegionSize,
+    ) -> Result {
+        check_ranges(ranges, min_region_sz)?;
 
         let mut len: usize = 0;
         let mut changed = false;
         let mut old = self.as_slice().iter();
-        fit(self.as_slice(), ranges, grain, |region| {
+        fit(self.as_slice(), ranges, min_region_sz, |region| {
             len = len.saturating_add(1);
             changed |= old.next() != Some(&region);
         });
@@ -46,7 +50,7 @@ impl Regions {
 
         let mut fitted = Self::with_capacity(len.max(self.list.capacity()))?;
         let mut result = Ok(());
-        fit(self.as_slice(), ranges, grain, |region| {
+        fit(self.as_slice(), ranges, min_region_sz, |region| {
             if result.is_ok() {
                 result = fitted.push(region);
             }
@@ -57,11 +61,11 @@ impl Regions {
     }
 }
 
-/// Returns `range` widened to multiples of `grain`. Fails with `EINVAL` if it is empty or exceeds
-/// 64 bits.
-fn widen(range: &AddrRange, grain: Grain) -> Result<AddrRange> {
-    let start = grain.down(range.start);
-    let end = grain.up(range.end).ok_or(EINVAL)?;
+/// Returns `range` widened to multiples of `min_region_sz`. Fails with `EINVAL` if it is empty or
+/// exceeds 64 bits.
+fn widen(range: &AddrRange, min_region_sz: MinRegionSize) -> Result<AddrRange> {
+    let start = min_region_sz.down(range.start);
+    let end = min_region_sz.up(range.end).ok_or(EINVAL)?;
     if start < end {
         Ok(AddrRange { start, end })
     } else {
@@ -70,10 +74,10 @@ fn widen(range: &AddrRange, grain: Grain) -> Result<AddrRange> {
 }
 
 /// Fails with `EINVAL` if `ranges` are empty, overlap or are not sorted.
-pub(crate) fn check_ranges(ranges: &[AddrRange], grain: Grain) -> Result {
+pub(crate) fn check_ranges(ranges: &[AddrRange], min_region_sz: MinRegionSize) -> Result {
     let mut covered = 0;
     for range in ranges {
-        let range = widen(range, grain)?;
+        let range = widen(range, min_region_sz)?;
         if range.start < covered {
             return Err(EINVAL);
         }
@@ -82,13 +86,16 @@ pub(crate) fn check_ranges(ranges: &[AddrRange], grain: Grain) -> Result {
     Ok(())
 }
 
-/// Returns `ranges` widened to multiples of `grain`, with adjacent ranges joined. Fails like
-/// [`check_ranges`], and with `ENOMEM`.
-pub(crate) fn joined(ranges: &[AddrRange], grain: Grain) -> Result<KVec<AddrRange>> {
-    check_ranges(ranges, grain)?;
+/// Returns `ranges` widened to multiples of `min_region_sz`, with adjacent ranges joined. Fails
+/// like [`check_ranges`], and with `ENOMEM`.
+pub(crate) fn joined(
+    ranges: &[AddrRange],
+    min_region_sz: MinRegionSize,
+) -> Result<KVec<AddrRange>> {
+    check_ranges(ranges, min_region_sz)?;
     let mut joined: KVec<AddrRange> = KVec::with_capacity(ranges.len(), GFP_KERNEL)?;
     for range in ranges {
-        let range = widen(range, grain)?;
+        let range = widen(range, min_region_sz)?;
         match joined.last_mut() {
             Some(last) if last.end == range.start => last.end = range.end,
             _ => joined.push_within_capacity(range)?,
@@ -99,9 +106,14 @@ pub(crate) fn joined(ranges: &[AddrRange], grain: Grain) -> Result<KVec<AddrRang
 
 /// Calls `emit` with the regions that cover `ranges`, in ascending order. Regions of `old` are kept
 /// where possible. The ranges must have passed [`check_ranges`].
-fn fit(old: &[Region], ranges: &[AddrRange], grain: Grain, mut emit: impl FnMut(Region)) {
+fn fit(
+    old: &[Region],
+    ranges: &[AddrRange],
+    min_region_sz: MinRegionSize,
+    mut emit: impl FnMut(Region),
+) {
     let mut old = old.iter().copied().peekable();
-    for range in ranges.iter().flat_map(|range| widen(range, grain)) {
+    for range in ranges.iter().flat_map(|range| widen(range, min_region_sz)) {
         while old.next_if(|region| region.end() <= range.start).is_some() {}
 
         let mut last: Option<Region> = None;
@@ -142,22 +154,22 @@ mod tests {
         *, //
     };
 
-    fn set(regions: &mut Regions, ranges: &[(u64, u64)], grain: u64) -> Result {
+    fn set(regions: &mut Regions, ranges: &[(u64, u64)], min_region_sz: u64) -> Result {
         let mut list = KVec::with_capacity(ranges.len(), GFP_KERNEL)?;
         for &(start, end) in ranges {
             list.push(AddrRange { start, end }, GFP_KERNEL)?;
         }
-        regions.set_ranges(&list, Grain::try_from(grain)?)
+        regions.set_ranges(&list, MinRegionSize::try_from(min_region_sz)?)
     }
 
     fn becomes(
         before: &[(u64, u64)],
         ranges: &[(u64, u64)],
-        grain: u64,
+        min_region_sz: u64,
         after: &[(u64, u64)],
     ) -> Result<bool> {
         let mut regions = places(before)?;
-        set(&mut regions, ranges, grain)?;
+        set(&mut regions, ranges, min_region_sz)?;
         Ok(are_at(&regions, after))
     }
 
@@ -209,13 +221,13 @@ mod tests {
     }
 
     #[test]
-    fn ranges_are_widened_to_the_grain() -> Result {
+    fn ranges_are_widened_to_the_min_region_size() -> Result {
         assert!(becomes(&[], &[(5, 9), (17, 18)], 8, &[(0, 16), (16, 24)])?);
         Ok(())
     }
 
     #[test]
-    fn refuses_ranges_that_cannot_be() -> Result {
+    fn refuses_invalid_ranges() -> Result {
         let mut regions = places(&[(0, 8)])?;
         assert_eq!(set(&mut regions, &[(8, 8)], 8), Err(EINVAL));
         assert_eq!(set(&mut regions, &[(16, 8)], 8), Err(EINVAL));
@@ -229,8 +241,8 @@ mod tests {
     #[test]
     fn joins_ranges_that_touch() -> Result {
         let list = [(0, 4), (4, 6), (7, 8), (16, 20)].map(|(start, end)| AddrRange { start, end });
-        let is = |grain, expected: &[(u64, u64)]| -> Result<bool> {
-            let joined = joined(&list, Grain::try_from(grain)?)?;
+        let is = |min_region_sz, expected: &[(u64, u64)]| -> Result<bool> {
+            let joined = joined(&list, MinRegionSize::try_from(min_region_sz)?)?;
             Ok(joined
                 .iter()
                 .map(|range| (range.start, range.end))

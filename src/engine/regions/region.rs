@@ -305,15 +305,15 @@ impl Region {
     /// The two only differ if a sample of the window was not taken, or if the division of the last
     /// window's sum had a remainder.
     #[inline]
-    pub(crate) fn settle_rate(&mut self) {
+    pub(crate) fn finalize_rate(&mut self) {
         self.nr_accesses_bp = to_bp(self.nr_accesses);
     }
 
     /// Ends an aggregation window: makes the pseudo moving sum exact and updates the age, see
     /// [`Self::count_age`].
     #[inline]
-    pub(crate) fn settle(&mut self, now: u32, last: u32, threshold: u32) {
-        self.settle_rate();
+    pub(crate) fn finalize(&mut self, now: u32, last: u32, threshold: u32) {
+        self.finalize_rate();
         self.count_age(now, last, threshold);
     }
 
@@ -347,7 +347,7 @@ impl Region {
         if counts == 0 && hits == [0; 2] {
             return;
         }
-        self.settle_rate();
+        self.finalize_rate();
         self.last_nr_accesses = self.nr_accesses;
         self.nr_accesses = 0;
         self.last_probe_hits = self.probe_hits;
@@ -386,7 +386,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn starts_unknown() -> Result {
+    fn starts_without_results() -> Result {
         let region = Region::new(1, 2).ok_or(EINVAL)?;
         assert_eq!(region.start(), 1);
         assert_eq!(region.end(), 2);
@@ -398,7 +398,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_sample_is_asked_about_once() -> Result {
+    fn a_sample_is_checked_once() -> Result {
         let mut region = region(0, 100, 0, 0, 0)?;
         let window = SampleWindow::new(10);
         let mut checked = None;
@@ -413,7 +413,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn both_parts_of_a_split_know_what_the_whole_knew() -> Result {
+    fn both_parts_of_a_split_inherit_the_results() -> Result {
         let mut left = region(0, 100, 42, 15, 10)?;
         let right = left.split_off(25).ok_or(EINVAL)?;
         assert_eq!((left.start(), left.end()), (0, 25));
@@ -439,7 +439,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_sample_of_a_part_is_none_of_the_whole() -> Result {
+    fn merging_drops_the_sample() -> Result {
         let mut left = region(0, 100, 0, 0, 0)?;
         left.prepare(30);
         let mut whole = left;

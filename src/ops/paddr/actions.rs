@@ -111,7 +111,7 @@ impl Paddr {
         let Some(mut list) = ReclaimList::new() else {
             return Applied::default();
         };
-        let filters = PageFilters::sparing_young(&attempt);
+        let filters = PageFilters::rejecting_young(&attempt);
         let mut sum = Sum::default();
         self.visit_passing(region, attempt, &filters, &mut sum.passed, |folio| {
             if list.len() >= BATCH {
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_done_for_physical_memory() {
+    fn supports_the_actions_for_physical_memory() {
         assert!(supports(Action::Stat));
         assert!(!supports(Action::Willneed));
         assert!(!supports(Action::Collapse));

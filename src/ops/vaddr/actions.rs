@@ -276,8 +276,8 @@ impl<'a> Places<'a> {
                 total,
             } => {
                 let nr = number(entry.start(), entry.attributes().size(), origin);
-                let turn = nr.checked_rem(*total).unwrap_or(0);
-                lists.get_mut(choose(dests, turn)).and_then(Option::as_mut)
+                let slot = nr.checked_rem(*total).unwrap_or(0);
+                lists.get_mut(choose(dests, slot)).and_then(Option::as_mut)
             }
         };
         if let Some(list) = list {
@@ -316,16 +316,16 @@ fn number(addr: usize, size: usize, origin: Origin) -> u64 {
     to_u64(shift(origin.page.saturating_add(pages), order))
 }
 
-/// Returns the index of the destination that a turn belongs to. Each destination has as many
-/// consecutive turns as its weight. Returns the number of destinations if the turn is not below the
+/// Returns the index of the destination that a slot belongs to. Each destination has as many
+/// consecutive slots as its weight. Returns the number of destinations if the slot is not below the
 /// sum of the weights.
-fn choose(dests: &[Dest], mut turn: u64) -> usize {
+fn choose(dests: &[Dest], mut slot: u64) -> usize {
     let mut index = 0_usize;
     for dest in dests {
-        let Some(rest) = turn.checked_sub(u64::from(dest.weight)) else {
+        let Some(rest) = slot.checked_sub(u64::from(dest.weight)) else {
             break;
         };
-        turn = rest;
+        slot = rest;
         index = index.saturating_add(1);
     }
     index
@@ -336,10 +336,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn turns_by_weight() {
+    fn destinations_are_chosen_by_weight() {
         let dest = |nid, weight| Dest { nid, weight };
         let dests = [dest(0, 2), dest(1, 0), dest(2, 3)];
-        let chosen = [0_u64, 1, 2, 3, 4].map(|turn| choose(&dests, turn));
+        let chosen = [0_u64, 1, 2, 3, 4].map(|slot| choose(&dests, slot));
         assert_eq!(chosen, [0, 0, 2, 2, 2]);
         assert_eq!(choose(&dests, 5), 3);
         assert_eq!(choose(&[], 0), 0);
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_done_for_processes() {
+    fn supports_the_actions_for_processes() {
         assert!(supports(Action::Stat));
         assert!(!supports(Action::LruPrio));
         assert!(!supports(Action::LruDeprio));

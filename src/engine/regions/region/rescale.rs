@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ratio_in_a_huge_window_is_none() -> Result {
+    fn a_ratio_in_a_huge_window_is_zero() -> Result {
         let huge = intervals(10, (1 << 32) * 10)?;
         let mut region = region(3, 7, 0, 123, 0)?;
         region.rescale(&huge, &intervals(10, 1000)?);

@@ -91,7 +91,7 @@ fn total_size(context: &Context<Memory>) -> u128 {
 /// Panics unless regions are sorted, disjoint, aligned and not empty, what is known of their sizes is
 /// so, rates are possible ones, and samples are in their regions and missing only where it is known.
 fn check_invariants(context: &Context<Memory>) {
-    let grain = context.ops().grain;
+    let min_region_sz = context.ops().min_region_sz;
     let max = context.attrs().max_nr_accesses();
     for target in context.targets() {
         for pair in target.regions().windows(2) {
@@ -107,8 +107,8 @@ fn check_invariants(context: &Context<Memory>) {
     for region in regions(context) {
         assert!(region.start() < region.end(), "{region:?} is empty");
         assert!(
-            region.start() % grain == 0 && region.end() % grain == 0,
-            "{region:?} is not aligned to {grain}"
+            region.start() % min_region_sz == 0 && region.end() % min_region_sz == 0,
+            "{region:?} is not aligned to {min_region_sz}"
         );
         assert!(region.nr_accesses() <= max, "{region:?} above {max}");
         assert!(region.last_nr_accesses() <= max, "{region:?} above {max}");

@@ -231,7 +231,7 @@ refute! {
     registered_after_the_check: "deadlock", scenarios::calls_and_stop();
     rung_before_registered: "deadlock", scenarios::calls_are_served(false);
     answered_after_the_look: "deadlock", scenarios::calls_are_served(false);
-    end_not_told: "deadlock", scenarios::calls_and_stop();
+    end_not_reported: "deadlock", scenarios::calls_and_stop();
     forgotten_at_the_end: "deadlock", scenarios::calls_and_stop();
     stop_waits_for_any_run: "deadlock", scenarios::stop_and_restart();
     ended_twice: "cancelled, but served", scenarios::calls_are_served(false);

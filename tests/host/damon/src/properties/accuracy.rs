@@ -20,7 +20,7 @@ fn hot_area(start: u64, seed: u64) -> (f64, f64) {
     let hot = (base + start, base + start + 16 * MIB);
     let wanted = Wanted {
         ops: Memory {
-            grain: 4096,
+            min_region_sz: 4096,
             covers: Some(vec![(base, base + 256 * MIB)]),
             hot,
         },

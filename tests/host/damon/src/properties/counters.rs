@@ -68,7 +68,7 @@ fn params(sample: u64, aggr: u64, apply_interval: u64) -> Result<Params<Memory>>
     schemes.push(scheme, GFP_KERNEL)?;
     Ok(Params {
         ops: Memory {
-            grain: 16,
+            min_region_sz: 16,
             covers: None,
             hot: (0, 16),
         },

@@ -23,7 +23,7 @@ use std::collections::HashMap;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Memory {
     /// Smallest size of a region.
-    pub(crate) grain: u64,
+    pub(crate) min_region_sz: u64,
     /// What targets cover; `None` where the user's ranges stand.
     pub(crate) covers: Option<Vec<(u64, u64)>>,
     /// Addresses that are accessed all the time.
@@ -35,7 +35,7 @@ impl Operations for Memory {
     type Space = u32;
 
     fn min_region_sz(&self) -> u64 {
-        self.grain
+        self.min_region_sz
     }
 
     fn ranges(&mut self, _space: &u32) -> Result<Option<KVec<AddrRange>>> {
@@ -47,8 +47,8 @@ impl Operations for Memory {
             if let Some(addr) = region.sample() {
                 assert!((region.start()..region.end()).contains(&addr));
                 if pass.probes() {
-                    // Every third grain is a hole.
-                    let page = Page(addr / self.grain);
+                    // Every third unit of min_region_sz is a hole.
+                    let page = Page(addr / self.min_region_sz);
                     pass.probe(region, Some(&page).filter(|page| page.0 % 3 != 0));
                 }
                 if pass.checks() {

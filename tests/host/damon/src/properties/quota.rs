@@ -34,13 +34,13 @@ use proptest::prelude::{
 };
 use std::sync::atomic::Ordering::Relaxed;
 
-const GRAIN: u64 = 16;
+const MIN_REGION_SZ: u64 = 16;
 
 /// A context with two targets, and one scheme that is due at each sampling interval.
 fn context(limits: Limits, bytes: u64) -> Context<Memory> {
     let wanted = Wanted {
         ops: Memory {
-            grain: GRAIN,
+            min_region_sz: MIN_REGION_SZ,
             covers: None,
             hot: (1024, 2048),
         },
@@ -94,7 +94,8 @@ fn passes(filters: &[Filter], target: usize, addr: u64) -> bool {
     for filter in filters {
         let is = match filter.kind {
             FilterKind::Addr(range) => {
-                range.start / GRAIN * GRAIN <= addr && addr < range.end / GRAIN * GRAIN
+                range.start / MIN_REGION_SZ * MIN_REGION_SZ <= addr
+                    && addr < range.end / MIN_REGION_SZ * MIN_REGION_SZ
             }
             FilterKind::Target(index) => index == target,
             _ => unreachable!("the core layer has no others"),
@@ -141,13 +142,14 @@ proptest! {
         let (metrics, mut context) = (FakeMetrics::default(), context(limits, bytes));
         let size: u64 = 4096 + 512 + 6144;
         let mut seen = std::collections::HashSet::new();
-        for window in 0..size / (bytes / GRAIN * GRAIN) + 2 {
+        for window in 0..size / (bytes / MIN_REGION_SZ * MIN_REGION_SZ) + 2 {
             metrics.0.passed_ns.store(window * 1_000_000_000, Relaxed);
             for (target, start, end) in tick(&mut context, &metrics).0 {
-                seen.extend((start..end).step_by(GRAIN as usize).map(|addr| (target, addr)));
+                let addrs = (start..end).step_by(MIN_REGION_SZ as usize);
+                seen.extend(addrs.map(|addr| (target, addr)));
             }
         }
-        prop_assert_eq!(seen.len() as u64 * GRAIN, size);
+        prop_assert_eq!(seen.len() as u64 * MIN_REGION_SZ, size);
     }
 
     #[test]
@@ -160,16 +162,16 @@ proptest! {
         for _ in 0..ticks {
             let mut tried = 0;
             for (target, start, end) in tick(&mut context, &metrics).0 {
-                for addr in (start..end).step_by(GRAIN as usize) {
+                for addr in (start..end).step_by(MIN_REGION_SZ as usize) {
                     prop_assert!(passes(&filters, target, addr), "{target} {addr:#x}");
-                    tried += GRAIN;
+                    tried += MIN_REGION_SZ;
                 }
             }
             let first = (0..4096).step_by(16).map(|addr| (0, addr));
             let second = (512..1024).chain(2048..8192).step_by(16).map(|addr| (1, addr));
             let all = first.chain(second);
             let wanted = all.filter(|(target, addr)| passes(&filters, *target, *addr)).count();
-            prop_assert_eq!(tried, wanted as u64 * GRAIN);
+            prop_assert_eq!(tried, wanted as u64 * MIN_REGION_SZ);
         }
     }
 

@@ -24,11 +24,11 @@ use proptest::prelude::{
 type Ranges = Vec<(u64, u64)>;
 
 /// One list of regions, looked through for each range anew.
-fn model(mut regions: Ranges, ranges: &[(u64, u64)], grain: u64) -> Result<Ranges> {
+fn model(mut regions: Ranges, ranges: &[(u64, u64)], min_region_sz: u64) -> Result<Ranges> {
     let mut widened: Ranges = Vec::new();
     for &(start, end) in ranges {
-        let start = start & !(grain - 1);
-        let end = end.checked_next_multiple_of(grain).ok_or(EINVAL)?;
+        let start = start & !(min_region_sz - 1);
+        let end = end.checked_next_multiple_of(min_region_sz).ok_or(EINVAL)?;
         let overlaps = widened.last().is_some_and(|&(_, last)| last > start);
         if start >= end || overlaps {
             return Err(EINVAL);
@@ -78,10 +78,10 @@ proptest! {
     ) {
         prop_assume!(!ranges.is_empty());
         let mut wanted = wanted;
-        let grain = wanted.ops.grain;
+        let min_region_sz = wanted.ops.min_region_sz;
         wanted.targets = vec![(0, false, before.clone())];
         let mut context = Context::new(wanted.params().unwrap(), 1).unwrap();
-        let expected = model(before, &ranges, grain);
+        let expected = model(before, &ranges, min_region_sz);
         wanted.targets[0].2 = ranges;
         let committed = context.commit(wanted.params().unwrap());
         prop_assert_eq!(committed.is_ok(), expected.is_ok());

@@ -193,7 +193,7 @@ proptest! {
             ticks(&mut context, samples - 1);
             skip_window(&mut context);
             ticks(&mut context, 1);
-            // Size limits are rounded up to the grain, and leave a rest.
+            // Size limits are rounded up to min_region_sz, and leave a rest.
             prop_assert!(context.nr_regions() <= max + 1);
             prop_assert!(context.nr_regions() >= 3);
         }
@@ -249,7 +249,7 @@ proptest! {
         seed in proptest::num::u64::ANY,
     ) {
         let wanted = Wanted {
-            ops: super::Memory { grain: 1 << 12, covers: None, hot: (0, 0) },
+            ops: super::Memory { min_region_sz: 1 << 12, covers: None, hot: (0, 0) },
             attrs: crate::engine::AttrsParams::default(),
             probes: Vec::new(),
             pause: false,
@@ -281,7 +281,7 @@ proptest! {
 fn steady_state_does_not_allocate() {
     let wanted = Wanted {
         ops: super::Memory {
-            grain: 4096,
+            min_region_sz: 4096,
             covers: None,
             hot: (1 << 24, 1 << 25),
         },

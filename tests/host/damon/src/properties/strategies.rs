@@ -120,7 +120,7 @@ pub(super) fn any_probes() -> impl Strategy<Value = Vec<WantedProbe>> {
 
 /// Ranges that can be, within `0..4096`.
 pub(super) fn good_ranges() -> impl Strategy<Value = Vec<(u64, u64)>> {
-    // An even number of ascending multiples of the largest grain that is in use below.
+    // An even number of ascending multiples of the largest min_region_sz that is in use below.
     proptest::collection::btree_set(0u64..256, 0..10).prop_map(|ends| {
         let ends: Vec<u64> = ends.into_iter().collect();
         ends.chunks_exact(2)
@@ -375,7 +375,7 @@ impl Wanted {
 }
 
 fn wanted(
-    grain: impl Strategy<Value = u64>,
+    min_region_sz: impl Strategy<Value = u64>,
     attrs: impl Strategy<Value = AttrsParams>,
     probes: impl Strategy<Value = Vec<WantedProbe>>,
     ranges: impl Strategy<Value = Vec<(u64, u64)>>,
@@ -383,11 +383,14 @@ fn wanted(
     obsolete: impl Strategy<Value = bool>,
 ) -> impl Strategy<Value = Wanted> {
     let covers = (any::<bool>(), covers).prop_map(|(some, covers)| some.then_some(covers));
-    let ops = (grain, covers, (number(), number())).prop_map(|(grain, covers, hot)| Memory {
-        grain,
-        covers,
-        hot,
-    });
+    let ops =
+        (min_region_sz, covers, (number(), number())).prop_map(|(min_region_sz, covers, hot)| {
+            Memory {
+                min_region_sz,
+                covers,
+                hot,
+            }
+        });
     let targets = proptest::collection::vec((0u32..5, obsolete, ranges), 0..4);
     let schemes = proptest::collection::vec(scheme(), 0..3);
     (ops, attrs, probes, any::<bool>(), targets, schemes).prop_map(
@@ -405,10 +408,10 @@ fn wanted(
 /// Parameters with any number anywhere.
 pub(super) fn any_wanted() -> impl Strategy<Value = Wanted> {
     let power = (0u32..64).prop_map(|shift| 1 << shift);
-    let grain = prop_oneof![3 => Just(1u64), 3 => Just(4096), 3 => power, 1 => number()];
+    let min_region_sz = prop_oneof![3 => Just(1u64), 3 => Just(4096), 3 => power, 1 => number()];
     let obsolete = proptest::bool::weighted(0.1);
     wanted(
-        grain,
+        min_region_sz,
         any_attrs(),
         any_probes(),
         any_ranges(),
@@ -419,9 +422,9 @@ pub(super) fn any_wanted() -> impl Strategy<Value = Wanted> {
 
 /// Parameters that a context takes.
 pub(super) fn good_wanted() -> impl Strategy<Value = Wanted> {
-    let grain = (0u32..5).prop_map(|shift| 1 << shift);
+    let min_region_sz = (0u32..5).prop_map(|shift| 1 << shift);
     wanted(
-        grain,
+        min_region_sz,
         usual_attrs(),
         // At most 60 samples in an aggregation interval: any small weight will do.
         any_probes().prop_map(|mut probes| {

@@ -38,9 +38,9 @@ use kernel::{
 };
 
 damon::service_module! {
-    SWITCH: Own,
-    name: "damon_sample_own",
-    beside: "damon_rs_sample_own",
+    SWITCH: Custom,
+    name: "damon_sample_custom",
+    beside: "damon_rs_sample_custom",
     description: "DAMON sample: a custom address space",
 }
 
@@ -54,7 +54,7 @@ static HOT: Number<u32> = Number::new(64);
 
 damon::parameters! {
     0o600 hot: Number<u32> = &HOT, "Size of the accessed part in MiB";
-    0o600 enabled: Enabled<Own> = &Enabled(&SWITCH), "Enable or disable monitoring";
+    0o600 enabled: Enabled<Custom> = &Enabled(&SWITCH), "Enable or disable monitoring";
     0o400 found: Found = &Found, "Estimated size of the accessed part in MiB";
 }
 
@@ -79,13 +79,13 @@ impl AddressSpace for Device {
 }
 
 /// The running kdamond. Dropping it stops monitoring.
-struct Own(Arc<Kdamond>);
+struct Custom(Arc<Kdamond>);
 
-impl Service for Own {
+impl Service for Custom {
     fn start() -> Result<Self> {
         let device = Arc::new(Device, GFP_KERNEL)?;
-        let params = Params::new(OpsId::Own, AttrsParams::default())?
-            .target(Space::Own(device), &[MEMORY])?;
+        let params = Params::new(OpsId::Custom, AttrsParams::default())?
+            .target(Space::Custom(device), &[MEMORY])?;
         let kdamond = kdamond::new()?;
         kdamond.start(params)?;
         Ok(Self(kdamond))
@@ -106,8 +106,8 @@ impl Parameter for Found {
     }
 
     fn show(&self, page: &mut Page<'_>, held: &mut Held) -> Result {
-        let own = SWITCH.service(held).ok_or(EINVAL)?;
-        let found = own.0.call(|context| {
+        let custom = SWITCH.service(held).ok_or(EINVAL)?;
+        let found = custom.0.call(|context| {
             let regions = context.targets().iter().flat_map(|target| target.regions());
             regions
                 .filter(|region| region.last_nr_accesses() > 10)

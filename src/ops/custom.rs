@@ -48,8 +48,8 @@ use kernel::{
 /// }
 ///
 /// let whole = AddrRange { start: 0, end: 2 << 30 };
-/// let params = Params::new(OpsId::Own, AttrsParams::default())?
-///     .target(Space::Own(Arc::new(Halves, GFP_KERNEL)?), &[whole])?;
+/// let params = Params::new(OpsId::Custom, AttrsParams::default())?
+///     .target(Space::Custom(Arc::new(Halves, GFP_KERNEL)?), &[whole])?;
 /// let kdamond = kdamond::new()?;
 /// kdamond.start(params)?;
 /// assert!(kdamond.call(|context| context.nr_regions())? >= 10);
@@ -91,12 +91,12 @@ pub trait AddressSpace: Send + Sync {
 }
 
 /// Monitoring operations for address spaces that other modules provide.
-pub struct Own {
+pub struct Custom {
     /// The size of the address unit in bytes, not zero.
     addr_unit: u64,
 }
 
-impl Own {
+impl Custom {
     /// Fails with `EINVAL` if `addr_unit` is zero.
     pub(super) fn new(addr_unit: u64) -> Result<Self> {
         if addr_unit == 0 {
@@ -106,7 +106,7 @@ impl Own {
     }
 }
 
-impl Operations for Own {
+impl Operations for Custom {
     type Space = Arc<dyn AddressSpace>;
 
     fn min_region_sz(&self) -> u64 {
