@@ -22,8 +22,8 @@
 //! - Arithmetic is saturating or checked, wraps where it is meant to wrap, or is bounded by a type.
 //! - Slices are accessed with `get()` and not with an index, even where the index is always valid.
 //!   Some `else` branches therefore never run.
-//! - A loop that needs the position of an item uses [`indexed()`](crate::panic_free::indexed), as
-//!   `enumerate()` counts with an addition that may be compiled with an overflow check.
+//! - A loop that needs the position of an item uses `panic_free::indexed()`. `enumerate()` counts
+//!   with an addition that may be compiled with an overflow check.
 //! - A vector is allocated with its final capacity and filled with `push_within_capacity()`.
 
 #![deny(unsafe_code)]

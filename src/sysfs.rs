@@ -32,8 +32,7 @@
 //! `commit` proceed while another task waits for a walk. The exception is a kdamond's `starting`
 //! lock, which `on` holds until the thread is started: only unloading waits for it.
 //!
-//! Lock order: the structure lock of the list of kdamonds, a kdamond's `starting`, the kdamond's
-//! structure lock, the lock of a list or of a text value.
+//! The lock order is in `Documentation/mm/damon/requests.rst`.
 //!
 //! # Unloading
 //!
@@ -78,6 +77,10 @@ use kernel::prelude::*;
 fn existing_memcg(path: &[u8], file: &str) -> Result<u64> {
     memcg_id(path).map_err(|err| match err {
         ENODEV => unsupported(file),
+        ENOMEM => {
+            debug!("{file}: out of memory");
+            ENOMEM
+        }
         err => {
             debug!("{file}: no memory cgroup has this path");
             err

@@ -500,7 +500,7 @@ fn reason(err: Error) -> &'static str {
         ENOMEM => "out of memory, number too large, or invalid scheme",
         ENODEV => "the directory is being removed",
         err if err == ecanceled() => {
-            "the kdamond has ended, is paused, or all its schemes are inactive"
+            "the kdamond has ended, is paused, or has no active scheme"
         }
         _ => "see the previous message",
     }
