@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Conversions without loss between `usize` and `u64`, which `core` does not offer: it also supports
-//! machines whose addresses have 16 or 128 bits.
+//! Conversions without loss between `usize` and `u64`, which `core` does not offer: it also
+//! supports machines whose addresses have 16 or 128 bits.
 
 use kernel::page::PAGE_SIZE as PAGE;
 

@@ -2,9 +2,9 @@
 
 //! Services: a module that runs one kdamond and is controlled by its parameters.
 //!
-//! A [`Switch`] starts and stops a [`Service`]. It protects its state with the parameter lock of the
-//! module, which serializes parameter accesses, loading and unloading. The kdamond is stopped with
-//! the lock held, so no code that runs on the kdamond may acquire it.
+//! A [`Switch`] starts and stops a [`Service`]. It protects its state with the parameter lock of
+//! the module, which serializes parameter accesses, loading and unloading. The kdamond is stopped
+//! with the lock held, so no code that runs on the kdamond may acquire it.
 //!
 //! [`service_module!`](crate::service_module!) defines a module that has no other code, and
 //! [`parameters!`](crate::parameters!) its parameters.

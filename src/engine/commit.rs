@@ -65,8 +65,8 @@ impl<O: Operations> Context<O> {
     ///
     /// Fails with `ENOMEM`, and with `EINVAL` if the operations' `min_region_sz` is not a power of
     /// two, the operations do not monitor the memory of a target ([`Operations::monitors`]), the
-    /// ranges of a target are invalid, the attributes do not allow for the weights of the probes, an
-    /// obsolete target matches no running one, or a goal needs [`Operations::eligible`] and the
+    /// ranges of a target are invalid, the attributes do not allow for the weights of the probes,
+    /// an obsolete target matches no running one, or a goal needs [`Operations::eligible`] and the
     /// operations do not implement it. After a failure nothing has changed.
     pub fn commit(&mut self, params: Params<O>) -> Result<Committed> {
         let plan = self.plan(&params)?;

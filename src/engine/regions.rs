@@ -159,8 +159,8 @@ impl Regions {
     fn reserve(&mut self, extra: usize) -> Result {
         let needed = self.len().saturating_add(extra);
         if needed > self.list.capacity() {
-            // Grows by an eighth only, unlike [`crate::panic_free::reserve`]: copying costs less than
-            // memory that is never used. A larger list may also be another kind of array.
+            // Grows by an eighth only, unlike [`crate::panic_free::reserve`]: copying costs less
+            // than memory that is never used. A larger list may also be another kind of array.
             let grown = self
                 .list
                 .capacity()

@@ -33,9 +33,9 @@ unsafe extern "C" fn compare<T: Ord>(left: *const c_void, right: *const c_void) 
 ///
 /// May sleep. Equal elements may change their order.
 pub fn sort<T: Ord + Copy>(items: &mut [T]) {
-    // SAFETY: `items` is an array of elements of the given number and size, which `sort_nonatomic()`
-    // compares and exchanges byte by byte. `T: Copy` allows that: an element is its bytes. It calls
-    // `compare` with pointers to elements only.
+    // SAFETY: `items` is an array of elements of the given number and size, which
+    // `sort_nonatomic()` compares and exchanges byte by byte. `T: Copy` allows that: an element is
+    // its bytes. It calls `compare` with pointers to elements only.
     unsafe {
         bindings::sort_nonatomic(
             items.as_mut_ptr().cast(),

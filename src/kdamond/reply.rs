@@ -8,8 +8,8 @@
 //!
 //! ```ignore
 //! let (reply, waiter) = reply::pair()?;
-//! register(request_with(reply))?;        // the kdamond calls `reply.send(result)`, or drops `reply`
-//! let result = waiter.wait()?;           // sleeps; fails with ECANCELED if `reply` was dropped
+//! register(request_with(reply))?;    // the kdamond calls `reply.send(result)`, or drops `reply`
+//! let result = waiter.wait()?;       // sleeps; fails with ECANCELED if `reply` was dropped
 //! ```
 
 use super::{

@@ -12,8 +12,8 @@ use super::{
 /// Looks up folios of user memory by PFN. Look-ups in ascending order are the fastest.
 ///
 /// A look-up that finds nothing leaves an RCU read-side critical section open for the next one.
-/// From then on the caller must not sleep until it has called [`drop_locks`](Self::drop_locks) or a look-up
-/// has found a folio.
+/// From then on the caller must not sleep until it has called [`drop_locks`](Self::drop_locks) or a
+/// look-up has found a folio.
 pub(crate) struct Folios {
     sections: Sections,
     rcu: Option<rcu::Guard>,

@@ -65,8 +65,8 @@ pub(crate) use vma::Origin;
 
 /// A cursor over the page tables of an address space. It holds the locks of its current position.
 ///
-/// Between a call of [`at`](Self::at) and the next of [`drop_locks`](Self::drop_locks) the caller must not
-/// sleep.
+/// Between a call of [`at`](Self::at) and the next of [`drop_locks`](Self::drop_locks) the caller
+/// must not sleep.
 ///
 /// # Lifetime of page tables
 ///
@@ -134,11 +134,11 @@ impl<'mm> Cursor<'mm> {
         if !self.span.contains(addr) {
             self.seek(addr);
         }
-        let leaf = self.table.as_ref()?.leaf(addr);
-        // SAFETY: `addr` is in `span`, so by the type invariants `leaf` is its entry, in a VMA whose
-        // tables are walked, so one without `VM_PFNMAP`. `notifiers` belongs to the same address
-        // space.
-        unsafe { Entry::new(leaf, &self.frames, &self.notifiers) }
+        let table = self.table.as_ref()?;
+        // SAFETY: `addr` is in `span`, so by the type invariants `table` was locked for it. The VMA
+        // is one whose tables are walked, so it has no `VM_PFNMAP`. `notifiers` belongs to the same
+        // address space.
+        unsafe { Entry::new(table.leaf(addr), &self.frames, &self.notifiers) }
     }
 
     /// Returns the first address from `addr` on at which a page table exists, and the origin of its

@@ -75,8 +75,8 @@ impl ReverseMap {
 /// Tests and clears the accessed bits of folios by rmap walks. Walking the folios in the order of
 /// their PFNs is the fastest.
 ///
-/// Between a walk and the next call of [`drop_locks`](Self::drop_locks) an rmap lock may be held, so the
-/// caller must not acquire other locks of memory management.
+/// Between a walk and the next call of [`drop_locks`](Self::drop_locks) an rmap lock may be held,
+/// so the caller must not acquire other locks of memory management.
 pub(crate) struct Mappings<'map> {
     map: &'map ReverseMap,
     /// The rmap lock of the last folio, if it was kept.
@@ -252,7 +252,7 @@ impl Visitor for Clearing {
 /// as long as this value exists. The entry is not present if it maps device-private memory.
 struct Mapping<'a> {
     folio: *mut c::folio,
-    entry: &'a EntryWord,
+    entry: &'a EntryWord<'a>,
     start: usize,
     size: usize,
     notifiers: &'a Notifiers,
@@ -344,7 +344,7 @@ impl<V: Visitor> Walk<'_, V> {
             // SAFETY: `rmap_walk_locked()` has found the VMA in the interval tree of the folio's
             // mapping, whose rmap lock this is, and `addr` in the VMA.
             let linked = unsafe { lock.linked_vma(vma, addr, addr.saturating_add(walk.size)) };
-            let visit = |entry: &EntryWord, start, size| {
+            let visit = |entry: &EntryWord<'_>, start, size| {
                 let mapping = Mapping {
                     folio,
                     entry,
@@ -373,8 +373,8 @@ impl<V: Visitor> Walk<'_, V> {
     ///
     /// # Safety
     ///
-    /// During the call, the safety requirements of [`MappedWalk::new`] must be met, and `notifiers` must
-    /// be those of the VMA's address space.
+    /// During the call, the safety requirements of [`MappedWalk::new`] must be met, and `notifiers`
+    /// must be those of the VMA's address space.
     #[inline(never)]
     unsafe fn visit(
         &mut self,
@@ -443,10 +443,9 @@ impl MappedWalk<'_> {
     }
 
     /// Returns the next entry that maps the folio or a page of it, the first address that it maps,
-    /// and the size of the block in bytes. The entry that was returned before must have been
-    /// dropped. Must not be called again after `None`.
+    /// and the size of the block in bytes. Must not be called again after `None`.
     #[inline]
-    fn next(&mut self) -> Option<(EntryWord, usize, usize)> {
+    fn next(&mut self) -> Option<(EntryWord<'_>, usize, usize)> {
         // SAFETY: By the type invariants `walk` is initialized or at the last entry. `new()`
         // requires the locks and references that the function needs.
         self.found = unsafe { self.calls.page_vma_mapped_walk(&mut self.walk) };
@@ -463,7 +462,7 @@ impl MappedWalk<'_> {
             (self.walk.pte.cast(), PAGE_SIZE)
         };
         // SAFETY: By the type invariants the lock of the page table is held until the next call or
-        // until `self` is dropped. The caller drops the result before.
+        // until `self` is dropped. The result borrows `self`, so both come after its lifetime.
         let entry = unsafe { EntryWord::read(entry) };
         Some((entry, self.walk.address, size))
     }

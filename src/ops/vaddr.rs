@@ -42,7 +42,8 @@ use crate::{
     }, //
 };
 
-/// The number of regions after which a pass calls [`Cursor::drop_locks`]. They take some microseconds.
+/// The number of regions after which a pass calls [`Cursor::drop_locks`]. They take some
+/// microseconds.
 const BATCH: usize = 32;
 
 // The engine uses 64-bit addresses. Here they are virtual addresses, which must have the same size.

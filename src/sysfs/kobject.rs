@@ -499,9 +499,7 @@ fn reason(err: Error) -> &'static str {
         EINTR => "interrupted by a signal",
         ENOMEM => "out of memory, number too large, or invalid scheme",
         ENODEV => "the directory is being removed",
-        err if err == ecanceled() => {
-            "the kdamond has ended, is paused, or has no active scheme"
-        }
+        err if err == ecanceled() => "the kdamond has ended, is paused, or has no active scheme",
         _ => "see the previous message",
     }
 }

@@ -2,8 +2,8 @@
 
 //! Lists of numbered directories, `0/` to `<N - 1>/`, where the user stores N to an `nr_…` file.
 //!
-//! The data of a numbered directory implements [`Entry`]. For `dests/`, with the file `nr_dests` and
-//! the directories `0/`, `1/` and so on:
+//! The data of a numbered directory implements [`Entry`]. For `dests/`, with the file `nr_dests`
+//! and the directories `0/`, `1/` and so on:
 //!
 //! ```ignore
 //! impl Entry for DestDir {

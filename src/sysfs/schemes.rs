@@ -105,7 +105,8 @@ impl Schemes {
 }
 
 impl Schemes {
-    /// Builds the list of quota goals of each scheme. Fails with the errors of [`QuotasDir::goals`].
+    /// Builds the list of quota goals of each scheme. Fails with the errors of
+    /// [`QuotasDir::goals`].
     pub(super) fn goals(&self) -> Result<KVec<KVec<Goal>>> {
         let mut goals = KVec::with_capacity(self.dirs.len(), GFP_KERNEL | __GFP_NOWARN)?;
         for scheme in self.dirs.iter() {

@@ -224,8 +224,8 @@ impl State {
     /// Applies the parameters in the files to the running kdamond.
     ///
     /// Fails with `EINVAL` if the last `on` did not succeed, with `ECANCELED` if the kdamond has
-    /// ended, and with the errors of [`ContextDir::params`](super::contexts::ContextDir::params) and
-    /// [`Kdamond::commit`].
+    /// ended, and with the errors of [`ContextDir::params`](super::contexts::ContextDir::params)
+    /// and [`Kdamond::commit`].
     fn commit(&self) -> Result {
         let kdamond = self.kdamond()?;
         if !kdamond.is_running() {

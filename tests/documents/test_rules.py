@@ -89,6 +89,16 @@ class Files(unittest.TestCase):
         self.assertIsNotNone(RETRY.search("pytest --lf"))
 
 
+class Sources(unittest.TestCase):
+    def test_width_of_comments(self) -> None:
+        """rustfmt wraps code only."""
+        lines = [(path, line) for path in (REPO / "src").rglob("*.rs") for line in path.read_text(encoding="utf-8").splitlines()]
+        comments = [(path, line) for path, line in lines if line.lstrip().startswith("//")]
+        self.assertGreater(len(comments), 5000)
+        for path, line in comments:
+            self.assertLessEqual(len(line), 100, f"{path.relative_to(REPO)}: {line.strip()}")
+
+
 class Plan(unittest.TestCase):
     def test_each_file_in_one_group(self) -> None:
         grouped = Counter(name for files in plan.GROUPS.values() for name in files)

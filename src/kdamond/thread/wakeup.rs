@@ -8,8 +8,8 @@
 //! `CondVar` of the kernel crate counts timeouts in jiffies (4 ms at HZ=250), which is too coarse
 //! for a sampling interval of 5 ms.
 //!
-//! The sleeper consumes the wakeup before it looks at the state that the wakeup is for. A wakeup for
-//! a later change of that state then ends the next sleep at once:
+//! The sleeper consumes the wakeup before it looks at the state that the wakeup is for. A wakeup
+//! for a later change of that state then ends the next sleep at once:
 //!
 //! ```ignore
 //! // The sleeper:                         // Any other thread:
@@ -79,12 +79,12 @@ pub(crate) struct Wakeup {
     sleeper: Opaque<c::rcuwait>,
 }
 
-// SAFETY: `pending` is an atomic. The functions on an `rcuwait` may be called by any thread. It only
-// stores a thread during `sleep_until`, which borrows `self`. Hence it stores none when a `Wakeup` is
-// moved or dropped.
+// SAFETY: `pending` is an atomic. The functions on an `rcuwait` may be called by any thread. It
+// only stores a thread during `sleep_until`, which borrows `self`. Hence it stores none when a
+// `Wakeup` is moved or dropped.
 unsafe impl Send for Wakeup {}
-// SAFETY: `pending` is an atomic. `sleeper` is only accessed by the functions on an `rcuwait`, which
-// load and store its `task` pointer atomically.
+// SAFETY: `pending` is an atomic. `sleeper` is only accessed by the functions on an `rcuwait`,
+// which load and store its `task` pointer atomically.
 //
 // The pointer holds no reference, but it cannot be dereferenced when stale: A thread only stores a
 // pointer to itself, in `sleep_until`, and stores null before it leaves that function and thus

@@ -85,7 +85,7 @@ impl<'a> Memory<'a> {
     pub(in crate::mm) fn entries(
         &self,
         mut vma: LinkedVma<'_>,
-        mut visit: impl FnMut(&EntryWord, usize, usize) -> bool,
+        mut visit: impl FnMut(&EntryWord<'_>, usize, usize) -> bool,
     ) -> ScanResult {
         let Some((mut at, end)) = vma.span().bounds() else {
             return ScanResult::All;
@@ -105,7 +105,8 @@ impl<'a> Memory<'a> {
             let next = (at | ((1 << c::PMD_SHIFT) - 1)).saturating_add(1).min(end);
             let rcu = rcu::read_lock();
             if let Some(table) = LeafTable::lock(&pmds, self.frames, at, &rcu) {
-                let leaf = table.leaf(at);
+                // SAFETY: The table was locked for `at`.
+                let leaf = unsafe { table.leaf(at) };
                 let result = if leaf.mask == PAGE_MASK {
                     // SAFETY: The addresses up to `next` have the same PMD entry as `at`, so their
                     // PTEs are in this table from `leaf.entry` on, and the table is locked for
@@ -137,7 +138,7 @@ impl<'a> Memory<'a> {
         first: *mut usize,
         addr: usize,
         end: usize,
-        visit: &mut impl FnMut(&EntryWord, usize, usize) -> bool,
+        visit: &mut impl FnMut(&EntryWord<'_>, usize, usize) -> bool,
     ) -> ScanResult {
         let (mut entry, mut at) = (first, addr);
         while at < end {
@@ -167,7 +168,7 @@ impl<'a> Memory<'a> {
         &self,
         entry: *mut usize,
         addr: usize,
-        visit: &mut impl FnMut(&EntryWord, usize, usize) -> bool,
+        visit: &mut impl FnMut(&EntryWord<'_>, usize, usize) -> bool,
     ) -> ScanResult {
         const SIZE: usize = 1 << c::PMD_SHIFT;
         // SAFETY: By the safety requirements `entry` is a PMD entry of a table that is locked.
@@ -208,7 +209,7 @@ mod tests {
             size: 2 * PAGE,
         };
         let (mut found, mut count) = ([0; 4], 0);
-        let mut visit = |_: &EntryWord, addr: usize, size: usize| {
+        let mut visit = |_: &EntryWord<'_>, addr: usize, size: usize| {
             assert_eq!(size, PAGE);
             if let Some(place) = found.get_mut(count) {
                 *place = addr - ADDR;

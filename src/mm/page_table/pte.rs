@@ -6,33 +6,35 @@
 //!
 //! The bits that this module reads. All other bits are ignored but those of the address.
 //!
-//! | bit | constant     | in the kernel        | levels   | meaning                                |
-//! | --- | ------------ | -------------------- | -------- | -------------------------------------- |
-//! | 0   | [`PRESENT`]  | `_PAGE_BIT_PRESENT`  | all      | the CPU follows the entry              |
-//! | 5   | [`ACCESSED`] | `_PAGE_BIT_ACCESSED` | all      | the CPU has followed it, and set this  |
-//! | 7   | [`PSE`]      | `_PAGE_BIT_PSE`      | PMD, PUD | memory is mapped, not the next table   |
-//! | 8   | [`PROTNONE`] | `_PAGE_BIT_PROTNONE` | all      | if bit 0 is 0: memory is mapped, but   |
-//! |     |              |                      |          | an access faults                       |
-//! | 9   | [`SPECIAL`]  | `_PAGE_BIT_SPECIAL`  | all      | the mapping holds no reference to a    |
-//! |     |              |                      |          | folio: a zero page, or device memory   |
+//! | bit | constant     | in the kernel        | levels   | if set                               |
+//! | --- | ------------ | -------------------- | -------- | ------------------------------------ |
+//! | 0   | [`PRESENT`]  | `_PAGE_BIT_PRESENT`  | all      | the CPU can use the entry            |
+//! | 5   | [`ACCESSED`] | `_PAGE_BIT_ACCESSED` | all      | the CPU has used the entry           |
+//! | 7   | [`PSE`]      | `_PAGE_BIT_PSE`      | PMD, PUD | it maps memory, not the next table   |
+//! | 8   | [`PROTNONE`] | `_PAGE_BIT_PROTNONE` | all      | with bit 0 clear: it maps memory,    |
+//! |     |              |                      |          | but an access has to fault           |
+//! | 9   | [`SPECIAL`]  | `_PAGE_BIT_SPECIAL`  | all      | no folio has a reference for it: a   |
+//! |     |              |                      |          | zero page, or device memory          |
 //!
 //! # Entries
 //!
-//! The kinds of entries, and what a look-up does with them. Bit 7 of a PTE belongs to PAT.
+//! The kinds of entries, and the result of a look-up outside of hugetlbfs. Bit 7 of a PTE belongs
+//! to PAT and is ignored. In hugetlbfs, the entries of each level are looked up like a PTE.
 //!
-//! | bits 0, 7, 8, 9 | level    | entry                                | look-up                     |
-//! | --------------- | -------- | ------------------------------------ | --------------------------- |
-//! | 1, 0, any, any  | PMD, PUD | the next table                       | goes on there               |
-//! | 1, 1, any, 0    | PMD      | a transparent huge page              | is a sample                 |
-//! | 1, 1, any, any  | PUD      | memory, such as device memory        | finds nothing               |
-//! | 1, any, any, 0  | PTE      | a page                               | is a sample                 |
-//! | 1, any, any, 1  | PTE, PMD | a zero page, or device memory        | finds nothing               |
-//! | 0, any, 1, 0    | PTE      | a page without access permissions    | is a sample                 |
-//! | 0, 1, 1, 0      | PMD      | a huge page without permissions      | is a sample                 |
-//! | 0, 1, 0, any    | PMD      | a huge page that is being split      | waits for the lock, and     |
-//! |                 |          | (`pmd_invalidate()`)                 | reads the entry again       |
-//! | 0, 0, any, any  | PMD, PUD | none, a swap or a migration entry    | finds nothing               |
-//! | 0, any, 0, any  | PTE      | none, a swap or a migration entry    | finds nothing               |
+//! | bits 0, 7, 8, 9  | level | entry                         | result                         |
+//! | ---------------- | ----- | ----------------------------- | ------------------------------ |
+//! | 1, 0, any, any   | PUD   | PMD table                     | continues there                |
+//! | 0 or bit 7 set   | PUD   | none, or device memory        | not mapped                     |
+//! | 1, 0, any, any   | PMD   | PTE table                     | continues there                |
+//! | 1, 1, any, 0     | PMD   | transparent huge page         | mapped                         |
+//! | 0, 1, 1, 0       | PMD   | the same without permissions  | mapped                         |
+//! | any, 1, any, 1   | PMD   | huge zero page, device memory | not mapped                     |
+//! | 0, 1, 0, 0       | PMD   | huge page that is being split | takes the lock and looks again |
+//! | 0, 0, any, any   | PMD   | none, swap or migration entry | not mapped                     |
+//! | 1, any, any, 0   | PTE   | page                          | mapped                         |
+//! | 0, any, 1, 0     | PTE   | page without permissions      | mapped                         |
+//! | any, any, any, 1 | PTE   | zero page, device memory      | not mapped                     |
+//! | 0, any, 0, any   | PTE   | none, swap or migration entry | not mapped                     |
 //!
 //! In entries that are present without bit 0, x86 inverts the bits of the address.
 //!
@@ -75,28 +77,33 @@ const SPECIAL: usize = 1 << c::_PAGE_BIT_SPECIAL;
 ///
 /// # Invariants
 ///
-/// `entry` points to a page table entry. The lock of its table is held as long as this value
-/// exists, so only the CPU and the lock's owner change the entry.
-pub(in crate::mm) struct EntryWord {
+/// `entry` points to a page table entry. The lock of its table is held for all of `'lock`, so only
+/// the CPU and the lock's owner change the entry.
+pub(in crate::mm) struct EntryWord<'lock> {
     entry: *mut usize,
     value: usize,
+    _lock: PhantomData<&'lock ()>,
 }
 
-impl EntryWord {
+impl EntryWord<'_> {
     /// Reads a page table entry.
     ///
     /// # Safety
     ///
     /// `entry` must point to a page table entry on a level that can map memory. The lock of its
-    /// table must be held as long as the result exists.
+    /// table must be held for the lifetime of the result.
     #[inline]
     pub(in crate::mm) unsafe fn read(entry: *mut usize) -> Self {
         // INVARIANT: By the safety requirements `entry` points to an entry, and the lock of its
-        // table is held as long as the result exists.
+        // table is held for the lifetime of the result.
         // SAFETY: By the safety requirements the pointer is valid and aligned. The CPU may set the
         // accessed and dirty bits concurrently; the entry is read with one load.
         let value = unsafe { entry.read_volatile() };
-        Self { entry, value }
+        Self {
+            entry,
+            value,
+            _lock: PhantomData,
+        }
     }
 
     /// Returns the value that was read.
@@ -210,7 +217,7 @@ impl Frames {
     /// Returns the physical address in a PTE that is present. In entries of other levels the lowest
     /// bits of the result are flags. Without a fast path the result is meaningless.
     #[inline]
-    pub(super) fn address(&self, word: &EntryWord) -> usize {
+    pub(super) fn address(&self, word: &EntryWord<'_>) -> usize {
         let inverted = word.value() & PRESENT == 0;
         (if inverted {
             !word.value()
@@ -233,7 +240,7 @@ impl Frames {
     /// entry maps no refcounted folio. `block` is the mask that aligns an address down to the block
     /// that the entry maps.
     #[inline]
-    pub(super) fn page(&self, word: &EntryWord, block: usize) -> Option<*mut c::page> {
+    pub(super) fn page(&self, word: &EntryWord<'_>, block: usize) -> Option<*mut c::page> {
         // The most common case first, in one comparison.
         if word.value() & self.plain == PRESENT {
             let start = word.value() & self.mask & block;
@@ -244,7 +251,7 @@ impl Frames {
 
     /// The slow path of [`page`](Self::page), with the kernel's accessors.
     #[inline(never)]
-    fn page_by_accessor(word: &EntryWord, block: usize) -> Option<*mut c::page> {
+    fn page_by_accessor(word: &EntryWord<'_>, block: usize) -> Option<*mut c::page> {
         if !word.maps_folio() {
             return None;
         }
@@ -297,7 +304,7 @@ unsafe impl Sync for Frames {}
 ///   the page table lock, and the reference is dropped after that. Before a split, `unmap_folio()`
 ///   clears the entry under the same lock, and `folio_ref_freeze()` fails if a mapping remains.
 pub(crate) struct Entry<'cursor> {
-    word: EntryWord,
+    word: EntryWord<'cursor>,
     /// The page table stays locked as long as the cursor is borrowed.
     leaf: Leaf<'cursor>,
     page: *mut c::page,
@@ -318,8 +325,8 @@ pub(crate) struct Cleared {
 ///
 /// # Invariants
 ///
-/// `entry` points to an entry of a page table that is in place, and whose lock is held, for all of
-/// `'table`.
+/// `entry` points to an entry that maps memory or nothing, of a page table that is in place, and
+/// whose lock is held, for all of `'table`.
 pub(super) struct Leaf<'table> {
     pub(super) entry: *mut usize,
     /// The first address that it maps.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Page tables: PMD tables and the levels above, and the tables whose entries map memory, with their
-//! locks.
+//! Page tables: PMD tables and the levels above, and the tables whose entries map memory, with
+//! their locks.
 //!
 //! This file does what `pte_offset_map_lock()` and `pmd_trans_huge_lock()` do in the kernel.
 //! Neither is available to modules.
@@ -63,8 +63,8 @@ impl Found {
             return Err(Span::new(addr, addr));
         }
         let mm = tables.mm();
-        // SAFETY: By the invariants of `VmaTables` the mm is valid, so its PGD exists. The tables of
-        // the next levels that serve `addr` are not freed or moved, because `addr` is in `span`.
+        // SAFETY: By the invariants of `VmaTables` the mm is valid, so its PGD exists. The tables
+        // of the next levels that serve `addr` are not freed or moved, because `addr` is in `span`.
         let pud = unsafe { bindings::damon_rs_helper_pud_entry(mm, addr) };
         if pud.is_null() {
             return Err(Span::block(addr, c::P4D_SHIFT));
@@ -262,8 +262,8 @@ impl<'lock> LeafTable<'lock> {
         let mm = pmds.found.mm;
         let pmd = pmds.entry(addr);
         loop {
-            // SAFETY: By the invariants of `PmdTable` the table stays in place. The entry may change
-            // concurrently; it is read with one aligned load.
+            // SAFETY: By the invariants of `PmdTable` the table stays in place. The entry may
+            // change concurrently; it is read with one aligned load.
             let value = unsafe { pmd.read_volatile() };
             match Upper::of(value.pmd) {
                 Upper::Absent => return None,
@@ -293,8 +293,9 @@ impl<'lock> LeafTable<'lock> {
                     let lock = Lock(table.lock);
                     // The PMD entry stops pointing to this table only under the table's lock, or
                     // with the VMA write-locked and its rmap locks held for writing
-                    // (`collapse_huge_page()`, `move_normal_pmd()`), which the VMA's lock excludes. If the entry still has the same value, the table is in place and
-                    // stays there until it is unlocked.
+                    // (`collapse_huge_page()`, `move_normal_pmd()`), which the VMA's lock excludes.
+                    // If the entry still has the same value, the table is in place and stays there
+                    // until it is unlocked.
                     // SAFETY: By the invariants of `PmdTable` the table stays in place.
                     if unsafe { pmd.read_volatile() }.pmd == value.pmd {
                         // INVARIANT: The table is in place, and is locked.
@@ -346,7 +347,8 @@ impl<'lock> LeafTable<'lock> {
         let found = TablesLock::new(vma).and_then(|tables| {
             let (entry, spinlock) = tables.entry(addr)?;
             // SAFETY: The VMA lock, by the invariants of `HugeTlbVma`, and the hugetlb VMA lock,
-            // which `tables` owns, are held. So the page table stays in place, and so does its lock.
+            // which `tables` owns, are held. So the page table stays in place, and so does its
+            // lock.
             unsafe { c::spin_lock(spinlock) };
             // INVARIANT: The lock was acquired above.
             let lock = Lock(spinlock);
@@ -363,10 +365,15 @@ impl<'lock> LeafTable<'lock> {
         (found, span)
     }
 
-    /// Returns the position of the entry of an address that the table was locked for.
+    /// Returns the position of the entry of an address.
+    ///
+    /// # Safety
+    ///
+    /// The table must have been locked for `addr`: another entry of a PMD table may point to a PTE
+    /// table.
     #[inline]
-    pub(super) fn leaf(&self, addr: usize) -> Leaf<'_> {
-        // INVARIANT: The index is that of an entry of the table for any address. By the type
+    pub(super) unsafe fn leaf(&self, addr: usize) -> Leaf<'_> {
+        // INVARIANT: By the safety requirements the entry maps memory or nothing. By the type
         // invariants the table is in place and locked as long as `self` exists.
         Leaf {
             entry: self.entries.as_ptr().wrapping_add(index(addr, self.shift)),

@@ -62,8 +62,8 @@ impl VmaTables<'_> {
     /// # Safety
     ///
     /// - `span` must be in one VMA of `mm` that is not one of hugetlbfs.
-    /// - For the lifetime of the result, this VMA must be locked, or an rmap lock must be held under
-    ///   which it is linked.
+    /// - For the lifetime of the result, this VMA must be locked, or an rmap lock must be held
+    ///   under which it is linked.
     #[inline]
     pub(super) unsafe fn new(mm: *mut c::mm_struct, span: Span) -> Self {
         // INVARIANT: They are the safety requirements of this function.
@@ -214,8 +214,8 @@ impl<'mm> LockedVma<'mm> {
         } else {
             VmaKind::Normal
         };
-        // INVARIANT: `lock()` has found the VMA in the VMA tree and locked it for reading. The other
-        // fields were read under that lock.
+        // INVARIANT: `lock()` has found the VMA in the VMA tree and locked it for reading. The
+        // other fields were read under that lock.
         Ok(Self {
             mm,
             vma,

@@ -141,9 +141,9 @@ impl MappingLock {
                 (*vma).__bindgen_anon_1.__bindgen_anon_1.vm_end,
             )
         };
-        // SAFETY: `start` is in the VMA, and `end` is limited to its end. By the type invariants this
-        // value holds the lock under which the VMA is linked, which is not one of hugetlbfs, and
-        // `pmds` was filled under it. The result borrows `self`.
+        // SAFETY: `start` is in the VMA, and `end` is limited to its end. By the type invariants
+        // this value holds the lock under which the VMA is linked, which is not one of hugetlbfs,
+        // and `pmds` was filled under it. The result borrows `self`.
         unsafe { LinkedVma::new(mm, start, end.min(vm_end), &mut self.pmds) }
     }
 

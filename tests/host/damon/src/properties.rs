@@ -47,7 +47,8 @@ fn picture(context: &Context<Memory>) -> String {
     )
 }
 
-/// A sampling tick as the kdamond makes it, with trace events. Returns whether the walk is complete.
+/// A sampling tick as the kdamond makes it, with trace events. Returns whether the walk is
+/// complete.
 fn tick(
     context: &mut Context<Memory>,
     metrics: &FakeMetrics,
@@ -88,8 +89,9 @@ fn total_size(context: &Context<Memory>) -> u128 {
         .sum()
 }
 
-/// Panics unless regions are sorted, disjoint, aligned and not empty, what is known of their sizes is
-/// so, rates are possible ones, and samples are in their regions and missing only where it is known.
+/// Panics unless regions are sorted, disjoint, aligned and not empty, what is known of their sizes
+/// is so, rates are possible ones, and samples are in their regions and missing only where it is
+/// known.
 fn check_invariants(context: &Context<Memory>) {
     let min_region_sz = context.ops().min_region_sz;
     let max = context.attrs().max_nr_accesses();

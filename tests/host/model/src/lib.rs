@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The kdamond's files as they are in the module (mailbox, answers, loop, start and stop, registry),
-//! walked through all interleavings of their threads that a bound on preemptions allows, with the
-//! memory orderings of the real ones.
+//! The kdamond's files as they are in the module (mailbox, answers, loop, start and stop,
+//! registry), walked through all interleavings of their threads that a bound on preemptions allows,
+//! with the memory orderings of the real ones.
 //!
 //! - `scenarios`, `handles`: who does what, and what must hold in the end. A thread that waits for
 //!   ever is found by the checker: nothing can run.

@@ -109,7 +109,8 @@ proptest! {
         let end = u64::from(u32::MAX - before);
         let mut context = Context::new(params(1, end, 0).unwrap(), 1).unwrap();
         context.prepare();
-        // The first interval tells what is hot; the second is the first that is like the one before.
+        // The first interval tells what is hot; the second is the first that is like the one
+        // before.
         interval(&mut context, 1);
         interval(&mut context, 1);
         let first = ages(&context);

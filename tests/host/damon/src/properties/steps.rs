@@ -204,7 +204,8 @@ proptest! {
         wanted in good_wanted(),
         rounds in 1u64..10,
     ) {
-        // Where quotas and filters split regions, and where the ranges are read again, room is made.
+        // Where quotas and filters split regions, and where the ranges are read again, room is
+        // made.
         let mut wanted = wanted;
         wanted.ops.covers = None;
         for scheme in &mut wanted.schemes {
@@ -241,8 +242,8 @@ proptest! {
 }
 
 proptest! {
-    /// Results are those of the last complete window, whenever they are read: nothing is left of the
-    /// window before, in no region.
+    /// Results are those of the last complete window, whenever they are read: nothing is left of
+    /// the window before, in no region.
     #[test]
     fn results_are_those_of_one_window(
         hot in proptest::collection::vec((0u64..64, 1u64..32), 1..20),

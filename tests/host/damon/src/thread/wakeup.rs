@@ -83,7 +83,8 @@ impl Wakeup {
         rung
     }
 
-    /// Sleeps until the wakeup rings, or until `deadline`. Whether that has passed and the wakeup was silent.
+    /// Sleeps until the wakeup rings, or until `deadline`. Whether that has passed and the wakeup
+    /// was silent.
     pub(crate) fn sleep_until(&self, deadline: Moment) -> bool {
         self.change(|state| state.asleep = Some(deadline.as_ktime()));
         let mut state = self.wait_until(|state| state.rung || state.elapsed);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Stand-in for `src/kdamond/thread/wakeup.rs`: the same flag with the same orderings and fences, and
-//! the state of the sleeping task as its locked sections.
+//! Stand-in for `src/kdamond/thread/wakeup.rs`: the same flag with the same orderings and fences,
+//! and the state of the sleeping task as its locked sections.
 //!
 //! Time passes for a kdamond only when it sleeps, and only as often as it was [`wind`]ed up:
 //! otherwise it would never come to an end. So nobody is served because a timer happened to fire.
@@ -78,7 +78,8 @@ impl Wakeup {
         self.rung.load(Ordering::Acquire) && self.rung.swap(false, Ordering::AcqRel)
     }
 
-    /// Sleeps until the wakeup rings, or until `deadline`. Whether that has passed and the wakeup was silent.
+    /// Sleeps until the wakeup rings, or until `deadline`. Whether that has passed and the wakeup
+    /// was silent.
     pub(crate) fn sleep_until(&self, deadline: Moment) -> bool {
         let mut passed = false;
         // `prepare_to_rcuwait()`
