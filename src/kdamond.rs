@@ -37,8 +37,8 @@ pub use params::{
 pub use registry::Registry;
 pub use requests::Requests;
 pub(crate) use thread::{
-    global::Shared, //
-    wakeup::now,
+    global::Shared,
+    wakeup::now, //
 };
 
 use kernel::{

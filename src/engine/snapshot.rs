@@ -123,8 +123,8 @@ mod tests {
                 params,
                 with_scheme,
                 Fake,
-                FakeMetrics, //
-                NoEvents,
+                FakeMetrics,
+                NoEvents, //
             },
             pattern::{
                 AccessPattern,

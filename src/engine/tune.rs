@@ -113,8 +113,8 @@ mod tests {
                 params,
                 with_scheme,
                 Fake,
-                FakeMetrics, //
-                NoEvents,
+                FakeMetrics,
+                NoEvents, //
             },
             pattern::{
                 AccessPattern,

@@ -35,8 +35,8 @@
 use kernel::prelude::*;
 
 use crate::mm::{
-    Cleared, //
-    FolioId,
+    Cleared,
+    FolioId, //
 };
 
 /// The entry and the large folio of which a pass has last cleared accesses.
@@ -89,8 +89,8 @@ impl PassMemory {
 mod tests {
     use super::PassMemory;
     use crate::mm::{
-        Cleared, //
-        FolioId,
+        Cleared,
+        FolioId, //
     };
 
     const NOTHING: Cleared = Cleared {

@@ -25,8 +25,8 @@ use super::{
     stats::StatsDir,
     tried_regions::{
         self,
-        TriedRegions, //
-        WalkRecorder,
+        TriedRegions,
+        WalkRecorder, //
     },
     values::{
         Number,

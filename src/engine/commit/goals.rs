@@ -52,8 +52,8 @@ mod tests {
                 params,
                 with_scheme,
                 Fake,
-                FakeMetrics, //
-                NoEvents,
+                FakeMetrics,
+                NoEvents, //
             },
             filter::{
                 Filter,
