@@ -8,6 +8,7 @@
 
 use kernel::{
     fmt,
+    pr_warn_once,
     prelude::*,
     sync::Arc, //
 };
@@ -136,9 +137,15 @@ impl PageAttributes for FolioAttributes<'_> {
     }
 }
 
-/// The last arm of a match of operations and a space is unreachable for a pair that does not fit:
-/// such parameters are rejected ([`Operations::monitors`]). As a fallback the arm treats the memory
-/// as memory that does not exist.
+/// Reports, once, memory that the operations do not monitor.
+///
+/// This is unreachable, as parameters with such a target are rejected ([`Operations::monitors`]).
+/// As a fallback the callers treat the memory as memory that does not exist.
+#[cold]
+fn foreign_target() {
+    pr_warn_once!("a target is not of the address space of the operations\n");
+}
+
 impl Operations for AnyOps {
     type Space = Space;
 
@@ -163,7 +170,10 @@ impl Operations for AnyOps {
             (Self::Vaddr(vaddr), Space::Process(pid)) => vaddr.ranges(pid),
             (Self::Paddr(paddr), Space::Physical) => paddr.ranges(&()),
             (Self::Custom(custom), Space::Custom(space)) => custom.ranges(space),
-            _ => Err(EINVAL),
+            _ => {
+                foreign_target();
+                Err(EINVAL)
+            }
         }
     }
 
@@ -172,7 +182,7 @@ impl Operations for AnyOps {
             (Self::Vaddr(vaddr), Space::Process(pid)) => vaddr.sample(pid, regions, pass),
             (Self::Paddr(paddr), Space::Physical) => paddr.sample(&(), regions, pass),
             (Self::Custom(custom), Space::Custom(space)) => custom.sample(space, regions, pass),
-            _ => {}
+            _ => foreign_target(),
         }
     }
 
@@ -181,7 +191,10 @@ impl Operations for AnyOps {
             (Self::Vaddr(vaddr), Space::Process(pid)) => vaddr.is_valid(pid),
             (Self::Paddr(paddr), Space::Physical) => paddr.is_valid(&()),
             (Self::Custom(custom), Space::Custom(space)) => custom.is_valid(space),
-            _ => false,
+            _ => {
+                foreign_target();
+                false
+            }
         }
     }
 
@@ -201,6 +214,7 @@ impl Operations for AnyOps {
             (Self::Paddr(new), Space::Physical, Self::Paddr(old), Space::Physical) => {
                 new.same_space(&(), old, &())
             }
+            // The old operations may be of another kind. Custom spaces are never the same.
             _ => false,
         }
     }
@@ -233,7 +247,11 @@ impl Operations for AnyOps {
         match (self, space) {
             (Self::Vaddr(vaddr), Space::Process(pid)) => vaddr.eligible(pid, region, nid),
             (Self::Paddr(paddr), Space::Physical) => paddr.eligible(&(), region, nid),
-            _ => Eligible::default(),
+            (Self::Custom(custom), Space::Custom(space)) => custom.eligible(space, region, nid),
+            _ => {
+                foreign_target();
+                Eligible::default()
+            }
         }
     }
 
@@ -242,7 +260,10 @@ impl Operations for AnyOps {
             (Self::Vaddr(vaddr), Space::Process(pid)) => vaddr.apply(pid, region, attempt),
             (Self::Paddr(paddr), Space::Physical) => paddr.apply(&(), region, attempt),
             (Self::Custom(custom), Space::Custom(space)) => custom.apply(space, region, attempt),
-            _ => Applied::default(),
+            _ => {
+                foreign_target();
+                Applied::default()
+            }
         }
     }
 }
