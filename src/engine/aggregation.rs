@@ -14,11 +14,9 @@ use super::{
     },
     operations::Operations,
     regions::{
-        merge_split::{
-            MergeMetric,
-            Stride, //
-        },
-        rate::HIT, //
+        merge::MergeMetric,
+        rate::HIT,
+        split::Stride, //
     }, //
 };
 use crate::panic_free::indexed;

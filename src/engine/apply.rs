@@ -155,7 +155,7 @@ mod tests {
                 MinMax, //
             },
             regions::{
-                merge_split::MergeMetric,
+                merge::MergeMetric,
                 region::AddrRange, //
             },
             scheme::SchemeParams, //

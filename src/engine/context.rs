@@ -14,8 +14,8 @@ use super::{
     probe::Probes,
     rand::Rng,
     regions::{
-        merge_split::size_limit,
         region::Region,
+        split::size_limit,
         Regions, //
     },
     schedule::Schedule,

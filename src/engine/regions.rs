@@ -3,10 +3,11 @@
 //! The regions of a target.
 
 mod list;
-pub(super) mod merge_split;
+pub(super) mod merge;
 mod ranges;
 pub(super) mod rate;
 pub(super) mod region;
+pub(super) mod split;
 
 pub(crate) use ranges::{
     check_ranges,

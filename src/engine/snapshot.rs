@@ -21,7 +21,7 @@ use super::{
     },
     operations::Operations,
     regions::{
-        merge_split::join,
+        merge::join,
         region::Region, //
     },
     scheme::Scheme, //
