@@ -8,8 +8,8 @@ use super::{
         Micros, //
     },
     filter::{
-        Filters,
-        VerdictCache, //
+        verdict::VerdictCache,
+        Filters, //
     },
     pattern::{
         AccessPattern,

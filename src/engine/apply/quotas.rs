@@ -9,7 +9,7 @@ use super::{
             Settings, //
         },
         events::Events,
-        filter::VerdictCache,
+        filter::verdict::VerdictCache,
         metrics::SystemMetrics,
         operations::Operations,
         quota::priority::{

@@ -9,7 +9,7 @@ use super::super::{
         Tried,
         Walker, //
     },
-    filter::VerdictCache,
+    filter::verdict::VerdictCache,
     metrics::SystemMetrics,
     num::MinRegionSize,
     operations::{
