@@ -166,17 +166,22 @@ impl<'mm> Cursor<'mm> {
     #[inline(never)]
     fn seek(&mut self, addr: usize) {
         self.table = None;
-        if !self.pmds.span().contains(addr) {
+        let mut pmd = self.pmds.entry(addr);
+        if pmd.is_none() {
             self.span = Span::EMPTY;
             if !self.seek_pmd_table(addr) {
                 return;
             }
+            pmd = self.pmds.entry(addr);
         }
+        let Some(pmd) = pmd else {
+            return;
+        };
         // INVARIANT: All addresses of the span have the same PMD entry and are in `vma`, because
         // those of the span of `pmds` are.
         self.span = Span::block(addr, c::PMD_SHIFT).intersection(self.pmds.span());
         let rcu = self.rcu.get_or_insert_with(rcu::read_lock);
-        self.table = LeafTable::lock(&self.pmds, &self.frames, addr, rcu);
+        self.table = LeafTable::lock(pmd, &self.frames, rcu);
     }
 
     /// Moves to the PMD table of another address, and to another VMA if necessary. Returns `false`

@@ -8,6 +8,12 @@
 //!
 //! C header: [`include/linux/hugetlb.h`](srctree/include/linux/hugetlb.h)
 
+#[cfg(not(CONFIG_HUGETLB_PAGE))]
+use core::convert::Infallible;
+use core::marker::PhantomData;
+#[cfg(CONFIG_HUGETLB_PAGE)]
+use core::ptr::NonNull;
+
 use kernel::bindings as c;
 
 #[cfg(CONFIG_HUGETLB_PAGE)]
@@ -20,46 +26,54 @@ use crate::bindings;
 ///
 /// # Invariants
 ///
-/// This value owns the hugetlb VMA lock for reading, if the VMA has one.
+/// This value owns the hugetlb VMA lock of `vma` for reading, if the VMA has one. The VMA is locked
+/// for `'lock`.
 #[cfg(CONFIG_HUGETLB_PAGE)]
 pub(super) struct TablesLock<'lock> {
     calls: &'static symbols::HugeTlb,
-    vma: HugeTlbVma<'lock>,
+    vma: NonNull<c::vm_area_struct>,
+    _vma: PhantomData<HugeTlbVma<'lock>>,
 }
 
 #[cfg(CONFIG_HUGETLB_PAGE)]
 impl<'lock> TablesLock<'lock> {
-    /// Acquires the hugetlb VMA lock. Sleeps while another thread holds it for writing. Returns
-    /// `None` if the kernel functions for it were not found.
-    pub(super) fn new(vma: HugeTlbVma<'lock>) -> Option<Self> {
+    /// Acquires the hugetlb VMA lock, and finds the entry of an address of the VMA and its page
+    /// table lock. Both are valid as long as the hugetlb VMA lock is held. Returns `None` if there
+    /// is no page table, the address is not in the VMA, or the kernel functions were not found.
+    ///
+    /// Sleeps while another thread holds the hugetlb VMA lock for writing.
+    pub(super) fn with_entry(
+        vma: HugeTlbVma<'lock>,
+        addr: usize,
+    ) -> Option<(Self, *mut usize, *mut c::spinlock_t)> {
         let calls = symbols::hugetlb()?;
-        // SAFETY: By the invariants of `HugeTlbVma` this is a hugetlb VMA that is locked.
-        unsafe { calls.hugetlb_vma_lock_read(vma.as_ptr()) };
-        // INVARIANT: The lock was acquired above, if the VMA has one.
-        Some(Self { calls, vma })
-    }
-
-    /// Returns the entry of an address of the VMA, and its page table lock. `None` if there is no
-    /// page table, or the address is not in the VMA.
-    pub(super) fn entry(&self, addr: usize) -> Option<(*mut usize, *mut c::spinlock_t)> {
-        if !self.vma.contains(addr) {
+        let size = 1_usize.checked_shl(vma.shift())?;
+        if !vma.contains(addr) {
             return None;
         }
-        let size = 1_usize.checked_shl(self.vma.shift())?;
+        // SAFETY: By the invariants of `HugeTlbVma` this is a hugetlb VMA that is locked.
+        unsafe { calls.hugetlb_vma_lock_read(vma.as_ptr().as_ptr()) };
+        // INVARIANT: The lock was acquired above, if the VMA has one. `vma` is locked for `'lock`.
+        let lock = Self {
+            calls,
+            vma: vma.as_ptr(),
+            _vma: PhantomData,
+        };
         let start = addr & !size.wrapping_sub(1);
-        // SAFETY: By the type invariants the hugetlb VMA lock is held, so that no shared table of
-        // the VMA is unshared. A private VMA has no shared tables; `linux/hugetlb.h` names the mmap
-        // lock for it. The VMA lock serves as well, because page tables are freed only after their
-        // VMA was write-locked. The VMA is one of `mm` and has pages of this size, to which `start`
-        // is aligned.
-        let entry = unsafe { self.calls.huge_pte_offset(self.vma.mm(), start, size) };
+        // SAFETY: `lock` holds the hugetlb VMA lock, so that no shared table of the VMA is
+        // unshared. A private VMA has no shared tables; `linux/hugetlb.h` names the mmap lock for
+        // it. The VMA lock serves as well, because page tables are freed only after their VMA was
+        // write-locked. The VMA is one of the mm and has pages of this size, to which `start` is
+        // aligned.
+        let entry = unsafe { calls.huge_pte_offset(vma.mm(), start, size) };
         if entry.is_null() {
             return None;
         }
         // SAFETY: `entry` is a page table entry of this VMA, which is locked by the invariants of
         // `HugeTlbVma`.
-        let lock = unsafe { bindings::damon_rs_helper_huge_pte_lockptr(self.vma.as_ptr(), entry) };
-        Some((entry.cast(), lock))
+        let spinlock =
+            unsafe { bindings::damon_rs_helper_huge_pte_lockptr(vma.as_ptr().as_ptr(), entry) };
+        Some((lock, entry.cast(), spinlock))
     }
 }
 
@@ -74,18 +88,14 @@ impl Drop for TablesLock<'_> {
 
 /// Without `CONFIG_HUGETLB_PAGE` no VMA is one of hugetlbfs.
 #[cfg(not(CONFIG_HUGETLB_PAGE))]
-pub(super) struct TablesLock<'lock>(
-    core::convert::Infallible,
-    core::marker::PhantomData<HugeTlbVma<'lock>>,
-);
+pub(super) struct TablesLock<'lock>(Infallible, PhantomData<HugeTlbVma<'lock>>);
 
 #[cfg(not(CONFIG_HUGETLB_PAGE))]
 impl<'lock> TablesLock<'lock> {
-    pub(super) fn new(_: HugeTlbVma<'lock>) -> Option<Self> {
+    pub(super) fn with_entry(
+        _: HugeTlbVma<'lock>,
+        _: usize,
+    ) -> Option<(Self, *mut usize, *mut c::spinlock_t)> {
         None
-    }
-
-    pub(super) fn entry(&self, _: usize) -> Option<(*mut usize, *mut c::spinlock_t)> {
-        match self.0 {}
     }
 }

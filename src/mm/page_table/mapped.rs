@@ -87,12 +87,11 @@ impl<'a> Memory<'a> {
         mut vma: LinkedVma<'_>,
         mut visit: impl FnMut(&EntryWord<'_>, usize, usize) -> bool,
     ) -> ScanResult {
-        let Some((mut at, end)) = vma.span().bounds() else {
-            return ScanResult::All;
-        };
+        let (mut at, end) = vma.bounds();
         while at < end {
-            let pmds = match vma.pmd_table(at) {
-                Ok(pmds) => pmds,
+            // SAFETY: `at` is in the bounds: it starts with the first address and only grows.
+            let pmd = match unsafe { vma.pmd_entry(at) } {
+                Ok(pmd) => pmd,
                 Err(none) => {
                     let Some(next) = none.end() else {
                         return ScanResult::All;
@@ -104,7 +103,7 @@ impl<'a> Memory<'a> {
             // The address after the last page with the same PMD entry.
             let next = (at | ((1 << c::PMD_SHIFT) - 1)).saturating_add(1).min(end);
             let rcu = rcu::read_lock();
-            if let Some(table) = LeafTable::lock(&pmds, self.frames, at, &rcu) {
+            if let Some(table) = LeafTable::lock(pmd, self.frames, &rcu) {
                 // SAFETY: The table was locked for `at`.
                 let leaf = unsafe { table.leaf(at) };
                 let result = if leaf.mask == PAGE_MASK {

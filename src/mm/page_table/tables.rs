@@ -45,6 +45,14 @@ struct Found {
 }
 
 impl Found {
+    /// Returns a pointer to the PMD entry of an address.
+    #[inline]
+    fn entry(&self, addr: usize) -> *mut c::pmd_t {
+        // The index is below PTRS_PER_PMD, so the entry is in the table for any address.
+        let index = (addr >> c::PMD_SHIFT) & (PTRS_PER_PMD - 1);
+        self.pmds.wrapping_add(index)
+    }
+
     const NONE: Self = Self {
         mm: core::ptr::null_mut(),
         block: Span::EMPTY,
@@ -128,12 +136,37 @@ impl<'lock> PmdTable<'lock> {
         self.span
     }
 
-    /// Returns a pointer to the PMD entry of an address, which need not be in the span.
+    /// Returns the PMD entry of an address, `None` if it is not in the span.
     #[inline]
-    fn entry(&self, addr: usize) -> *mut c::pmd_t {
-        // The index is below PTRS_PER_PMD, so the entry is in the table for any address.
-        let index = (addr >> c::PMD_SHIFT) & (PTRS_PER_PMD - 1);
-        self.found.pmds.wrapping_add(index)
+    pub(super) fn entry(&self, addr: usize) -> Option<PmdEntry<'_, 'lock>> {
+        // INVARIANT: The address is in the span. The rest are the invariants of this type.
+        self.span.contains(addr).then(|| PmdEntry {
+            pmd: self.found.entry(addr),
+            found: &self.found,
+            _lock: PhantomData,
+        })
+    }
+}
+
+/// A PMD entry of addresses of a VMA, which stays in place for `'lock`.
+///
+/// # Invariants
+///
+/// `pmd` is an entry of the PMD table `found`, for addresses in a VMA that is not one of hugetlbfs.
+/// For all of `'lock` that VMA is locked, or an rmap lock is held under which it is linked.
+pub(super) struct PmdEntry<'a, 'lock> {
+    pmd: *mut c::pmd_t,
+    found: &'a Found,
+    _lock: PhantomData<&'lock ()>,
+}
+
+impl PmdEntry<'_, '_> {
+    /// Reads the entry.
+    #[inline]
+    fn read(&self) -> c::pmd_t {
+        // SAFETY: By the type invariants this is an entry of a PMD table that stays in place. It
+        // may change concurrently; it is read with one aligned load.
+        unsafe { self.pmd.read_volatile() }
     }
 }
 
@@ -156,10 +189,13 @@ impl PmdTableCache {
 ///
 /// # Invariants
 ///
-/// - The addresses of `tables` are in a VMA that is linked under this rmap lock.
+/// - The addresses from `start` to `end`, exclusive, are in one VMA of `mm`, which is not one of
+///   hugetlbfs. It is linked under this rmap lock.
 /// - `cache` is empty, or was filled under the same rmap lock since it was acquired.
 pub(in crate::mm) struct LinkedVma<'lock> {
-    tables: VmaTables<'lock>,
+    mm: *mut c::mm_struct,
+    start: usize,
+    end: usize,
     cache: &'lock mut PmdTableCache,
 }
 
@@ -178,41 +214,48 @@ impl<'lock> LinkedVma<'lock> {
         end: usize,
         cache: &'lock mut PmdTableCache,
     ) -> Self {
-        // INVARIANT: By the safety requirements the VMA is linked under an rmap lock, and `cache`
-        // was not filled before that was acquired.
+        // INVARIANT: They are the safety requirements of this function.
         Self {
-            // SAFETY: By the safety requirements the addresses are in one VMA of `mm`, not one of
-            // hugetlbfs, and an rmap lock is held for `'lock` under which it is linked.
-            tables: unsafe { VmaTables::new(mm, Span::up_to(start, end)) },
+            mm,
+            start,
+            end,
             cache,
         }
     }
 
-    /// Returns the range of addresses.
+    /// Returns the first address, and the one after the last.
     #[inline]
-    pub(super) fn span(&self) -> Span {
-        self.tables.span()
+    pub(super) fn bounds(&self) -> (usize, usize) {
+        (self.start, self.end)
     }
 
-    /// Returns the PMD table of an address. Fails as [`PmdTable::find`].
+    /// Returns the PMD entry of an address. If there is no PMD table, fails with a range of
+    /// addresses around it for which this is so.
+    ///
+    /// # Safety
+    ///
+    /// The address must be in the [bounds](Self::bounds).
     #[inline]
-    pub(super) fn pmd_table(&mut self, addr: usize) -> Result<PmdTable<'lock>, Span> {
-        if self.cache.0.mm != self.tables.mm() || !self.cache.0.block.contains(addr) {
+    pub(super) unsafe fn pmd_entry(&mut self, addr: usize) -> Result<PmdEntry<'_, 'lock>, Span> {
+        if self.cache.0.mm != self.mm || !self.cache.0.block.contains(addr) {
             self.fill(addr)?;
         }
-        // INVARIANT: The table is that of each address in its block, see `PmdTableCache`. The rest
-        // are the invariants of `VmaTables`.
-        Ok(PmdTable {
-            found: self.cache.0,
-            span: self.cache.0.block.intersection(self.tables.span()),
+        // INVARIANT: By the safety requirements the address is in the VMA. The table is that of
+        // each address in its block, see `PmdTableCache`.
+        Ok(PmdEntry {
+            pmd: self.cache.0.entry(addr),
+            found: &self.cache.0,
             _lock: PhantomData,
         })
     }
 
     #[inline(never)]
     fn fill(&mut self, addr: usize) -> Result<(), Span> {
+        // SAFETY: By the type invariants these are addresses in one VMA of `mm`, not one of
+        // hugetlbfs, and an rmap lock is held for `'lock` under which it is linked.
+        let tables = unsafe { VmaTables::new(self.mm, Span::up_to(self.start, self.end)) };
         // INVARIANT: The cache is filled under the rmap lock.
-        self.cache.0 = Found::at(self.tables, addr)?;
+        self.cache.0 = Found::at(tables, addr)?;
         Ok(())
     }
 }
@@ -244,32 +287,26 @@ pub(super) struct LeafTable<'lock> {
 }
 
 impl<'lock> LeafTable<'lock> {
-    /// Locks the page table with the entry that maps an address. The table is then locked for all
-    /// addresses of the span of `pmds` that have the same PMD entry. Returns `None` if nothing is
-    /// mapped there: the PMD entry is empty, or is a swap or migration entry. Also if `addr` is not
-    /// in the span of `pmds`.
+    /// Locks the page table with the entries that map the addresses of a PMD entry, as far as they
+    /// are in its VMA. Returns `None` if nothing is mapped there: the PMD entry is empty, or is a
+    /// swap or migration entry.
     ///
     /// Does not sleep. The thread must hold no page table lock: a second one may deadlock.
+    // `always`: as a call, the result is returned through memory, and the hugetlb VMA lock, which
+    // it never has, is checked for when it is dropped. That is a tenth of the cost of a sample.
+    #[inline(always)]
     pub(super) fn lock(
-        pmds: &PmdTable<'lock>,
+        pmd: PmdEntry<'_, 'lock>,
         frames: &Frames,
-        addr: usize,
         _rcu: &rcu::Guard,
     ) -> Option<Self> {
-        if !pmds.span().contains(addr) {
-            return None;
-        }
-        let mm = pmds.found.mm;
-        let pmd = pmds.entry(addr);
         loop {
-            // SAFETY: By the invariants of `PmdTable` the table stays in place. The entry may
-            // change concurrently; it is read with one aligned load.
-            let value = unsafe { pmd.read_volatile() };
+            let value = pmd.read();
             match Upper::of(value.pmd) {
                 Upper::Absent => return None,
                 Upper::Table => {
                     // SAFETY: The PMD entry pointed to the table when it was read, under `_rcu`. In
-                    // this comment, the VMA is that of `pmds`, and its lock is the one that is held
+                    // this comment, the VMA is that of `pmd`, and its lock is the one that is held
                     // for `'lock`. The table and its lock exist until
                     // `_rcu` is released, and longer if the check below finds the table in place:
                     // - `zap_pte_range()`, `retract_page_tables()` and `collapse_pte_mapped_thp()`
@@ -287,7 +324,7 @@ impl<'lock> LeafTable<'lock> {
                     //   the rmap lock before it deposits the table does no harm: the entry is none
                     //   from before then until it maps the huge page.
                     let table = unsafe {
-                        bindings::damon_rs_helper_pte_table_lock(mm, frames.table(value))
+                        bindings::damon_rs_helper_pte_table_lock(pmd.found.mm, frames.table(value))
                     };
                     // INVARIANT: The helper has acquired the lock.
                     let lock = Lock(table.lock);
@@ -296,8 +333,7 @@ impl<'lock> LeafTable<'lock> {
                     // (`collapse_huge_page()`, `move_normal_pmd()`), which the VMA's lock excludes.
                     // If the entry still has the same value, the table is in place and stays there
                     // until it is unlocked.
-                    // SAFETY: By the invariants of `PmdTable` the table stays in place.
-                    if unsafe { pmd.read_volatile() }.pmd == value.pmd {
+                    if pmd.read().pmd == value.pmd {
                         // INVARIANT: The table is in place, and is locked.
                         return Some(Self {
                             // SAFETY: `ptes` is an address in the direct map, so it is not null.
@@ -312,18 +348,17 @@ impl<'lock> LeafTable<'lock> {
                 // The VMA is not one of hugetlbfs, so this can only be a transparent huge page.
                 Upper::Huge if cfg!(not(CONFIG_TRANSPARENT_HUGEPAGE)) => return None,
                 Upper::Huge => {
-                    let lock = pmds.found.lock;
-                    // SAFETY: By the invariants of `PmdTable` the table stays in place, and so does
+                    let lock = pmd.found.lock;
+                    // SAFETY: By the invariants of `PmdEntry` the table stays in place, and so does
                     // its lock.
                     unsafe { c::spin_lock(lock) };
                     // INVARIANT: The lock was acquired above.
                     let lock = Lock(lock);
-                    // SAFETY: By the invariants of `PmdTable` the table stays in place.
-                    if matches!(Upper::of(unsafe { pmd.read_volatile() }.pmd), Upper::Huge) {
+                    if matches!(Upper::of(pmd.read().pmd), Upper::Huge) {
                         // INVARIANT: A PMD entry that maps memory is split, moved and zapped only
                         // under this lock.
                         return Some(Self {
-                            entries: NonNull::new(pmds.found.pmds.cast())?,
+                            entries: NonNull::new(pmd.found.pmds.cast())?,
                             shift: c::PMD_SHIFT,
                             mask: mask(c::PMD_SHIFT),
                             lock,
@@ -344,8 +379,7 @@ impl<'lock> LeafTable<'lock> {
     pub(super) fn lock_hugetlb(vma: HugeTlbVma<'lock>, addr: usize) -> (Option<Self>, Span) {
         let shift = vma.shift();
         let span = Span::block(addr, shift.wrapping_add(ENTRIES_SHIFT));
-        let found = TablesLock::new(vma).and_then(|tables| {
-            let (entry, spinlock) = tables.entry(addr)?;
+        let found = TablesLock::with_entry(vma, addr).and_then(|(tables, entry, spinlock)| {
             // SAFETY: The VMA lock, by the invariants of `HugeTlbVma`, and the hugetlb VMA lock,
             // which `tables` owns, are held. So the page table stays in place, and so does its
             // lock.

@@ -117,8 +117,8 @@ impl HugeTlbVma<'_> {
     }
 
     /// Returns a pointer to the VMA.
-    pub(super) fn as_ptr(&self) -> *mut c::vm_area_struct {
-        self.vma.as_ptr()
+    pub(super) fn as_ptr(&self) -> NonNull<c::vm_area_struct> {
+        self.vma
     }
 
     /// Returns whether an address is in the VMA.
@@ -394,14 +394,6 @@ impl Span {
     #[inline]
     pub(super) const fn contains(self, addr: usize) -> bool {
         self.first <= addr && addr <= self.last
-    }
-
-    /// Returns the first address and the one after the range. `None` if the range is empty or ends
-    /// at the last address.
-    #[inline]
-    pub(super) fn bounds(self) -> Option<(usize, usize)> {
-        let end = self.end()?;
-        (self.first < end).then_some((self.first, end))
     }
 
     /// Returns the address after the range, `None` if the range ends at the last address.
