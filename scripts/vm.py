@@ -56,6 +56,9 @@ EMULATED = "max,-erms,-fsrm,-fzrm,-fsrs,-fsrc"
 # On a machine that runs against the host's clock, a host that is busy for long is a guest that hangs: its watchdogs would report it.
 NO_WATCHDOGS = "nowatchdog rcupdate.rcu_cpu_stall_suppress=1 sysctl.kernel.hung_task_timeout_secs=0"
 
+# How late the guest's output is passed on at most.
+OUTPUT_SECONDS = 0.05
+
 # A boot takes two or three where it works.
 KVM_TRIAL_SECONDS = 8
 
@@ -204,7 +207,9 @@ def qemu_command(machine: Machine, folder: Path, options: list[str]) -> list[str
         argv += ["-monitor", f"unix:{machine.monitor},server=on,wait=off"]
     if machine.interactive:
         return [*argv, "-chardev", "stdio,id=output,signal=off", "-device", "virtconsole,chardev=output"]
-    return [*argv, "-chardev", "stdio,id=output,signal=off", "-device", "virtserialport,chardev=output,name=output"]
+    # A file takes all at once. A pipe that is read late would hold back what the guest has written, and what is held back when the guest
+    # switches itself off is lost. Where idle time passes at once, the guest cannot wait for the host.
+    return [*argv, "-chardev", f"file,id=output,path={folder}/output", "-device", "virtserialport,chardev=output,name=output"]
 
 
 class Output:
@@ -232,10 +237,10 @@ def boot_machine(machine: Machine, folder: Path, options: list[str], quiet: bool
     env = toolchain.environment()
     # A guest must not outlive the one who waits for it.
     line = ["setpriv", "--pdeathsig", "KILL", *line]
-    # An end of file on its input would make QEMU close the port, and the guest's output wait for ever.
-    pipe = None if machine.interactive else subprocess.PIPE
-    with open(folder / "qemu.log", "wb") as errors:
-        process = subprocess.Popen(line, env=env, stdin=pipe, stdout=pipe, stderr=errors)
+    standard = None if machine.interactive else subprocess.DEVNULL
+    (folder / "output").touch()
+    with open(folder / "qemu.log", "wb") as errors, open(folder / "output", "rb") as printed:
+        process = subprocess.Popen(line, env=env, stdin=standard, stdout=standard, stderr=errors)
         timed_out = threading.Event()
 
         def stop() -> None:
@@ -247,11 +252,14 @@ def boot_machine(machine: Machine, folder: Path, options: list[str], quiet: bool
             timer.start()
         output = Output(machine.stamp)
         try:
-            if process.stdout:
-                while chunk := os.read(process.stdout.fileno(), 65536):
+            ended = machine.interactive and process.wait() is not None
+            while not ended:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(OUTPUT_SECONDS)
+                ended = process.returncode is not None
+                while chunk := printed.read(65536):
                     if not quiet:
                         output.write(chunk)
-            process.wait()
         finally:
             timer.cancel()
             process.kill()
