@@ -22,8 +22,8 @@ use super::{
     schemes::Schemes,
     targets::TargetsDir,
     values::{
+        Flag,
         Number,
-        Switch,
         Word,
         Words, //
     },
@@ -94,7 +94,7 @@ impl Value for AddrUnit {
 pub(super) struct ContextDir {
     operations: Word<OpsId>,
     addr_unit: AddrUnit,
-    pause: Switch,
+    pause: Flag,
     pub(super) attrs: Dir<AttrsDir>,
     targets: Dir<TargetsDir>,
     pub(super) schemes: Dir<Schemes>,
@@ -127,7 +127,7 @@ impl Entry for ContextDir {
         Ok(Self {
             operations: Word::new(),
             addr_unit: AddrUnit(Number::new(1)),
-            pause: Switch::new(false),
+            pause: Flag::new(false),
             attrs: Dir::new(place, c"monitoring_attrs", |at| {
                 AttrsDir::new(at, structure)
             })?,

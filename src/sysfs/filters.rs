@@ -19,8 +19,8 @@ use super::{
         List, //
     },
     values::{
+        Flag,
         Number,
-        Switch,
         Text,
         Word,
         Words, //
@@ -129,8 +129,8 @@ impl Value for Type {
 /// `filters/<F>/`
 pub(super) struct FilterDir {
     kind: Type,
-    matching: Switch,
-    allow: Switch,
+    matching: Flag,
+    allow: Flag,
     memcg_path: Text,
     addr_start: Number<u64>,
     addr_end: Number<u64>,
@@ -213,8 +213,8 @@ impl Entry for FilterDir {
                 kind: Word::new(),
                 layer: list.common,
             },
-            matching: Switch::new(false),
-            allow: Switch::new(false),
+            matching: Flag::new(false),
+            allow: Flag::new(false),
             memcg_path: Text::new()?,
             addr_start: Number::new(0),
             addr_end: Number::new(0),

@@ -16,8 +16,8 @@ use super::{
         List, //
     },
     values::{
+        Flag,
         Number,
-        Switch,
         Text,
         Word,
         Words, //
@@ -115,8 +115,8 @@ impl Words for Kind {
 /// `probes/<P>/filters/<F>/`
 struct FilterDir {
     kind: Word<Kind>,
-    matching: Switch,
-    allow: Switch,
+    matching: Flag,
+    allow: Flag,
     path: Text,
 }
 
@@ -160,8 +160,8 @@ impl Entry for FilterDir {
     fn new(_: Place<'_>, _: &FiltersDir) -> Result<Self> {
         Ok(Self {
             kind: Word::new(),
-            matching: Switch::new(false),
-            allow: Switch::new(false),
+            matching: Flag::new(false),
+            allow: Flag::new(false),
             path: Text::new()?,
         })
     }

@@ -15,8 +15,8 @@ use super::{
         List, //
     },
     values::{
-        Number,
-        Switch, //
+        Flag,
+        Number, //
     },
 };
 use crate::{
@@ -60,7 +60,7 @@ impl TargetsDir {
 /// `targets/<T>/`
 pub(super) struct TargetDir {
     pid: Number<i32>,
-    obsolete: Switch,
+    obsolete: Flag,
     regions: Dir<RegionsDir>,
 }
 
@@ -85,7 +85,7 @@ impl Entry for TargetDir {
     fn new(place: Place<'_>, list: &TargetsDir) -> Result<Self> {
         Ok(Self {
             pid: Number::new(0),
-            obsolete: Switch::new(false),
+            obsolete: Flag::new(false),
             regions: Dir::new(place, c"regions", |_| List::new(&list.structure, ()))?,
         })
     }

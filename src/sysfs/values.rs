@@ -32,7 +32,7 @@ use super::kobject::{
 };
 use crate::panic_free::indexed;
 pub(super) use crate::service::{
-    Flag as Switch,
+    Flag,
     Number, //
 };
 use core::marker::PhantomData;
@@ -59,7 +59,7 @@ impl<T: Integer> Value for Number<T> {
     }
 }
 
-impl Value for Switch {
+impl Value for Flag {
     fn show(&self, page: &mut Page<'_>) -> Result {
         page.flag(self.get());
         Ok(())
