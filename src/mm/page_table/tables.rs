@@ -45,6 +45,13 @@ struct Found {
 }
 
 impl Found {
+    const NONE: Self = Self {
+        mm: core::ptr::null_mut(),
+        block: Span::EMPTY,
+        pmds: core::ptr::null_mut(),
+        lock: core::ptr::null_mut(),
+    };
+
     /// Returns a pointer to the PMD entry of an address.
     #[inline]
     fn entry(&self, addr: usize) -> *mut c::pmd_t {
@@ -52,13 +59,6 @@ impl Found {
         let index = (addr >> c::PMD_SHIFT) & (PTRS_PER_PMD - 1);
         self.pmds.wrapping_add(index)
     }
-
-    const NONE: Self = Self {
-        mm: core::ptr::null_mut(),
-        block: Span::EMPTY,
-        pmds: core::ptr::null_mut(),
-        lock: core::ptr::null_mut(),
-    };
 
     /// Finds the PMD table of an address. If there is none, fails with a range of addresses around
     /// it for which this is so.
@@ -307,22 +307,22 @@ impl<'lock> LeafTable<'lock> {
                 Upper::Table => {
                     // SAFETY: The PMD entry pointed to the table when it was read, under `_rcu`. In
                     // this comment, the VMA is that of `pmd`, and its lock is the one that is held
-                    // for `'lock`. The table and its lock exist until
-                    // `_rcu` is released, and longer if the check below finds the table in place:
+                    // for `'lock`. The table and its lock exist until `_rcu` is released, and
+                    // longer if the check below finds the table in place:
                     // - `zap_pte_range()`, `retract_page_tables()` and `collapse_pte_mapped_thp()`
                     //   free a table after a grace period.
                     // - `free_pgtables()` and `exit_mmap()` are excluded by the VMA's lock, see
                     //   `Cursor` and `MappingLock`.
                     // - `collapse_huge_page()` deposits the table, which may later be freed without
                     //   a grace period. It collapses only an anonymous VMA that spans the whole PMD
-                    //   range. So this is the VMA of `addr`, and the table serves no other VMA. It
+                    //   range. So this is the VMA of `pmd`, and the table serves no other VMA. It
                     //   clears the PMD entry with this VMA write-locked, and with the rwsem of the
                     //   root of its `anon_vma` held for writing. All `anon_vma`s of a VMA have the
                     //   same root, and an anonymous VMA is linked under no other rmap lock. One of
                     //   the two locks has been held for reading since before the entry was read, so
-                    //   the entry was not cleared since. That `collapse_huge_page()` drops
-                    //   the rmap lock before it deposits the table does no harm: the entry is none
-                    //   from before then until it maps the huge page.
+                    //   the entry was not cleared since. That `collapse_huge_page()` drops the rmap
+                    //   lock before it deposits the table does no harm: the entry is none from
+                    //   before then until it maps the huge page.
                     let table = unsafe {
                         bindings::damon_rs_helper_pte_table_lock(pmd.found.mm, frames.table(value))
                     };
