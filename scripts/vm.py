@@ -252,11 +252,10 @@ def boot_machine(machine: Machine, folder: Path, options: list[str], quiet: bool
             timer.start()
         output = Output(machine.stamp)
         try:
-            ended = machine.interactive and process.wait() is not None
-            while not ended:
+            while process.returncode is None:
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(OUTPUT_SECONDS)
-                ended = process.returncode is not None
+                    process.wait(None if machine.interactive else OUTPUT_SECONDS)
+                # What QEMU has written before it ended is read after it has ended.
                 while chunk := printed.read(65536):
                     if not quiet:
                         output.write(chunk)
