@@ -189,7 +189,7 @@ def machine(options: Sequence[str]) -> Callable[[Step], Counts]:
     vm = [sys.executable, REPO / "scripts/vm.py", "run", "--kernel", STOCK.kind, *options, "--", *command]
 
     def run(step: Step) -> Counts:
-        step.run(["sh", "-c", late, "late", *vm])
+        step.run(["bash", "-o", "pipefail", "-c", late, "late", *vm])
         whole = sum(len(line) == length for line in step.log.read_text(encoding="utf-8", errors="replace").splitlines())
         return passed_if_quiet("", [] if whole == 1 else ["what is printed does not come back whole"])
 
