@@ -7,8 +7,8 @@
 //! [`Context::finish_tick`] after each sampling interval; this layer decides what is due at a tick,
 //! and in which order. The address space is behind [`Operations`], the trace events are behind
 //! [`Events`], the system metrics are behind [`SystemMetrics`], and all random numbers follow from
-//! one seed. Of the kernel, this layer uses only the allocator and the error codes, so the same
-//! files are also compiled for the host.
+//! one seed. Of the kernel, this layer uses only the allocator, the error codes and `sort()`, so
+//! the same files are also compiled for the host.
 //!
 //! Only one thread uses a context at a time: the kdamond, once the context has been moved into it.
 //! Hence nothing in this layer takes a lock.
@@ -51,6 +51,7 @@ mod regions;
 mod rest;
 mod schedule;
 mod scheme;
+mod sharing;
 mod snapshot;
 mod tick;
 mod tune;

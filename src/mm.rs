@@ -31,6 +31,7 @@ mod notifiers;
 mod page_table;
 mod pid;
 mod reclaim;
+mod record_id;
 mod rmap;
 mod sections;
 pub(crate) mod symbols;
@@ -61,7 +62,7 @@ pub(crate) use node::{
     Node, //
 };
 pub(crate) use page_table::{
-    Cleared,
+    Aged,
     Cursor,
     Entry,
     Origin, //
@@ -72,6 +73,7 @@ pub(crate) use reclaim::{
     Priority,
     ReclaimList, //
 };
+pub(crate) use record_id::RecordId;
 pub(crate) use rmap::{
     Mappings,
     ReverseMap, //

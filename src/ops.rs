@@ -34,9 +34,9 @@ use crate::{
 };
 
 mod custom;
+mod hidden;
 mod paddr;
 mod page_filters;
-mod pass_memory;
 mod three_regions;
 mod vaddr;
 
@@ -106,11 +106,11 @@ impl AnyOps {
     /// and those of modules are counted. Virtual addresses are always in bytes.
     ///
     /// Fails with `EINVAL` if the operations are not [available](OpsId::available), or if
-    /// `addr_unit` is zero where it is used.
+    /// `addr_unit` is zero where it is used, and with `ENOMEM`. May sleep.
     pub fn new(id: OpsId, addr_unit: u64) -> Result<Self> {
         match id {
-            OpsId::Vaddr => Ok(Self::Vaddr(Vaddr::new(Ranges::Mapped))),
-            OpsId::Fvaddr => Ok(Self::Vaddr(Vaddr::new(Ranges::Fixed))),
+            OpsId::Vaddr => Ok(Self::Vaddr(Vaddr::new(Ranges::Mapped)?)),
+            OpsId::Fvaddr => Ok(Self::Vaddr(Vaddr::new(Ranges::Fixed)?)),
             OpsId::Paddr => Ok(Self::Paddr(Paddr::new(addr_unit)?)),
             OpsId::Custom => Ok(Self::Custom(Custom::new(addr_unit)?)),
         }
@@ -174,6 +174,26 @@ impl Operations for AnyOps {
                 foreign_target();
                 Err(EINVAL)
             }
+        }
+    }
+
+    fn memory(&self, space: &Space) -> Option<usize> {
+        match (self, space) {
+            (Self::Vaddr(vaddr), Space::Process(pid)) => vaddr.memory(pid),
+            (Self::Paddr(paddr), Space::Physical) => paddr.memory(&()),
+            (Self::Custom(custom), Space::Custom(space)) => custom.memory(space),
+            _ => {
+                foreign_target();
+                None
+            }
+        }
+    }
+
+    fn begin_pass(&mut self) {
+        match self {
+            Self::Vaddr(vaddr) => vaddr.begin_pass(),
+            Self::Paddr(paddr) => paddr.begin_pass(),
+            Self::Custom(custom) => custom.begin_pass(),
         }
     }
 

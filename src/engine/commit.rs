@@ -28,7 +28,8 @@ use super::{
         joined,
         Regions, //
     },
-    scheme::Scheme, //
+    scheme::Scheme,
+    sharing::Places, //
 };
 use crate::panic_free::indexed;
 use kernel::prelude::*;
@@ -48,6 +49,7 @@ struct Plan<S> {
     regions: KVec<Regions>,
     /// Empty, with capacity for these targets.
     targets: KVec<Target<S>>,
+    places: Places,
     /// Empty, with capacity for the schemes.
     schemes: KVec<Scheme>,
     /// The initial quota state of each scheme.
@@ -118,6 +120,7 @@ impl<O: Operations> Context<O> {
             quotas,
             regions: all_regions,
             targets: KVec::with_capacity(nr_kept, GFP_KERNEL)?,
+            places: Places::with_capacity(nr_kept)?,
             schemes: KVec::with_capacity(params.schemes.len(), GFP_KERNEL)?,
         })
     }
@@ -135,6 +138,7 @@ impl<O: Operations> Context<O> {
             min_region_sz,
             regions,
             mut targets,
+            places,
             mut schemes,
             quotas,
         } = plan;
@@ -186,6 +190,7 @@ impl<O: Operations> Context<O> {
                 space,
                 regions,
                 aggregated: same_space && current.is_some_and(|target| target.aggregated),
+                shared: false,
             });
         }
 
@@ -195,6 +200,7 @@ impl<O: Operations> Context<O> {
 
         let old_attrs = self.settings.attrs;
         self.targets = targets;
+        self.places = places;
         self.schemes = schemes;
         self.settings = Settings {
             ops,
@@ -204,6 +210,7 @@ impl<O: Operations> Context<O> {
             pause,
             split_in_part: self.settings.split_in_part,
         };
+        self.find_shared();
         let attrs_changed = old_attrs != attrs;
         if attrs_changed {
             self.adapt(&old_attrs);

@@ -19,8 +19,10 @@ use super::{
         Regions, //
     },
     schedule::Schedule,
-    scheme::Scheme, //
+    scheme::Scheme,
+    sharing::Places, //
 };
+use crate::panic_free::indexed;
 use kernel::prelude::*;
 
 /// Largest number of regions for which memory is preallocated, in all targets of a context
@@ -33,6 +35,8 @@ pub struct Target<S> {
     pub(crate) regions: Regions,
     /// The regions existed at the end of an aggregation window, so their last counts are results.
     pub(crate) aggregated: bool,
+    /// Another target may have memory in common with this one, see [`Context::find_shared`].
+    pub(crate) shared: bool,
 }
 
 impl<S> Target<S> {
@@ -92,6 +96,8 @@ pub struct Context<O: Operations> {
     pub(crate) targets: KVec<Target<O::Space>>,
     pub(crate) schemes: KVec<Scheme>,
     pub(crate) progress: Progress,
+    /// Has capacity for all targets.
+    pub(super) places: Places,
 }
 
 /// Returns the number of regions for which memory is preallocated in each of `nr_targets` targets.
@@ -139,6 +145,7 @@ impl<O: Operations> Context<O> {
                 space,
                 regions,
                 aggregated: false,
+                shared: false,
             })?;
         }
 
@@ -147,8 +154,9 @@ impl<O: Operations> Context<O> {
             schemes.push_within_capacity(Scheme::new(params, &attrs, 0)?)?;
         }
         let schedule = Schedule::new(&attrs, 0);
+        let places = Places::with_capacity(targets.len())?;
 
-        Ok(Self {
+        let mut context = Self {
             settings: Settings {
                 ops,
                 min_region_sz,
@@ -170,7 +178,10 @@ impl<O: Operations> Context<O> {
                 rng: Rng::new(seed),
                 pauses: Pauses::default(),
             },
-        })
+            places,
+        };
+        context.find_shared();
+        Ok(context)
     }
 
     /// Returns the monitoring attributes.
@@ -261,6 +272,31 @@ impl<O: Operations> Context<O> {
                 let _ = target.regions.set_ranges(&ranges, *min_region_sz);
             }
         }
+        self.find_shared();
+    }
+
+    /// Determines which targets have memory in common ([`Operations::memory`]). Must be called
+    /// after each change of the targets or of the ranges that they cover. May sleep.
+    pub(super) fn find_shared(&mut self) {
+        let (targets, places) = (&mut self.targets, &mut self.places);
+        for target in targets.iter_mut() {
+            target.shared = false;
+        }
+        if targets.len() <= 1 {
+            return;
+        }
+        places.clear();
+        for (index, target) in indexed(targets.iter()) {
+            let memory = self.settings.ops.memory(&target.space);
+            if let (Some(memory), Some(range)) = (memory, target.regions.range()) {
+                places.add(index, memory, range);
+            }
+        }
+        places.for_each_shared(|index| {
+            if let Some(target) = targets.get_mut(index) {
+                target.shared = true;
+            }
+        });
     }
 
     /// Returns the largest size of a region with which the lower limit on the number of regions

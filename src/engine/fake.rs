@@ -71,6 +71,11 @@ impl Operations for Fake {
         Ok((!ranges.is_empty()).then_some(ranges))
     }
 
+    /// Targets that are accessed have one memory, and the other targets have another one.
+    fn memory(&self, hot: &bool) -> Option<usize> {
+        Some(usize::from(*hot))
+    }
+
     fn sample(&mut self, hot: &bool, regions: &mut [Region], pass: &mut Pass<'_>) {
         for region in regions {
             if pass.probes() && region.sample().is_some() {

@@ -80,6 +80,19 @@ pub trait Operations {
     /// targets. After an error the target keeps its regions.
     fn ranges(&mut self, space: &Self::Space) -> Result<Option<KVec<AddrRange>>>;
 
+    /// Returns an identifier of the memory of a target, `None` if it has none: the process has
+    /// ended.
+    ///
+    /// A preparation in one target must not have an effect on a sample of another one with a
+    /// different identifier, unless [`Self::sample`] takes care of it. Targets whose identifiers
+    /// differ must not have the same one later. The opposite may happen: a process leaves the
+    /// address space that it has shared. May sleep.
+    fn memory(&self, space: &Self::Space) -> Option<usize>;
+
+    /// Starts a pass. [`Self::sample`] is then called for targets in their order, and for none
+    /// twice.
+    fn begin_pass(&mut self) {}
+
     /// Passes over all regions of a target. For each region it does the following, in this order:
     ///
     /// - If the region has a sample ([`Region::sample`]) and [`Pass::probes`], it passes the page
@@ -90,6 +103,10 @@ pub trait Operations {
     ///   it.
     ///
     /// Regions without a sample must not be checked. An implementation must not allocate memory.
+    ///
+    /// No preparation may hide an access from a check later in the same pass ([`Pass::checks`]), in
+    /// this target or another one. What cannot be prepared without that is left to the next pass of
+    /// the tick by [`Pass::defer`].
     fn sample(&mut self, space: &Self::Space, regions: &mut [Region], pass: &mut Pass<'_>);
 
     /// Returns whether the target still exists.
@@ -155,6 +172,8 @@ pub struct Pass<'a> {
     window: SampleWindow,
     probes: &'a Probes,
     rng: &'a mut Rng,
+    /// A preparation was left to the next pass.
+    deferred: bool,
 }
 
 /// The kind of a pass.
@@ -179,7 +198,19 @@ impl<'a> Pass<'a> {
             window,
             probes,
             rng,
+            deferred: false,
         }
+    }
+
+    /// Goes on with a target for which the kind of the pass is `kind`.
+    pub(crate) fn begin_target(&mut self, kind: PassKind) {
+        self.kind = kind;
+        self.deferred = false;
+    }
+
+    /// Returns whether all regions of the target have got a sample.
+    pub(crate) fn prepared_all(&self) -> bool {
+        self.prepares() && !self.deferred
     }
 }
 
@@ -233,5 +264,12 @@ impl Pass<'_> {
         let addr = self.rng.range(region.start(), region.end());
         region.prepare(addr);
         addr
+    }
+
+    /// Takes the sample back that was picked last for the region. The region gets one in the next
+    /// pass, which only prepares. Must not be called if this pass does not check.
+    pub fn defer(&mut self, region: &mut Region) {
+        region.forget_sample();
+        self.deferred = true;
     }
 }

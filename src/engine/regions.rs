@@ -21,6 +21,7 @@ use super::{
 use kernel::prelude::*;
 use list::List;
 use region::{
+    AddrRange,
     Region,
     MAX_PROBES, //
 };
@@ -99,6 +100,16 @@ impl Regions {
     #[inline]
     pub(crate) fn as_mut_slice(&mut self) -> &mut [Region] {
         &mut self.list
+    }
+
+    /// Returns the range from the first address of all regions to the last one. `None` if there is
+    /// no region.
+    pub(crate) fn range(&self) -> Option<AddrRange> {
+        let (first, last) = (self.list.first()?, self.list.last()?);
+        Some(AddrRange {
+            start: first.start(),
+            end: last.end(),
+        })
     }
 
     /// Drops all prepared samples.

@@ -16,6 +16,10 @@
 //! Where most of the samples that are prepared along with the access check survive the rest of the
 //! tick, one pass over the regions does both, and the last step prepares few samples or none.
 //!
+//! No preparation of a tick is visible to a check of the same tick, in any target: see
+//! [`Operations::sample`] for one pass over targets that have no memory in common, and
+//! [`Context::find_shared`] for those that have.
+//!
 //! [`Region::last_nr_accesses`]: super::Region::last_nr_accesses
 
 use super::{
@@ -143,11 +147,17 @@ impl<O: Operations> Context<O> {
             ops, attrs, probes, ..
         } = &mut self.settings;
         let mut pass = Pass::new(kind, attrs.window(), probes, &mut self.progress.rng);
+        ops.begin_pass();
         for target in &mut self.targets {
             let regions = &mut target.regions;
             if kind != PassKind::Prepare || regions.need_samples() {
+                // A target that shares memory is prepared when all targets have been checked.
+                pass.begin_target(match kind {
+                    PassKind::CheckAndPrepare if target.shared => PassKind::Check,
+                    kind => kind,
+                });
                 ops.sample(&target.space, regions.as_mut_slice(), &mut pass);
-                regions.passed(pass.prepares());
+                regions.passed(pass.prepared_all());
             }
         }
     }

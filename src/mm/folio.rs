@@ -28,7 +28,8 @@ use super::{
     folio_flags::{
         size,
         FolioFlags, //
-    }, //
+    },
+    record_id::RecordId, //
 };
 use crate::bindings;
 
@@ -48,6 +49,34 @@ impl FolioId {
     pub(crate) const fn addr(self) -> usize {
         self.0
     }
+}
+
+impl From<FolioId> for RecordId {
+    #[inline]
+    fn from(folio: FolioId) -> Self {
+        Self::from_addr(folio.addr())
+    }
+}
+
+/// Returns whether a page that is mapped is mapped only once.
+///
+/// `_mapcount` is incremented before a mapping is established, and decremented after it was
+/// removed. As long as a mapping is known to stay, because its page table lock is held, a single
+/// count is that of this mapping.
+///
+/// # Safety
+///
+/// `folio` must be a folio of one page that is mapped, and must be neither freed nor split during
+/// the call.
+#[inline]
+pub(super) unsafe fn is_mapped_once(folio: *mut c::folio) -> bool {
+    // SAFETY: By the safety requirements the folio is valid. `_mapcount` may change concurrently;
+    // it is read with one aligned load.
+    let others = unsafe {
+        (&raw const (*folio).__bindgen_anon_1.__bindgen_anon_1._mapcount.counter).read_volatile()
+    };
+    // `_mapcount` is -1 for a page that is not mapped.
+    others == 0
 }
 
 /// Sets the *idle* flag.

@@ -45,6 +45,11 @@ spinlock_t *damon_rs_helper_huge_pte_lockptr(struct vm_area_struct *vma, pte_t *
 	return huge_pte_lockptr(hstate_vma(vma), vma->vm_mm, pte);
 }
 
+bool damon_rs_helper_huge_pte_is_shared(pte_t *pte)
+{
+	return hugetlb_pmd_shared(pte);
+}
+
 bool damon_rs_helper_is_vm_hugetlb_page(struct vm_area_struct *vma)
 {
 	return is_vm_hugetlb_page(vma);

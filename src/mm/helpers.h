@@ -22,6 +22,7 @@ struct folio *damon_rs_helper_folio_alloc_like(struct folio *src, int nid);
 
 /* linux/hugetlb.h */
 spinlock_t *damon_rs_helper_huge_pte_lockptr(struct vm_area_struct *vma, pte_t *pte);
+bool damon_rs_helper_huge_pte_is_shared(pte_t *pte);
 bool damon_rs_helper_is_vm_hugetlb_page(struct vm_area_struct *vma);
 unsigned int damon_rs_helper_vma_huge_page_shift(struct vm_area_struct *vma);
 

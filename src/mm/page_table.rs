@@ -50,7 +50,7 @@ pub(super) use mapped::{
     ScanResult, //
 };
 pub(crate) use pte::{
-    Cleared,
+    Aged,
     Entry, //
 };
 pub(super) use pte::{

@@ -73,6 +73,14 @@ impl Pid {
     }
 }
 
+impl Pid {
+    /// Returns the address of the `mm_struct` of this process, which only serves to compare the
+    /// address spaces of processes. `None` if it has none.
+    pub fn mm_addr(&self) -> Option<usize> {
+        self.mm().map(|mm| mm.as_raw().addr())
+    }
+}
+
 impl Clone for Pid {
     fn clone(&self) -> Self {
         // SAFETY: The pid is valid by the type invariants.

@@ -31,6 +31,7 @@ mod lock;
 
 use super::{
     folio::{
+        is_mapped_once,
         set_idle,
         set_young,
         Folio,
@@ -260,24 +261,10 @@ struct Mapping<'a> {
 
 impl Mapping<'_> {
     /// Returns whether this is the only mapping of the folio, which must have a single page.
-    ///
-    /// `_mapcount` is incremented before a mapping is established, and decremented after it was
-    /// removed. This mapping stays as long as its lock is held, so a single count is that of this
-    /// mapping.
     #[inline]
     fn is_only_one(&self) -> bool {
-        // SAFETY: The folio is referenced by the type invariants. `_mapcount` may change
-        // concurrently; it is read with one aligned load.
-        let others = unsafe {
-            (&raw const (*self.folio)
-                .__bindgen_anon_1
-                .__bindgen_anon_1
-                ._mapcount
-                .counter)
-                .read_volatile()
-        };
-        // `_mapcount` is -1 for a page that is not mapped.
-        others == 0
+        // SAFETY: By the type invariants the folio is referenced, and this mapping of it stays.
+        unsafe { is_mapped_once(self.folio) }
     }
 
     /// Returns whether there was an access through this mapping.

@@ -68,6 +68,12 @@ pub trait AddressSpace: Send + Sync {
         Ok(None)
     }
 
+    /// Returns an identifier of the memory: by default the address of `self`. Two spaces in which
+    /// the preparation of one sample may hide an access from the other must have the same.
+    fn memory(&self) -> usize {
+        core::ptr::from_ref(self).addr()
+    }
+
     /// Checks and prepares the samples of all regions. For each region, in this order: reports to
     /// [`Pass::record`] whether the last sample was accessed, if there is one ([`Region::sample`])
     /// and if [`Pass::checks`]; prepares a new sample at the address that [`Pass::pick`] returns,
@@ -116,6 +122,10 @@ impl Operations for Custom {
 
     fn ranges(&mut self, space: &Self::Space) -> Result<Option<KVec<AddrRange>>> {
         space.ranges()
+    }
+
+    fn memory(&self, space: &Self::Space) -> Option<usize> {
+        Some(space.memory())
     }
 
     fn sample(&mut self, space: &Self::Space, regions: &mut [Region], pass: &mut Pass<'_>) {

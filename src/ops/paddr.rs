@@ -50,6 +50,7 @@ pub struct Paddr {
     map: ReverseMap,
     /// The size of the address unit in bytes, not zero.
     addr_unit: u64,
+    last: LastFolio,
 }
 
 impl Paddr {
@@ -62,6 +63,7 @@ impl Paddr {
         Ok(Self {
             map: ReverseMap::get().ok_or(EINVAL)?,
             addr_unit,
+            last: LastFolio::none(),
         })
     }
 
@@ -70,35 +72,31 @@ impl Paddr {
         ReverseMap::get().is_some()
     }
 
-    /// Returns the folio at an address of a region.
-    // `always`: a call would cost a third as much as the body.
-    #[inline(always)]
-    fn folio(&self, folios: &mut Folios, addr: u64) -> Option<Folio> {
-        folios.at(to_usize(page_number(addr, self.addr_unit)?))
-    }
-
     /// Runs a pass. `PROBES` must be equal to [`Pass::probes`].
-    fn sample_all<const PROBES: bool>(&self, regions: &mut [Region], pass: &mut Pass<'_>) {
+    fn sample_all<const PROBES: bool>(&mut self, regions: &mut [Region], pass: &mut Pass<'_>) {
+        let Self {
+            map,
+            addr_unit,
+            last,
+        } = self;
         let mut folios = Folios::new();
-        let mut mappings = self.map.mappings();
-        let mut last = LastFolio::none();
+        let mut mappings = map.mappings();
         for batch in regions.chunks_mut(BATCH) {
             for region in batch {
                 if let (true, Some(addr)) = (PROBES || pass.checks(), region.sample()) {
-                    let folio = self.folio(&mut folios, addr);
+                    let folio = folio_at(&mut folios, addr, *addr_unit);
                     if PROBES {
                         pass.probe(region, folio.as_ref().map(Folio::attributes).as_ref());
                     }
                     if pass.checks() {
-                        let accessed =
-                            folio.is_some_and(|f| accessed(&f, &mut mappings, &mut last));
+                        let accessed = folio.is_some_and(|f| accessed(&f, &mut mappings, last));
                         pass.record(region, accessed);
                     }
                 }
                 if pass.prepares() && region.sample().is_none() {
                     let addr = pass.pick(region);
-                    if let Some(folio) = self.folio(&mut folios, addr) {
-                        prepare(&folio, &mut mappings, &mut last);
+                    if let Some(folio) = folio_at(&mut folios, addr, *addr_unit) {
+                        prepare(&folio, &mut mappings, last);
                     }
                 }
             }
@@ -107,6 +105,13 @@ impl Paddr {
             cond_resched();
         }
     }
+}
+
+/// Returns the folio at an address of a region.
+// `always`: a call would cost a third as much as the body.
+#[inline(always)]
+fn folio_at(folios: &mut Folios, addr: u64, addr_unit: u64) -> Option<Folio> {
+    folios.at(to_usize(page_number(addr, addr_unit)?))
 }
 
 /// Returns whether there was an access since the sample was prepared.
@@ -141,6 +146,15 @@ impl Operations for Paddr {
     /// The user sets the ranges of physical memory.
     fn ranges(&mut self, (): &()) -> Result<Option<KVec<AddrRange>>> {
         Ok(None)
+    }
+
+    /// All targets are parts of one memory.
+    fn memory(&self, (): &()) -> Option<usize> {
+        Some(0)
+    }
+
+    fn begin_pass(&mut self) {
+        self.last = LastFolio::none();
     }
 
     fn sample(&mut self, (): &(), regions: &mut [Region], pass: &mut Pass<'_>) {
@@ -188,10 +202,12 @@ impl Operations for Paddr {
 /// The state of a pass for the folio that it has visited last.
 ///
 /// A pass visits each region once. It checks the sample of the last interval, then prepares the
-/// next one. Regions are in ascending order, so regions with samples in one folio are adjacent. The
-/// first check or preparation finds out whether the folio was accessed in the interval, and its
-/// result is used for all of them: a preparation must not hide an access from regions that are
-/// checked later, and another look some microseconds later would find nothing new.
+/// next one. Regions are in ascending order, so regions with samples in one folio are adjacent, in
+/// one target or at the boundary of two. (If targets are not in ascending order, the engine checks
+/// all of them before it prepares one.) The first check or preparation finds out whether the folio
+/// was accessed in the interval, and its result is used for all of them: a preparation must not
+/// hide an access from regions that are checked later, and another look some microseconds later
+/// would find nothing new.
 struct LastFolio {
     folio: Option<FolioId>,
     /// Whether the folio was accessed, `None` if that is not known yet.

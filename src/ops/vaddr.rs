@@ -14,7 +14,7 @@ use kernel::{
 mod actions;
 
 use super::{
-    pass_memory::PassMemory,
+    hidden::Hidden,
     three_regions::three_regions, //
 };
 use crate::{
@@ -35,6 +35,7 @@ use crate::{
     },
     mm::{
         vmas,
+        Aged,
         Cursor,
         Entry,
         FolioAttributes,
@@ -52,6 +53,7 @@ const _: () = assert!(usize::BITS == u64::BITS);
 /// Monitoring operations for virtual address spaces of processes.
 pub struct Vaddr {
     ranges: Ranges,
+    hidden: Hidden,
 }
 
 /// The source of the monitored ranges.
@@ -64,8 +66,12 @@ pub(super) enum Ranges {
 }
 
 impl Vaddr {
-    pub(super) fn new(ranges: Ranges) -> Self {
-        Self { ranges }
+    /// Fails with `ENOMEM`. May sleep.
+    pub(super) fn new(ranges: Ranges) -> Result<Self> {
+        Ok(Self {
+            ranges,
+            hidden: Hidden::new()?,
+        })
     }
 
     /// Returns whether the user has set the monitored ranges.
@@ -98,11 +104,23 @@ impl Operations for Vaddr {
         }
     }
 
+    /// An address space. No process enters the address space of another one, so two targets share
+    /// one from the start or never.
+    fn memory(&self, pid: &Pid) -> Option<usize> {
+        pid.mm_addr()
+    }
+
+    fn begin_pass(&mut self) {
+        self.hidden.begin_pass();
+    }
+
     fn sample(&mut self, pid: &Pid, regions: &mut [Region], pass: &mut Pass<'_>) {
         // Few contexts have probes. The constant saves the others a check for each region.
+        self.hidden.begin_target(pass.checks());
+        let hidden = &mut self.hidden;
         match (pid.mm(), pass.probes()) {
-            (Some(mm), false) => sample_all::<false>(&mm, regions, pass),
-            (Some(mm), true) => sample_all::<true>(&mm, regions, pass),
+            (Some(mm), false) => sample_all::<false>(&mm, hidden, regions, pass),
+            (Some(mm), true) => sample_all::<true>(&mm, hidden, regions, pass),
             (None, _) => sample_missing(regions, pass),
         }
     }
@@ -129,9 +147,13 @@ impl Operations for Vaddr {
 }
 
 /// Runs a pass over an address space. `PROBES` must be equal to [`Pass::probes`].
-fn sample_all<const PROBES: bool>(mm: &MmWithUser, regions: &mut [Region], pass: &mut Pass<'_>) {
+fn sample_all<const PROBES: bool>(
+    mm: &MmWithUser,
+    hidden: &mut Hidden,
+    regions: &mut [Region],
+    pass: &mut Pass<'_>,
+) {
     let mut cursor = Cursor::new(mm);
-    let mut remembered = PassMemory::nothing();
     for batch in regions.chunks_mut(BATCH) {
         cursor.drop_locks();
         for region in batch {
@@ -141,12 +163,13 @@ fn sample_all<const PROBES: bool>(mm: &MmWithUser, regions: &mut [Region], pass:
             }
             pass.check(region, |addr| {
                 let entry = cursor.at(to_usize(addr));
-                entry.is_some_and(|entry| accessed(&entry, &remembered))
+                entry.is_some_and(|entry| accessed(&entry, hidden))
             });
             if pass.prepares() && region.sample().is_none() {
                 let addr = to_usize(pass.pick(region));
-                if let Some(entry) = cursor.at(addr) {
-                    prepare(&entry, &mut remembered);
+                let entry = cursor.at(addr);
+                if entry.is_some_and(|entry| !prepare(&entry, hidden)) {
+                    pass.defer(region);
                 }
             }
         }
@@ -170,13 +193,20 @@ fn sample_missing(regions: &mut [Region], pass: &mut Pass<'_>) {
 
 /// Returns whether there was an access since the sample was prepared.
 #[inline]
-fn accessed(entry: &Entry<'_>, remembered: &PassMemory) -> bool {
-    entry.young() || remembered.young(entry.start(), || entry.folio_id())
+fn accessed(entry: &Entry<'_>, hidden: &Hidden) -> bool {
+    entry.young() || hidden.young(entry.id(), || entry.folio_id().into())
 }
 
-/// Clears past accesses, and records them for regions that are checked later in this pass.
+/// Clears past accesses, and remembers them for regions that are checked later in this pass.
+/// Returns `false` if it has cleared nothing because they could not be remembered.
 #[inline(always)]
-fn prepare(entry: &Entry<'_>, remembered: &mut PassMemory) {
-    let cleared = entry.mkold();
-    remembered.prepared(entry.start(), || entry.folio_id(), cleared);
+fn prepare(entry: &Entry<'_>, hidden: &mut Hidden) -> bool {
+    match entry.mkold(|place| hidden.hide(place)) {
+        Aged::Unchanged => true,
+        Aged::Cleared => {
+            hidden.cleared(entry.id());
+            true
+        }
+        Aged::Refused => false,
+    }
 }

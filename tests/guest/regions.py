@@ -13,6 +13,16 @@ def mean_age(regions: list[Region]) -> float:
     return sum(region.size * region.age for region in regions) / sum(region.size for region in regions)
 
 
+def by_target(regions: list[Region]) -> list[list[Region]]:
+    """Targets come in their order, and in each regions ascend. The first address of a target must be below the last one of the target before."""
+    found: list[list[Region]] = [[]]
+    for region in regions:
+        if found[-1] and region.start < found[-1][-1].end:
+            found.append([])
+        found[-1].append(region)
+    return found
+
+
 def check(regions: list[Region], ranges: list[tuple[int, int]]) -> None:
     """Sorted, disjoint, aligned, not empty, and together exactly the ranges."""
     assert all(region.start < region.end for region in regions)

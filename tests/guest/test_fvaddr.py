@@ -8,10 +8,10 @@ from typing import Iterator
 
 import pytest
 
-from damon_tree import AGGREGATION, Kdamond, Region
+from damon_tree import AGGREGATION, Kdamond
 from guest_time import advance, wait_until
 from hot_area import THRESHOLD
-from regions import check
+from regions import by_target, check
 from workload import MIB, Workload, score
 
 Range = tuple[int, int]
@@ -24,16 +24,6 @@ def monitor(kdamond: Kdamond, targets: dict[Workload, list[Range]], **attrs: obj
         kdamond.set_init_regions(ranges, index)
     kdamond.add_stat_schemes()
     kdamond.on()
-
-
-def by_target(regions: list[Region]) -> list[list[Region]]:
-    """Targets come in their order, and in each regions ascend."""
-    found: list[list[Region]] = [[]]
-    for region in regions:
-        if found[-1] and region.start < found[-1][-1].end:
-            found.append([])
-        found[-1].append(region)
-    return found
 
 
 def test_ranges_stay(kdamond: Kdamond, workload: Workload) -> None:

@@ -52,13 +52,15 @@ use super::super::{
     attributes::FolioAttributes,
     folio::{
         head,
+        is_mapped_once,
         set_idle,
         set_young_and_idle,
         FolioId, //
     },
     folio_flags::FolioFlags,
     migrate::MigrationList,
-    notifiers::Notifiers, //
+    notifiers::Notifiers,
+    record_id::RecordId, //
 };
 use crate::bindings;
 
@@ -311,14 +313,15 @@ pub(crate) struct Entry<'cursor> {
     notifiers: &'cursor Notifiers,
 }
 
-/// The accesses that [`Entry::mkold`] has cleared.
-#[derive(Clone, Copy)]
-pub(crate) struct Cleared {
-    /// Accesses through this entry, or by a secondary MMU to the memory that it maps.
-    pub(crate) entry: bool,
-    /// Accesses to any part of the folio by means that clear the idle flag. Reported for large
-    /// folios only.
-    pub(crate) folio: bool,
+/// The result of [`Entry::mkold`].
+pub(crate) enum Aged {
+    /// There was no access through the entry, and none by a secondary MMU to the memory that it
+    /// maps.
+    Unchanged,
+    /// Such accesses were cleared.
+    Cleared,
+    /// Nothing was cleared, because the caller has not allowed it.
+    Refused,
 }
 
 /// The position of an entry that may map memory.
@@ -379,6 +382,12 @@ impl<'cursor> Entry<'cursor> {
         self.leaf.start
     }
 
+    /// Returns the identity of this entry.
+    #[inline]
+    pub(crate) fn id(&self) -> RecordId {
+        RecordId::from_addr(self.leaf.entry.addr())
+    }
+
     /// Returns the address after those that this entry maps, `None` if they end at the last
     /// address.
     pub(crate) fn end(&self) -> Option<usize> {
@@ -420,8 +429,13 @@ impl<'cursor> Entry<'cursor> {
             || self.notifiers.test_young(self.leaf.start)
     }
 
-    /// Clears the record of past accesses and returns which there were: the accessed bit, those of
-    /// secondary MMUs, and the idle flag.
+    /// Clears the record of past accesses: the accessed bit, those of secondary MMUs, and the idle
+    /// flag.
+    ///
+    /// Asks `hide` before it clears accesses in a place that other entries share or at which other
+    /// address spaces look: the idle flag of a large folio or of one that is mapped more than once,
+    /// and an entry of a PMD table that VMAs of hugetlbfs share. If it returns `false`, nothing is
+    /// cleared.
     ///
     /// Clears nothing for a folio that is neither on an LRU list (device memory, or isolated at the
     /// moment) nor a hugetlb folio.
@@ -431,21 +445,31 @@ impl<'cursor> Entry<'cursor> {
     /// the process nothing.
     // `always`: passing the fields of the entry to a function would cost as much as its body.
     #[inline(always)]
-    pub(crate) fn mkold(&self) -> Cleared {
+    pub(crate) fn mkold(&self, hide: impl FnMut(RecordId) -> bool) -> Aged {
         let folio = self.folio();
         let flags = self.flags(folio);
         let old = !self.word.accessed() && flags.idle() && self.notifiers.is_none();
         if old || !(flags.lru() || self.leaf.hugetlb) {
-            return Cleared {
-                entry: false,
-                folio: false,
-            };
+            return Aged::Unchanged;
         }
-        self.clear_young(folio, flags)
+        self.clear_young(folio, flags, hide)
     }
 
     #[inline(always)]
-    fn clear_young(&self, folio: *mut c::folio, flags: FolioFlags) -> Cleared {
+    fn clear_young(
+        &self,
+        folio: *mut c::folio,
+        flags: FolioFlags,
+        mut hide: impl FnMut(RecordId) -> bool,
+    ) -> Aged {
+        // SAFETY: By the type invariants the folio is valid, and this entry maps it.
+        let elsewhere = || flags.large() || !unsafe { is_mapped_once(folio) };
+        if !flags.idle() && elsewhere() && !hide(self.folio_id().into()) {
+            return Aged::Refused;
+        }
+        if self.is_in_shared_table() && !hide(self.id()) {
+            return Aged::Refused;
+        }
         let accessed = self.word.test_and_clear_accessed();
         let accessed = self
             .notifiers
@@ -459,10 +483,21 @@ impl<'cursor> Entry<'cursor> {
                 set_idle(folio);
             }
         }
-        Cleared {
-            entry: accessed,
-            folio: !flags.idle() && flags.large(),
+        if accessed {
+            Aged::Cleared
+        } else {
+            Aged::Unchanged
         }
+    }
+
+    /// Returns whether the entry is in a PMD table that several VMAs of hugetlbfs share.
+    #[inline]
+    fn is_in_shared_table(&self) -> bool {
+        self.leaf.hugetlb
+            && self.leaf.size() == 1 << c::PMD_SHIFT
+            // SAFETY: By the type invariants the entry is in a page table that is in place. By its
+            // size this is a PMD table, which has a share count.
+            && unsafe { bindings::damon_rs_helper_huge_pte_is_shared(self.leaf.entry.cast()) }
     }
 
     #[inline]

@@ -168,7 +168,8 @@ impl Filtered for Entry<'_> {
     fn take_accesses(&self) -> bool {
         let young = self.young();
         if young {
-            self.mkold();
+            // No sample is outstanding while schemes are applied.
+            let _ = self.mkold(|_| true);
         }
         young
     }

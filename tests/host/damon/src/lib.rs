@@ -12,6 +12,12 @@ mod files {
     pub mod engine;
 
     #[cfg(test)]
+    #[path = "ops"]
+    pub(crate) mod ops {
+        pub(crate) mod hidden;
+    }
+
+    #[cfg(test)]
     #[path = "kdamond"]
     pub(crate) mod kdamond {
         use crate::{
@@ -37,6 +43,19 @@ mod files {
 #[path = "../../../../src/errno.rs"]
 #[allow(dead_code)]
 mod errno;
+
+/// The kernel's `sort()`.
+mod glue {
+    pub(crate) mod sort {
+        pub(crate) fn sort<T: Ord>(items: &mut [T]) {
+            items.sort_unstable();
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "../../../../src/mm/record_id.rs"]
+mod mm;
 
 #[path = "../../../../src/cast.rs"]
 #[allow(dead_code)]

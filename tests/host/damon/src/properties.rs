@@ -9,6 +9,7 @@ mod limits;
 mod memory;
 mod quota;
 mod ranges;
+mod sharing;
 mod steps;
 mod strategies;
 

@@ -82,6 +82,10 @@ impl Operations for Busy {
         Ok(None)
     }
 
+    fn memory(&self, (): &()) -> Option<usize> {
+        Some(0)
+    }
+
     fn sample(&mut self, (): &(), regions: &mut [Region], pass: &mut Pass<'_>) {
         self.0.note(match (pass.checks(), pass.prepares()) {
             (true, true) => "check and prepare",

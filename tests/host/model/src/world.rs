@@ -49,6 +49,10 @@ impl Operations for Quiet {
         Ok(None)
     }
 
+    fn memory(&self, (): &()) -> Option<usize> {
+        None
+    }
+
     fn sample(&mut self, (): &(), _: &mut [Region], _: &mut Pass<'_>) {}
 
     fn is_valid(&self, (): &()) -> bool {

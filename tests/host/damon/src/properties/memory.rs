@@ -42,6 +42,11 @@ impl Operations for Memory {
         self.covers.as_deref().map(ranges).transpose()
     }
 
+    /// Nothing that is prepared is hidden here.
+    fn memory(&self, space: &u32) -> Option<usize> {
+        usize::try_from(*space).ok()
+    }
+
     fn sample(&mut self, _space: &u32, regions: &mut [Region], pass: &mut Pass<'_>) {
         for region in regions {
             if let Some(addr) = region.sample() {
