@@ -266,8 +266,9 @@ impl Pass<'_> {
         addr
     }
 
-    /// Takes the sample back that was picked last for the region. The region gets one in the next
-    /// pass, which only prepares. Must not be called if this pass does not check.
+    /// Takes the sample back that was picked last for the region, because it could not be prepared.
+    /// The region gets one in the next pass of the tick that prepares. If there is none, it has no
+    /// sample to be checked in the next tick, which counts like one without an access.
     pub fn defer(&mut self, region: &mut Region) {
         region.forget_sample();
         self.deferred = true;

@@ -58,6 +58,20 @@ impl From<FolioId> for RecordId {
     }
 }
 
+/// Returns whether a folio belongs to a file or an `anon_vma`. The result may be outdated at once.
+///
+/// # Safety
+///
+/// The folio must be valid, and must be neither freed nor split during the call.
+#[inline]
+pub(super) unsafe fn has_mapping(folio: *mut c::folio) -> bool {
+    // SAFETY: By the safety requirements the folio is valid. The pointer is read with one aligned
+    // load, and is not dereferenced.
+    let mapping =
+        unsafe { (&raw const (*folio).__bindgen_anon_1.__bindgen_anon_1.mapping).read_volatile() };
+    !mapping.is_null()
+}
+
 /// Returns whether a page that is mapped is mapped only once.
 ///
 /// `_mapcount` is incremented before a mapping is established, and decremented after it was

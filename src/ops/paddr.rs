@@ -95,8 +95,9 @@ impl Paddr {
                 }
                 if pass.prepares() && region.sample().is_none() {
                     let addr = pass.pick(region);
-                    if let Some(folio) = folio_at(&mut folios, addr, *addr_unit) {
-                        prepare(&folio, &mut mappings, last);
+                    let folio = folio_at(&mut folios, addr, *addr_unit);
+                    if folio.is_some_and(|f| !prepare(&f, &mut mappings, last)) {
+                        pass.defer(region);
                     }
                 }
             }
@@ -120,8 +121,9 @@ fn accessed(folio: &Folio, mappings: &mut Mappings<'_>, last: &mut LastFolio) ->
 }
 
 /// Clears past accesses, and keeps the result for regions that are checked later in this pass.
-fn prepare(folio: &Folio, mappings: &mut Mappings<'_>, last: &mut LastFolio) {
-    last.prepare(folio.id(), || mappings.mkold(folio));
+/// Returns `false` if they may not all have been cleared. A check of the sample would tell nothing.
+fn prepare(folio: &Folio, mappings: &mut Mappings<'_>, last: &mut LastFolio) -> bool {
+    last.prepare(folio.id(), || mappings.mkold(folio))
 }
 
 /// Returns the PFN of an address in units, `None` if the address in bytes does not fit into 64
@@ -246,16 +248,17 @@ impl LastFolio {
     }
 
     /// Clears the accesses to a folio by calling `forget`, unless that was done before. `forget`
-    /// returns whether there were any, `None` if it could not clear all.
-    fn prepare(&mut self, folio: FolioId, forget: impl FnOnce() -> Option<bool>) {
+    /// returns whether there were any, `None` if it could not clear all. Returns whether all were
+    /// cleared.
+    fn prepare(&mut self, folio: FolioId, forget: impl FnOnce() -> Option<bool>) -> bool {
         self.go_to(folio);
-        if self.old {
-            return;
+        if !self.old {
+            if let Some(accessed) = forget() {
+                self.old = true;
+                self.accessed = self.accessed.or(Some(accessed));
+            }
         }
-        if let Some(accessed) = forget() {
-            self.old = true;
-            self.accessed = self.accessed.or(Some(accessed));
-        }
+        self.old
     }
 }
 
@@ -292,10 +295,10 @@ mod tests {
     fn an_access_counts_for_all_regions_in_a_folio() {
         let mut last = LastFolio::none();
         assert!(last.accessed(A, || Some(true)));
-        last.prepare(A, || Some(true));
+        assert!(last.prepare(A, || Some(true)));
         // The access was just cleared.
         assert!(last.accessed(A, || Some(false)));
-        last.prepare(A, || Some(false));
+        assert!(last.prepare(A, || Some(false)));
         assert!(last.accessed(A, || Some(false)));
         // The state is that of one folio: the result for another is not kept.
         assert!(!last.accessed(B, || Some(false)));
@@ -306,10 +309,10 @@ mod tests {
     fn a_preparation_does_not_hide_an_access() {
         // The old sample of the first region was in another folio.
         let mut last = LastFolio::none();
-        last.prepare(A, || Some(true));
+        assert!(last.prepare(A, || Some(true)));
         assert!(last.accessed(A, || Some(false)));
         let mut last = LastFolio::none();
-        last.prepare(A, || Some(false));
+        assert!(last.prepare(A, || Some(false)));
         assert!(!last.accessed(A, || Some(false)));
     }
 
@@ -319,18 +322,18 @@ mod tests {
         assert!(!last.accessed(A, || None));
         assert!(last.accessed(A, || Some(true)));
         let mut last = LastFolio::none();
-        last.prepare(A, || None);
+        assert!(!last.prepare(A, || None));
         assert!(last.accessed(A, || Some(true)));
         let mut forgotten = false;
-        last.prepare(A, || {
+        assert!(last.prepare(A, || {
             forgotten = true;
             Some(true)
-        });
+        }));
         assert!(forgotten);
-        last.prepare(A, || {
+        assert!(last.prepare(A, || {
             forgotten = false;
             Some(true)
-        });
+        }));
         assert!(forgotten);
     }
 }

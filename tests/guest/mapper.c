@@ -8,6 +8,7 @@
  *   written             pages of a file that is accessed by write() alone; it is
  *                       mapped until the first command
  *   ksm                 pages of which there are two each, for KSM to merge
+ *   packet              the ring of a packet socket: pages of a driver's
  *   forked              private pages that only a child accesses
  *   thp                 transparent huge pages
  *   split               the same, mapped page by page
@@ -24,9 +25,11 @@
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <linux/if_packet.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -38,11 +41,11 @@
 #define NR_HUGE		8
 #define PACE_NS		2000000L
 
-enum kind { ANON, FILE_, SHMEM, WRITTEN, KSM, FORKED, THP, SPLIT, HUGETLB, HUGETLBFS };
+enum kind { ANON, FILE_, SHMEM, WRITTEN, KSM, PACKET, FORKED, THP, SPLIT, HUGETLB, HUGETLBFS };
 
 static const char *const names[] = {
 	[ANON] = "anon", [FILE_] = "file", [SHMEM] = "shmem", [WRITTEN] = "written",
-	[KSM] = "ksm", [FORKED] = "forked", [THP] = "thp", [SPLIT] = "split",
+	[KSM] = "ksm", [PACKET] = "packet", [FORKED] = "forked", [THP] = "thp", [SPLIT] = "split",
 	[HUGETLB] = "hugetlb", [HUGETLBFS] = "hugetlbfs",
 };
 
@@ -82,6 +85,19 @@ static char *map_thp(unsigned long size)
 	return start;
 }
 
+static void map_ring(unsigned long size)
+{
+	struct tpacket_req ring = {
+		.tp_block_size = size, .tp_block_nr = 1,
+		.tp_frame_size = PAGE, .tp_frame_nr = size / PAGE,
+	};
+
+	fd = socket(AF_PACKET, SOCK_RAW, 0);
+	if (fd < 0 || setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &ring, sizeof(ring)))
+		die("ring");
+	area = map(size, MAP_SHARED, fd);
+}
+
 static void map_area(const char *file)
 {
 	unsigned long size;
@@ -101,6 +117,9 @@ static void map_area(const char *file)
 		break;
 	case SHMEM:
 		area = map(size, MAP_SHARED | MAP_ANONYMOUS, -1);
+		break;
+	case PACKET:
+		map_ring(size);
 		break;
 	case KSM:
 		area = map_small(size);

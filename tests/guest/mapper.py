@@ -97,8 +97,8 @@ class Mapper:
 
 
 @contextlib.contextmanager
-def mapper(kind: str) -> Iterator[Mapper]:
-    """A mapper of a kind, with what it needs of the system."""
+def mapper(kind: str, on_lists: bool = True) -> Iterator[Mapper]:
+    """A mapper of a kind, with what it needs of the system. Without `on_lists` new pages may still wait for reclaim's lists."""
     with contextlib.ExitStack() as stack:
         file = None
         if kind in ("file", "written"):
@@ -116,13 +116,13 @@ def mapper(kind: str) -> Iterator[Mapper]:
         if kind == "ksm":
             stack.callback((KSM / "run").write_text, "2\n")
             merge(process)
-        put_on_lists()
+        if on_lists:
+            put_on_lists()
         yield process
 
 
 def put_on_lists() -> None:
-    """Has the kernel put new pages on reclaim's lists, which each processor does with some at a time. Before that, nobody may forget the
-    accesses to them."""
+    """Has the kernel put new pages on reclaim's lists, which each processor does with some at a time."""
     DROP_CACHES.write_text("1\n")
 
 

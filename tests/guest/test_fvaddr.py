@@ -11,6 +11,7 @@ import pytest
 from damon_tree import AGGREGATION, Kdamond
 from guest_time import advance, wait_until
 from hot_area import THRESHOLD
+from mapper import mapper, rates
 from regions import by_target, check
 from workload import MIB, Workload, score
 
@@ -59,6 +60,34 @@ def test_hot_part_of_a_range(kdamond: Kdamond, workload: Workload) -> None:
         return min(score(regions, workload.hot, THRESHOLD)) >= 0.9
 
     wait_until(found, "the hot area is found", every=AGGREGATION)
+
+
+# In the in-tree DAMON memory that is on no list of reclaim's looks accessed all the time.
+@pytest.mark.ours
+@pytest.mark.parametrize("kind", ("packet", "anon", "shmem"))
+def test_memory_on_no_list(kdamond: Kdamond, kind: str) -> None:
+    """What a driver maps, and new pages that still wait to be put on a list: accessed once, when they were mapped, and later in one half."""
+    with mapper(kind, on_lists=False) as process:
+        start, size = process.hot[0], process.size
+        assert process.cold[0] == process.hot[-1] + size
+        kdamond.set(ops="fvaddr", min_regions=100)
+        kdamond.add_targets(process.pid)
+        kdamond.set_init_regions([(start, process.cold[-1] + size)])
+        kdamond.add_stat_schemes()
+        kdamond.on()
+        # In the first aggregation there may be samples from before an access that has come late.
+        advance(2 * AGGREGATION)
+        for _ in range(5):
+            advance(AGGREGATION)
+            assert not any(region.nr_accesses for region in kdamond.snapshot())
+        process.command("hot")
+
+        def found() -> bool:
+            regions = kdamond.snapshot()
+            hot, cold = ([(page, page + size) for page in pages] for pages in (process.hot[:-1], process.cold[1:]))
+            return min(rates(regions, hot)) >= THRESHOLD and max(rates(regions, cold)) == 0
+
+        wait_until(found, "the half that is accessed is found hot, and it alone", every=AGGREGATION)
 
 
 @pytest.fixture

@@ -51,6 +51,7 @@ use kernel::{
 use super::super::{
     attributes::FolioAttributes,
     folio::{
+        has_mapping,
         head,
         is_mapped_once,
         set_idle,
@@ -424,8 +425,9 @@ impl<'cursor> Entry<'cursor> {
     /// Returns whether there was an access since [`mkold`](Self::mkold).
     #[inline]
     pub(crate) fn young(&self) -> bool {
+        let folio = self.folio();
         self.word.accessed()
-            || !self.flags(self.folio()).idle()
+            || (!self.flags(folio).idle() && self.has_flags(folio))
             || self.notifiers.test_young(self.leaf.start)
     }
 
@@ -437,8 +439,8 @@ impl<'cursor> Entry<'cursor> {
     /// and an entry of a PMD table that VMAs of hugetlbfs share. If it returns `false`, nothing is
     /// cleared.
     ///
-    /// Clears nothing for a folio that is neither on an LRU list (device memory, or isolated at the
-    /// moment) nor a hugetlb folio.
+    /// Memory of a driver that is not user memory, such as the ring of a packet socket, has no idle
+    /// flag. For it the accessed bit is all that there is.
     ///
     /// The TLB is not flushed: a CPU that has cached the translation does not set the bit again
     /// before the TLB entry is gone. This makes a region look slightly colder than it is, and costs
@@ -448,8 +450,7 @@ impl<'cursor> Entry<'cursor> {
     pub(crate) fn mkold(&self, hide: impl FnMut(RecordId) -> bool) -> Aged {
         let folio = self.folio();
         let flags = self.flags(folio);
-        let old = !self.word.accessed() && flags.idle() && self.notifiers.is_none();
-        if old || !(flags.lru() || self.leaf.hugetlb) {
+        if !self.word.accessed() && flags.idle() && self.notifiers.is_none() {
             return Aged::Unchanged;
         }
         self.clear_young(folio, flags, hide)
@@ -462,9 +463,11 @@ impl<'cursor> Entry<'cursor> {
         flags: FolioFlags,
         mut hide: impl FnMut(RecordId) -> bool,
     ) -> Aged {
+        let has_flags = self.has_flags(folio);
+        let not_idle = !flags.idle() && has_flags;
         // SAFETY: By the type invariants the folio is valid, and this entry maps it.
         let elsewhere = || flags.large() || !unsafe { is_mapped_once(folio) };
-        if !flags.idle() && elsewhere() && !hide(self.folio_id().into()) {
+        if not_idle && elsewhere() && !hide(self.folio_id().into()) {
             return Aged::Refused;
         }
         if self.is_in_shared_table() && !hide(self.id()) {
@@ -477,9 +480,9 @@ impl<'cursor> Entry<'cursor> {
             || accessed;
         // SAFETY: The folio is valid by the type invariants. The flags are set atomically.
         unsafe {
-            if accessed && !flags.young() {
+            if accessed && !flags.young() && has_flags {
                 set_young_and_idle(folio);
-            } else if !flags.idle() {
+            } else if not_idle {
                 set_idle(folio);
             }
         }
@@ -488,6 +491,15 @@ impl<'cursor> Entry<'cursor> {
         } else {
             Aged::Unchanged
         }
+    }
+
+    /// Returns whether the folio has the flags *young* and *idle*, as all user memory. This is
+    /// memory of a file or an `anon_vma`. It need not be on an LRU list: new folios wait in a batch
+    /// of their CPU before they are put on one, and those of hugetlb never are.
+    #[inline]
+    fn has_flags(&self, folio: *mut c::folio) -> bool {
+        // SAFETY: The folio is valid by the type invariants.
+        unsafe { has_mapping(folio) }
     }
 
     /// Returns whether the entry is in a PMD table that several VMAs of hugetlbfs share.
