@@ -92,7 +92,7 @@ help:
 	@echo '  does this tree work?                              make test       9 minutes, the first time 21'
 	@echo '  does it on every kernel, and under every trial?   make test-all   47 minutes, 10 of them for a KASAN kernel'
 	@echo '  does it break under load for hours?               make stress     hours'
-	@echo '  which of 46 faults made by hand do tests find?    make mutations  hours'
+	@echo '  which of 49 faults made by hand do tests find?    make mutations  hours'
 	@echo ''
 	@echo 'DAMON_RS_CACHE  where toolchain, kernels and results are kept (~/.cache/damon-rs)'
 	@echo 'DAMON_RS_MIRROR the Debian archive, if not the one of this machine'

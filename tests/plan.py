@@ -25,7 +25,7 @@ GROUPS = {
         "test_several.py", "test_sharing.py", "test_tuning.py",
     ),
     "files and commands": (
-        "test_abi.py", "test_tree.py", "test_bad_input.py", "test_reasons.py", "test_lifecycle.py", "test_status.py", "test_commit.py",
+        "test_abi.py", "test_tree.py", "test_bad_input.py", "test_reasons.py", "test_lifecycle.py", "test_signals.py", "test_status.py", "test_commit.py",
         "test_commit_parameters.py",
     ),
     "modules": ("test_modules.py", "test_unload.py", "test_notifier.py", "test_watchdog.py", "test_coexistence.py"),

@@ -100,5 +100,5 @@ def stress(target: Target, seconds: int, seed: int | None = None) -> Trial:
     """Everything at once for `seconds`, with two processors: races need them."""
     command = f'stress/stress --module "$DAMON_RS_MODULE" --seconds {seconds} --seed {another() if seed is None else seed}'
     least = {"on": 20, "off": 10, "commits": 15, "walks": 6, "bytes": 1, "regions": 3, "values": 300, "directories": 50, "reads": 200}
-    least |= {"killed-callers": 10, "interrupted": 1, "unloads": 2, "loads": 2, "offline": 1, "compactions": 1, "killed-targets": 10}
+    least |= {"killed-callers": 10, "caught-signals": 1, "unloads": 2, "loads": 2, "offline": 1, "compactions": 1, "killed-targets": 10}
     return Trial("stress", target, command, least, (f"--append={STRESS_KERNEL}",), load=False)

@@ -54,13 +54,14 @@ pub(crate) fn debug(message: fmt::Arguments<'_>) {
 
 /// Adds a reason to an error.
 pub(crate) trait Because {
-    /// Writes `reason` as a debug message if this is an error.
+    /// Writes `reason` as a debug message if this is an error, but not for a system call that a
+    /// signal ends.
     fn because(self, reason: &str) -> Self;
 }
 
 impl<T> Because for Result<T> {
     fn because(self, reason: &str) -> Self {
-        if self.is_err() {
+        if matches!(self, Err(err) if err != EINTR && err != ERESTARTNOINTR) {
             debug(fmt!("{reason}"));
         }
         self

@@ -326,8 +326,9 @@ impl Kdamond {
     /// kdamond itself deadlocks.
     ///
     /// Fails with `EINVAL` if the kdamond was never started, with `ECANCELED` if it is paused, has
-    /// no active scheme or ends, with `EBUSY` if another walk is under way, with `EINTR` if a
-    /// signal is received before the walk has ended, and with `ENOMEM`.
+    /// no active scheme or ends, with `EBUSY` if another walk is under way, with `EINTR` or
+    /// `ERESTARTNOINTR` if the thread is killed or is to be frozen before the walk has ended
+    /// ([`Requests::call`]), and with `ENOMEM`.
     pub fn walk<W: Walker + Send + Unpin + 'static>(&self, walker: W) -> Result<W> {
         self.begin_walk(walker)?.wait()
     }

@@ -11,10 +11,26 @@
 //! register(request_with(reply))?;    // the kdamond calls `reply.send(result)`, or drops `reply`
 //! let result = waiter.wait()?;       // sleeps; fails with ECANCELED if `reply` was dropped
 //! ```
+//!
+//! A waiter that has to leave early takes its request back, unless it is being served: then it
+//! waits for the result. Hence it always knows whether the request has taken effect.
+//!
+//! ```text
+//!           begin               send
+//!   Open ──────────► Underway ───────► Served
+//!    │  │                │
+//!    │  │ dropped        │ dropped
+//!    │  └────────────────┴───────────► Cancelled
+//!    │ waiter leaves
+//!    └───────────────────────────────► Abandoned
+//! ```
 
 use super::{
     sync::WaitMutex,
-    thread::waits, //
+    thread::{
+        signals,
+        waits, //
+    }, //
 };
 use crate::errno::ecanceled;
 use kernel::{
@@ -24,13 +40,15 @@ use kernel::{
 
 /// The state of a request, as the two sides share it.
 enum Outcome<T> {
-    /// The request has not ended.
+    /// The request has not ended, and can be taken back.
     Open,
+    /// The request is being served, and cannot be taken back any more.
+    Underway,
     /// The request was served.
     Served(T),
     /// The request will not be served.
     Cancelled,
-    /// The waiter has left, so that a result would be dropped.
+    /// The waiter has taken the request back.
     Abandoned,
 }
 
@@ -52,27 +70,48 @@ impl<T: Unpin> Waiter<T> {
     /// Sleeps until the request has ended, and returns the result. The caller must not be the
     /// kdamond that serves the request.
     ///
-    /// Fails with `ECANCELED` if the request was cancelled, and with `EINTR` if a signal is
-    /// received before it has ended. In the latter case the request may still be served, and its
-    /// result is dropped.
+    /// Fails with `ECANCELED` if the request was cancelled. Fails with `EINTR` if the thread is
+    /// being killed, and with `ERESTARTNOINTR` if it is to be frozen ([`signals::end_wait`]). In
+    /// both cases the request was taken back and has no effect.
     pub(crate) fn wait(self) -> Result<T> {
         waits::for_a_kdamond();
-        let mut outcome = self.0.lock();
         loop {
+            let mut outcome = self.0.lock();
             match core::mem::replace(&mut *outcome, Outcome::Abandoned) {
-                Outcome::Open => *outcome = Outcome::Open,
+                open @ (Outcome::Open | Outcome::Underway) => *outcome = open,
                 Outcome::Served(value) => return Ok(value),
                 Outcome::Cancelled | Outcome::Abandoned => return Err(ecanceled()),
             }
-            if self.0.wait_interruptible(&mut outcome) && matches!(*outcome, Outcome::Open) {
-                *outcome = Outcome::Abandoned;
-                return Err(EINTR);
+            if !self.0.wait_interruptible(&mut outcome) {
+                continue;
+            }
+            // Mistake: a request that is being served is given up.
+            let any = cfg!(model_mistake = "given_up_while_served");
+            if matches!(*outcome, Outcome::Open) || any {
+                if let Some(error) = signals::end_wait() {
+                    *outcome = Outcome::Abandoned;
+                    return Err(error);
+                }
+            }
+            if matches!(*outcome, Outcome::Open | Outcome::Underway) {
+                drop(outcome);
+                signals::pause();
             }
         }
     }
 }
 
 impl<T: Unpin> Reply<T> {
+    /// Notes that the request is being served, so that the waiter cannot take it back any more.
+    /// Returns `false` if it has done so. In this case the request must not be served.
+    pub(crate) fn begin(&self) -> bool {
+        let mut outcome = self.0.lock();
+        if matches!(*outcome, Outcome::Open) {
+            *outcome = Outcome::Underway;
+        }
+        matches!(*outcome, Outcome::Underway)
+    }
+
     /// Sends the result.
     pub(crate) fn send(self, value: T) {
         self.end(Outcome::Served(value));
@@ -86,7 +125,7 @@ impl<T: Unpin> Reply<T> {
     fn end(&self, end: Outcome<T>) {
         let mut outcome = self.0.lock();
         let undelivered = match *outcome {
-            Outcome::Open => {
+            Outcome::Open | Outcome::Underway => {
                 *outcome = end;
                 None
             }

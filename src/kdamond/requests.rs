@@ -22,11 +22,12 @@ pub(super) struct Underway<'a, W> {
 }
 
 impl<W: Unpin> Underway<'_, W> {
-    /// Sleeps until the walk has ended. Fails with `ECANCELED` or `EINTR`.
+    /// Sleeps until the walk has ended. Fails with `ECANCELED`, `EINTR` or `ERESTARTNOINTR`, see
+    /// [`Waiter::wait`].
     pub(super) fn wait(self) -> Result<W> {
         self.waiter.wait().inspect_err(|_| {
-            // After a signal the kdamond may still have the walk, which blocks other walks. Once
-            // woken up, it finds that the walk was abandoned.
+            // The kdamond may still have the walk that was taken back, which blocks other walks. It
+            // finds out once it is woken up.
             // Mistake: the kdamond is not woken up.
             if !cfg!(model_mistake = "abandoned_in_silence") {
                 self.requests.0.wake();
@@ -43,7 +44,9 @@ impl Requests {
     /// locks that a kdamond takes.
     ///
     /// Fails with `ECANCELED` if the kdamond does not run or ends before it has served the call,
-    /// with `EINTR` if a signal is received before that, and with `ENOMEM`.
+    /// with `EINTR` if the thread is killed before that, with `ERESTARTNOINTR` if it is to be
+    /// frozen before that, and with `ENOMEM`. After an error `f` is not run. A system call must
+    /// return `ERESTARTNOINTR` as it is: it is repeated then.
     pub fn call<T, F>(&self, f: F) -> Result<T>
     where
         T: Send + Unpin + 'static,

@@ -5,6 +5,7 @@
 //! C header: [`include/linux/kthread.h`](srctree/include/linux/kthread.h)
 
 pub(crate) mod global;
+pub(crate) mod signals;
 pub(crate) mod waits;
 pub(crate) mod wakeup;
 

@@ -6,6 +6,7 @@
 
 #include <linux/bitmap.h>
 #include <linux/cgroup.h>
+#include <linux/freezer.h>
 #include <linux/gfp.h>
 #include <linux/hugetlb.h>
 #include <linux/list.h>
@@ -23,7 +24,9 @@
 #include <linux/rcuwait.h>
 #include <linux/rmap.h>
 #include <linux/sched.h>
+#include <linux/sched/jobctl.h>
 #include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
 #include <linux/spinlock.h>
 #include <linux/vmstat.h>
 
@@ -38,6 +41,23 @@ struct folio *damon_rs_helper_folio_alloc_like(struct folio *src, int nid)
 {
 	return __folio_alloc((folio_test_large(src) ? GFP_TRANSHUGE : (GFP_HIGHUSER_MOVABLE & ~__GFP_RECLAIM) | GFP_NOWAIT) |
 			     __GFP_THISNODE | __GFP_NOMEMALLOC | __GFP_NOWARN, folio_order(src), nid, NULL);
+}
+
+bool damon_rs_helper_fatal_signal_pending(void)
+{
+	return fatal_signal_pending(current);
+}
+
+/*
+ * Returns whether the current thread is to be frozen. In this case it has to return -ERESTARTNOINTR
+ * from its system call, for which a signal must be pending.
+ */
+bool damon_rs_helper_restart_to_freeze(void)
+{
+	if (!freezing(current) && !(READ_ONCE(current->jobctl) & JOBCTL_TRAP_FREEZE))
+		return false;
+	restart_syscall();
+	return true;
 }
 
 spinlock_t *damon_rs_helper_huge_pte_lockptr(struct vm_area_struct *vma, pte_t *pte)

@@ -20,6 +20,10 @@
 /* linux/gfp.h */
 struct folio *damon_rs_helper_folio_alloc_like(struct folio *src, int nid);
 
+/* linux/freezer.h, linux/sched/signal.h */
+bool damon_rs_helper_fatal_signal_pending(void);
+bool damon_rs_helper_restart_to_freeze(void);
+
 /* linux/hugetlb.h */
 spinlock_t *damon_rs_helper_huge_pte_lockptr(struct vm_area_struct *vma, pte_t *pte);
 bool damon_rs_helper_huge_pte_is_shared(pte_t *pte);

@@ -467,6 +467,10 @@ unsafe extern "C" fn store<T: Directory>(
         let place = unsafe { Place::new(kobj) };
         let stored = (file.value)(data).store(&Input::new(text, place));
         stored.map_err(|err| {
+            // The system call is repeated.
+            if err == ERESTARTNOINTR {
+                return err;
+            }
             let err = file.error.unwrap_or(err);
             refused(place, file.name, text, err);
             err
@@ -496,7 +500,7 @@ fn reason(err: Error) -> &'static str {
         ERANGE => "too large",
         EBUSY => "a kdamond runs or is being started, or directories are being changed",
         EPERM => "the kdamond has ended",
-        EINTR => "interrupted by a signal",
+        EINTR => "killed by a signal",
         ENOMEM => "out of memory, number too large, or invalid scheme",
         ENODEV => "the directory is being removed",
         err if err == ecanceled() => "the kdamond has ended, is paused, or has no active scheme",

@@ -35,7 +35,7 @@ static struct kind {
 	{ "reads", OP_READ, OP_READ, 0, 1 },
 	{ "status-reads", OP_STATUS, OP_STATUS, 0, 1 },
 	{ "killed-callers", OP_KILL, OP_KILL, 0, 1 },
-	{ "interrupted", OP_CATCH, OP_CATCH, EINTR, 1 },
+	{ "caught-signals", OP_CATCH, OP_CATCH, 0, 1 },
 	{ "unloads", OP_UNLOAD, OP_UNLOAD, 0, 1 },
 	{ "loads", OP_LOAD, OP_LOAD, 0, 1 },
 	{ "offline", OP_OFFLINE, OP_OFFLINE, 0, 0 },

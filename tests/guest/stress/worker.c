@@ -51,8 +51,8 @@ static const struct {
 	[OP_READ]	 = { "read", { GONE } },
 	[OP_STATUS]	 = { "status", { ENOENT } },
 	[OP_LIST]	 = { "list", { GONE } },
-	/* a caller that a signal wakes; the same answers as without one, and EINTR */
-	[OP_CATCH]	 = { "caught signal", { GONE, EBUSY, EINVAL, ENOMEM, ECANCELED, EPERM, EINTR, EOPNOTSUPP } },
+	/* a caller that gets signals; the same answers as without one */
+	[OP_CATCH]	 = { "caught signal", { GONE, EBUSY, EINVAL, ENOMEM, ECANCELED, EPERM, EOPNOTSUPP } },
 	[OP_KILL]	 = { "killed caller", { 0 } },
 	[OP_LOAD]	 = { "load", { 0 } },
 	/* the status file is open */

@@ -51,7 +51,7 @@ pub struct Kdamond {
     schemes: Option<usize>,
     /// The processes that are its targets, if they are known.
     targets: Option<Vec<i64>>,
-    /// Whether a walk was interrupted and may still be there.
+    /// Whether the caller of a walk was killed, and the walk may still be there.
     pub walk_left: bool,
 }
 
@@ -409,13 +409,9 @@ impl Model {
                 kdamond.started = false;
                 kdamond.run = Run::Off;
             }
-            (Command::Commit, Ok(()) | Err(EINTR)) => {
+            (Command::Commit, Ok(())) => {
                 let Some(mut new) = snapshot else { return };
-                if result.is_err() {
-                    (new.paused, new.schemes, new.targets) = (None, None, None);
-                    kdamond.run = Run::Ending;
-                }
-                if kdamond.publishing || result.is_err() {
+                if kdamond.publishing {
                     // What was written to the files may have been overwritten, or not have been taken over.
                     new.inherit(kdamond);
                 }

@@ -24,7 +24,7 @@
 //! since its targets have, the model knows what is possible.
 //!
 //! A step that nothing comes of for a minute and a half is a failure, and the stacks of those that hang are
-//! printed. A walk whose intervals are too long is interrupted by a signal before that.
+//! printed. A walk may take hours. A child does it, which is killed before that.
 //!
 //! A failure prints the last steps and the seed, with which it happens again, as far as it does not
 //! depend on when a kdamond does something. Steps are independent of what earlier ones met.

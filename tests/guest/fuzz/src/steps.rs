@@ -111,14 +111,18 @@ impl Fuzzer {
                     Writing::At(_) => options.read(true).write(true),
                 };
                 let opened = options.open(self.full(&path));
-                if waits {
-                    self.watch.ask();
-                }
-                let result = opened.and_then(|mut file| match how {
+                let write = |mut file: File| match how {
                     Writing::At(offset) => file.write_at(&text, offset),
                     _ => file.write(&text),
+                };
+                let result = opened.and_then(|file| match waits {
+                    // It takes all of the text or fails.
+                    true => self
+                        .watch
+                        .in_child(|| write(file).map_err(|error| code(&error)))
+                        .map(|_| text.len()),
+                    false => write(file),
                 });
-                self.watch.stop_asking();
                 self.written(&route, file, &text, result)
             }
             Step::Read(route, name, how) => {

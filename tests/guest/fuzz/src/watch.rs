@@ -1,26 +1,37 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The last steps, and the watchdog: a thread that interrupts what may wait for long, and tells what
+//! The last steps, and the watchdog: a thread that kills a child that waits for long, and tells what
 //! hangs.
 
-use nix::sys::{
-    pthread::{
-        pthread_kill,
-        pthread_self, //
+use nix::{
+    errno::Errno,
+    libc,
+    sys::{
+        signal::{
+            kill,
+            Signal, //
+        },
+        wait::{
+            waitid,
+            waitpid,
+            Id,
+            WaitPidFlag,
+            WaitStatus, //
+        }, //
     },
-    signal::{
-        sigaction,
-        SaFlags,
-        SigAction,
-        SigHandler,
-        SigSet,
-        Signal, //
+    unistd::{
+        fork,
+        ForkResult,
+        Pid, //
     },
 };
 use std::{
     collections::VecDeque,
     fs,
-    io::Write,
+    io::{
+        self,
+        Write, //
+    },
     sync::{
         atomic::{
             AtomicU64,
@@ -39,7 +50,7 @@ use std::{
 /// depend on the host at all.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// After so many looks a walk is interrupted.
+/// After so many looks a child is killed.
 const PATIENCE: u32 = 12;
 
 /// After so many looks a step hangs.
@@ -70,8 +81,8 @@ pub struct Record {
 struct Shared {
     /// Changes with each step, and within.
     beat: AtomicU64,
-    /// A number while there is something that may be interrupted, else 0.
-    asking: AtomicU64,
+    /// A child that may be killed. It is not reaped as long as it is here.
+    child: Mutex<Option<Pid>>,
     last: Mutex<VecDeque<Record>>,
 }
 
@@ -79,27 +90,16 @@ struct Shared {
 #[derive(Default)]
 pub struct Watch {
     shared: Arc<Shared>,
-    asked: u64,
 }
 
 impl Watch {
     /// Starts to watch this thread.
     pub fn start() -> Self {
-        extern "C" fn nothing(_: i32) {}
-        let action = SigAction::new(
-            SigHandler::Handler(nothing),
-            // Not SA_RESTART: what is interrupted is to fail.
-            SaFlags::empty(),
-            SigSet::empty(),
-        );
-        // SAFETY: The handler does nothing, which may be done at any time.
-        unsafe { sigaction(Signal::SIGUSR1, &action) }.expect("sigaction");
         let watch = Self::default();
         let shared = Arc::downgrade(&watch.shared);
-        let watched = pthread_self();
         thread::spawn(move || {
             let (mut beat, mut idle) = (0, 0);
-            let (mut asking, mut patience) = (0, 0);
+            let (mut child, mut patience) = (None, 0);
             loop {
                 thread::sleep(LOOK);
                 // It ends with what it watches.
@@ -109,12 +109,13 @@ impl Watch {
                 let now = shared.beat.load(Relaxed);
                 idle = if now == beat { idle + 1 } else { 0 };
                 beat = now;
-                let now = shared.asking.load(Relaxed);
-                patience = if now == asking { patience + 1 } else { 0 };
-                asking = now;
-                if asking != 0 && patience >= PATIENCE {
-                    let _ = pthread_kill(watched, Signal::SIGUSR1);
+                let now = lock(&shared.child);
+                patience = if *now == child { patience + 1 } else { 0 };
+                child = *now;
+                if let Some(child) = child.filter(|_| patience >= PATIENCE) {
+                    let _ = kill(child, Signal::SIGKILL);
                 }
+                drop(now);
                 if idle >= HANG {
                     tell_hang(&shared);
                 }
@@ -126,7 +127,7 @@ impl Watch {
     /// Takes note of what is about to be done.
     pub fn begin(&self, record: Record) {
         self.shared.beat.fetch_add(1, Relaxed);
-        let mut last = lock(&self.shared);
+        let mut last = lock(&self.shared.last);
         last.push_back(record);
         while last.front().is_some_and(|first| {
             let newest = last.back().map_or(0, |last| last.step);
@@ -138,30 +139,45 @@ impl Watch {
 
     /// Takes note of what came of it.
     pub fn end(&self, result: Result<usize, i32>) {
-        if let Some(record) = lock(&self.shared).back_mut() {
+        if let Some(record) = lock(&self.shared.last).back_mut() {
             record.result = Some(result);
         }
     }
 
-    /// Lets what comes next be interrupted, until [`Self::stop_asking`].
-    pub fn ask(&mut self) {
-        self.asked += 1;
-        self.shared.asking.store(self.asked, Relaxed);
-    }
-
-    /// See [`Self::ask`].
-    pub fn stop_asking(&self) {
-        self.shared.asking.store(0, Relaxed);
+    /// Does something in a child, which is killed if it takes long. That fails with `EINTR`.
+    ///
+    /// `f` returns a number or an errno. It must only make system calls: the thread is the only one
+    /// in the child, and another one may have held any lock.
+    pub fn in_child(&self, f: impl FnOnce() -> Result<usize, i32>) -> io::Result<usize> {
+        // A pipe would do as well, but there is nothing else to tell than an errno: a write that
+        // succeeds takes all.
+        // SAFETY: In the child, only `f` and `_exit()` are called.
+        let child = match unsafe { fork() }? {
+            ForkResult::Child => {
+                let code = f().map_or_else(|error| error, |_| 0);
+                // SAFETY: This ends the process without any destructor.
+                unsafe { libc::_exit(code) }
+            }
+            ForkResult::Parent { child } => child,
+        };
+        *lock(&self.shared.child) = Some(child);
+        waitid(Id::Pid(child), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT)?;
+        *lock(&self.shared.child) = None;
+        match waitpid(child, None)? {
+            WaitStatus::Exited(_, 0) => Ok(0),
+            WaitStatus::Exited(_, code) => Err(io::Error::from_raw_os_error(code)),
+            _ => Err(Errno::EINTR.into()),
+        }
     }
 
     /// The last steps.
     pub fn told(&self) -> String {
-        told(&lock(&self.shared))
+        told(&lock(&self.shared.last))
     }
 }
 
-fn lock(shared: &Shared) -> std::sync::MutexGuard<'_, VecDeque<Record>> {
-    shared.last.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn told(last: &VecDeque<Record>) -> String {
@@ -197,7 +213,7 @@ fn tell_hang(shared: &Shared) -> ! {
     let seconds = LOOK.as_millis() * u128::from(HANG) / 1000;
     println!(
         "FAILED: nothing moves for {seconds} s; the last steps:\n{}",
-        told(&lock(shared))
+        told(&lock(&shared.last))
     );
     let own = std::process::id();
     let kdamonds = fs::read_dir("/proc").into_iter().flatten().flatten();

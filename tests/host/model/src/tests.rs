@@ -187,6 +187,7 @@ hold! {
     walk_and_pause: 3, 2, scenarios::walk_and_pause();
     walk_after_pause: 2, 3, scenarios::walk_after_pause();
     signals: 3, 2, scenarios::signals();
+    given_up_calls: 3, 2, scenarios::given_up_calls();
     call_and_restart: 4, 2, scenarios::call_and_restart();
     walk_and_restart: 4, 1, scenarios::walk_and_restart();
     stop_and_restart: 4, 2, scenarios::stop_and_restart();
@@ -237,6 +238,8 @@ refute! {
     ended_twice: "cancelled, but served", scenarios::calls_are_served(false);
     walk_left_in_a_pause: "deadlock", scenarios::walk_after_walk(true);
     repeat_kept: "not dropped once", scenarios::repeats_and_stop();
+    served_though_taken_back: "taken back, but served", scenarios::given_up_calls();
+    given_up_while_served: "taken back, but served", scenarios::given_up_calls();
 
     abandoned_in_silence: "deadlock", handles::walk_is_abandoned();
     abandoned_before_the_look: "deadlock", handles::walk_is_abandoned();

@@ -29,6 +29,22 @@ pub(crate) mod waits {
     pub(crate) fn for_a_kdamond() {}
 }
 
+/// Signals. All are fatal.
+pub(crate) mod signals {
+    use crate::primitives::signal_pending;
+    use kernel::prelude::*;
+
+    /// The error with which the current thread has to end a wait now.
+    pub(crate) fn end_wait() -> Option<Error> {
+        signal_pending().then_some(EINTR)
+    }
+
+    /// Lets the others go on.
+    pub(crate) fn pause() {
+        loom::thread::yield_now();
+    }
+}
+
 /// Whether a thread has done all it does.
 type Returned = Arc<AtomicBool>;
 
