@@ -29,7 +29,8 @@
 #define DAMON_RS_CALLS_ALWAYS(CALL)										\
 	CALL(walk_system_ram_res, int,										\
 	     (u64 start, u64 end, void *arg, int (*func)(struct resource *, void *)), (start, end, arg, func))	\
-	CALL(kallsyms_lookup_name, unsigned long, (const char *name), (name))					\
+	CALL(kallsyms_on_each_match_symbol, int,								\
+	     (int (*fn)(void *, unsigned long), const char *name, void *data), (fn, name, data))		\
 	CALL(folio_lock_anon_vma_read, struct anon_vma *, (const struct folio *folio, struct rmap_walk_control *rwc),	\
 	     (folio, rwc))											\
 	CALL(page_vma_mapped_walk, bool, (struct page_vma_mapped_walk *pvmw), (pvmw))				\

@@ -13,10 +13,9 @@
 //! ENDBR instruction from functions that it never calls through a pointer, so an indirect call of
 //! them is fatal on CPUs that enforce IBT.
 //!
-//! `kallsyms_lookup_name()` finds the symbols. It is not exported either; registering a kprobe on
-//! it yields its address. It also finds symbols of modules, and finds one of several symbols with
-//! the same name. So a name that vmlinux does not have may resolve to a symbol of another module.
-//! This is not detected.
+//! `kallsyms_on_each_match_symbol()` finds the symbols. It is not exported either; registering a
+//! kprobe on it yields its address. Only a symbol of vmlinux whose name no other symbol of vmlinux
+//! has counts as found: another module may have a function of the same name.
 //!
 //! C headers: [`include/linux/kallsyms.h`](srctree/include/linux/kallsyms.h),
 //! [`include/linux/kprobes.h`](srctree/include/linux/kprobes.h)
@@ -120,9 +119,9 @@ macro_rules! features {
                     $(
                         let name = c_str!(stringify!($fn));
                         let address = kallsyms.find(name).ok_or(name)?.addr().get();
-                        // SAFETY: `address` is that of a symbol with the name of the function, and
-                        // the static call has its prototype. That the symbol is the function of
-                        // vmlinux is assumed, see the module documentation.
+                        // SAFETY: `address` is that of the only symbol of vmlinux with the name of
+                        // the function, which is global, so the symbol is the function. The static
+                        // call has its prototype.
                         paste!(unsafe { bindings::[<damon_rs_found_ $fn>](address) });
                     )*
                     // INVARIANT: The static calls of all functions were set above.
@@ -131,10 +130,10 @@ macro_rules! features {
                         $(
                             $static: {
                                 let name = c_str!(stringify!($static));
-                                // INVARIANT: This is the address of a symbol with the name of the
-                                // variable. The constant above checks the type of its declaration.
-                                // That the symbol is the variable of vmlinux is assumed, see the
-                                // module documentation.
+                                // INVARIANT: This is the address of the only symbol of vmlinux
+                                // with the name of the variable, which is global, so the symbol is
+                                // the variable. The constant above checks the type of its
+                                // declaration.
                                 Variable(kallsyms.find(name).ok_or(name)?.cast())
                             },
                         )*
@@ -308,7 +307,7 @@ pub(crate) fn resolve() -> Result {
         Ok(kallsyms) => Some(kallsyms),
         Err(ENOMEM) => return Err(ENOMEM),
         Err(e) => {
-            pr_warn!("kallsyms_lookup_name() not found ({e:?})\n");
+            pr_warn!("kallsyms_on_each_match_symbol() not found ({e:?})\n");
             None
         }
     };

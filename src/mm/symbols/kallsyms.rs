@@ -9,41 +9,83 @@ use core::{
 
 use kernel::{
     bindings as c,
+    ffi::{
+        c_int,
+        c_ulong, //
+    },
     prelude::*,
     str::CStr, //
 };
 
 use crate::bindings;
 
-/// Access to `kallsyms_lookup_name()`.
+/// Access to `kallsyms_on_each_match_symbol()`.
 ///
 /// # Invariants
 ///
-/// The static call `damon_rs_call_kallsyms_lookup_name()` calls `kallsyms_lookup_name()`.
+/// The static call `damon_rs_call_kallsyms_on_each_match_symbol()` calls the function of this name.
 pub(super) struct Kallsyms(());
 
 impl Kallsyms {
-    /// Finds `kallsyms_lookup_name()`. Fails with `ENOMEM`, or with another error if it was not
-    /// found. Sleeps.
+    /// Finds `kallsyms_on_each_match_symbol()`. Fails with `ENOMEM`, or with another error if it
+    /// was not found. Sleeps.
     pub(super) fn locate() -> Result<Self> {
-        let inside = probe(c"kallsyms_lookup_name")?;
+        let inside = probe(c"kallsyms_on_each_match_symbol")?;
         let entry = inside.checked_sub(offset(inside)?).ok_or(ENOENT)?;
-        // SAFETY: `entry` is the address of `kallsyms_lookup_name()`: the kernel has resolved that
-        // name for the kprobe, and `offset()` has returned the distance from its entry. The static
-        // call has the prototype of `linux/kallsyms.h`.
-        unsafe { bindings::damon_rs_found_kallsyms_lookup_name(entry) };
+        // SAFETY: `entry` is the address of `kallsyms_on_each_match_symbol()`: the kernel has
+        // resolved that name for the kprobe, to a function of vmlinux as `offset()` has checked,
+        // which has also returned the distance from its entry. vmlinux has one function of this
+        // name, which is global. The static call has the prototype of `linux/kallsyms.h`.
+        unsafe { bindings::damon_rs_found_kallsyms_on_each_match_symbol(entry) };
         // INVARIANT: The static call was just set to the address of the function.
         Ok(Self(()))
     }
 
-    /// Returns the address of a symbol of vmlinux, or of a module if vmlinux has none of this name.
-    /// If several symbols have this name, one of them is returned.
+    /// Returns the address of the symbol of vmlinux with this name. `None` if there is none, or if
+    /// several have this name at different addresses. Symbols of modules are not found. Sleeps.
     pub(super) fn find(&self, name: &CStr) -> Option<NonNull<c_void>> {
-        // SAFETY: By the type invariants the static call calls `kallsyms_lookup_name()`. `name` is
-        // a C string that is valid during the call.
-        let address = unsafe { bindings::damon_rs_call_kallsyms_lookup_name(name.as_char_ptr()) };
-        NonNull::new(core::ptr::with_exposed_provenance_mut(address))
+        let mut matches = Matches::None;
+        // SAFETY: By the type invariants the static call calls `kallsyms_on_each_match_symbol()`,
+        // which only visits symbols of vmlinux. `name` is a C string and `matches` a `Matches`,
+        // both valid during the call. The function may sleep, and so may this one.
+        unsafe {
+            bindings::damon_rs_call_kallsyms_on_each_match_symbol(
+                Some(add_match),
+                name.as_char_ptr(),
+                core::ptr::from_mut(&mut matches).cast(),
+            )
+        };
+        match matches {
+            Matches::One(address) => NonNull::new(core::ptr::with_exposed_provenance_mut(address)),
+            Matches::None | Matches::Several => None,
+        }
     }
+}
+
+/// The symbols with a name.
+enum Matches {
+    None,
+    /// All are at this address.
+    One(usize),
+    Several,
+}
+
+/// Adds a symbol to the [`Matches`] that `data` points to. Called by
+/// `kallsyms_on_each_match_symbol()`. Returns 0, to continue.
+///
+/// # Safety
+///
+/// `data` must point to a `Matches` that is not accessed otherwise during the call.
+unsafe extern "C" fn add_match(data: *mut c_void, address: c_ulong) -> c_int {
+    // SAFETY: By the safety requirements `data` points to a `Matches` that is not accessed
+    // otherwise.
+    let matches = unsafe { &mut *data.cast::<Matches>() };
+    *matches = match *matches {
+        Matches::None => Matches::One(address),
+        Matches::One(other) if other == address => Matches::One(address),
+        _ => Matches::Several,
+    };
+    0
 }
 
 /// Returns the address at which the kernel places a kprobe on a function: its entry, or the
@@ -78,8 +120,8 @@ fn probe(_symbol: &CStr) -> Result<usize> {
     Err(ENOTSUPP)
 }
 
-/// Returns the offset of an address in the function that contains it. Fails with `ENOENT` if there
-/// is none, and with `ENOMEM`.
+/// Returns the offset of an address in the function of vmlinux that contains it. Fails with
+/// `ENOENT` if there is none, and with `ENOMEM`.
 fn offset(address: usize) -> Result<usize> {
     // More than KSYM_SYMBOL_LEN, which is twice the length of the longest name plus room for
     // numbers.
@@ -91,9 +133,12 @@ fn offset(address: usize) -> Result<usize> {
     parse_offset(&text).ok_or(ENOENT)
 }
 
-/// Parses the offset in the output of `sprint_symbol()`, for example `name+0x4/0x90`. Any text may
-/// follow.
+/// Parses the offset in the output of `sprint_symbol()`, for example `name+0x4/0x90`. Zero bytes
+/// may follow. `None` for a function of a module, whose name follows in brackets.
 fn parse_offset(text: &[u8]) -> Option<usize> {
+    if text.contains(&b'[') {
+        return None;
+    }
     // The number is parsed by hand because the compiler cannot prove that the parser of the core
     // library does not panic.
     let mut text = text.iter();
@@ -111,13 +156,26 @@ fn parse_offset(text: &[u8]) -> Option<usize> {
 
 #[kunit_tests(damon_rs_mm_kallsyms)]
 mod tests {
-    use super::parse_offset;
+    use super::*;
+
+    #[test]
+    fn only_the_symbol_of_vmlinux_of_that_name() -> Result {
+        let kallsyms = Kallsyms::locate()?;
+        assert!(kallsyms.find(c"rmap_walk").is_some());
+        assert!(kallsyms.find(c"rmap_walk_of_no_kernel").is_none());
+        // This module has it, and no other code.
+        assert!(kallsyms.find(c"damon_rs_call_rmap_walk").is_none());
+        // Many file systems have a static function of this name.
+        assert!(kallsyms.find(c"init_once").is_none());
+        Ok(())
+    }
 
     #[test]
     fn offset_of_an_address() {
         assert_eq!(parse_offset(b"kallsyms_lookup_name+0x4/0x90"), Some(4));
         assert_eq!(parse_offset(b"kallsyms_lookup_name+0x0/0x90"), Some(0));
-        assert_eq!(parse_offset(b"f+0x1f0/0x200 [module]"), Some(0x1f0));
+        assert_eq!(parse_offset(b"f+0x1f0/0x200\0"), Some(0x1f0));
+        assert_eq!(parse_offset(b"f+0x1f0/0x200 [module]"), None);
         // The output for an address that is in no function.
         assert_eq!(parse_offset(b"0xffffffff81000000"), None);
         assert_eq!(parse_offset(b"f+0x1"), None);
