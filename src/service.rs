@@ -25,6 +25,8 @@ pub use parameters::{
     Parameter, //
 };
 
+use parameters::YES;
+
 use crate::{
     errno::ecanceled,
     kdamond::Kdamond, //
@@ -169,6 +171,8 @@ impl<S: Service> Drop for Loaded<S> {
 pub struct Enabled<S: Service>(pub &'static Switch<S>);
 
 impl<S: Service> Parameter for Enabled<S> {
+    const WITHOUT_VALUE: Option<&'static CStr> = Some(YES);
+
     fn store(&self, text: &CStr, held: &mut Held) -> Result {
         self.0.set_enabled(kstrtobool(text)?, held)
     }
@@ -184,6 +188,8 @@ impl<S: Service> Parameter for Enabled<S> {
 pub struct CommitInputs<S: Service>(pub &'static Switch<S>);
 
 impl<S: Service> Parameter for CommitInputs<S> {
+    const WITHOUT_VALUE: Option<&'static CStr> = Some(YES);
+
     fn store(&self, text: &CStr, held: &mut Held) -> Result {
         if !kstrtobool(text)? {
             return Ok(());

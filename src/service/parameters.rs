@@ -7,8 +7,7 @@
 //! `/sys/module/…/parameters/`, which can be read and written later. [`Number`] and [`Flag`] only
 //! store a value.
 //!
-//! Parameters without a value (`KERNEL_PARAM_OPS_FL_NOARG`) are not supported, and there is no type
-//! for string parameters.
+//! There is no type for string parameters.
 //!
 //! The kernel holds the parameter lock of the module (`kernel_param_lock()`) while it calls the
 //! get() and set() callbacks of a parameter. [`Held`] is the proof of that.
@@ -67,6 +66,10 @@ impl Held {
 /// Both methods run in the context of the task that accesses the parameter, with the parameter lock
 /// held, and may sleep.
 pub trait Parameter: Sync + 'static {
+    /// The text that [`Self::store`] gets for a name without a value, as `skip_anon` in
+    /// `insmod damon_reclaim.ko skip_anon`. `None` if a value must be given.
+    const WITHOUT_VALUE: Option<&'static CStr> = None;
+
     /// Parses `text` and stores the value. If it fails, the old value is kept.
     ///
     /// Called for a write to the file, and for a value that is given when the module is loaded. The
@@ -109,6 +112,9 @@ impl<T: Integer + 'static> Parameter for Number<T> {
     }
 }
 
+/// The value of a switch that is given without one, as in `param_set_bool()`.
+pub(super) const YES: &CStr = c"1";
+
 /// A parameter that stores a boolean. It accepts the text that `kstrtobool()` accepts.
 pub struct Flag(Atomic<bool>);
 
@@ -130,6 +136,8 @@ impl Flag {
 }
 
 impl Parameter for Flag {
+    const WITHOUT_VALUE: Option<&'static CStr> = Some(YES);
+
     fn store(&self, text: &CStr, _: &mut Held) -> Result {
         self.set(kstrtobool(text)?);
         Ok(())
@@ -201,7 +209,11 @@ struct Calls<P>(PhantomData<P>);
 
 impl<P: Parameter> Calls<P> {
     const TABLE: c::kernel_param_ops = c::kernel_param_ops {
-        flags: 0,
+        flags: if P::WITHOUT_VALUE.is_some() {
+            c::KERNEL_PARAM_OPS_FL_NOARG
+        } else {
+            0
+        },
         set: Some(Self::set),
         get: Some(Self::get),
         free: None,
@@ -216,10 +228,13 @@ impl<P: Parameter> Calls<P> {
     /// - `param` must meet the requirements of [`Self::of`].
     unsafe extern "C" fn set(text: *const c_char, param: *const c::kernel_param) -> c_int {
         from_result(|| {
-            let text = NonNull::new(text.cast_mut()).ok_or(EINVAL)?;
-            // SAFETY: `text` is not null, so by the requirements of this function it points to a
-            // NUL-terminated string that is valid and not changed during the call.
-            let text = unsafe { c_str(text) }.ok_or(EINVAL)?;
+            let text = match NonNull::new(text.cast_mut()) {
+                // SAFETY: `text` is not null, so by the requirements of this function it points to
+                // a NUL-terminated string that is valid and not changed during the call.
+                Some(text) => unsafe { c_str(text) },
+                None => P::WITHOUT_VALUE,
+            };
+            let text = text.ok_or(EINVAL)?;
             // SAFETY: `param` meets the requirements of `of` by those of this function.
             let (parameter, mut held) = unsafe { Self::of(param) };
             parameter.store(text, &mut held).inspect_err(|err| {
@@ -274,8 +289,13 @@ impl<P: Parameter> Calls<P> {
 }
 
 /// Creates an entry of the parameter table of a module. For [`parameters!`](crate::parameters!).
+///
+/// # Safety
+///
+/// `module` must be the module whose table the entry is put into. The kernel calls the callbacks of
+/// the entry with the parameter lock of `module` held only in this case, and [`Held`] relies on it.
 #[doc(hidden)]
-pub const fn entry<P: Parameter>(
+pub const unsafe fn entry<P: Parameter>(
     module: &'static ThisModule,
     name: &'static CStr,
     mode: u16,
@@ -348,12 +368,16 @@ macro_rules! parameters {
             #[link_section = "__param"]
             #[used]
             static ENTRY: ::kernel::module_param::KernelParam =
-                $crate::service::entry(
-                    $crate::this_module!(),
-                    ::kernel::c_str!(stringify!($name)),
-                    $mode,
-                    PARAMETER,
-                );
+                // SAFETY: The section `__param` of a module is its parameter table, and
+                // `this_module!()` is the module that contains this code.
+                unsafe {
+                    $crate::service::entry(
+                        $crate::this_module!(),
+                        ::kernel::c_str!(stringify!($name)),
+                        $mode,
+                        PARAMETER,
+                    )
+                };
 
             const TEXT: &str = concat!("parm=", stringify!($name), ":", $text, "\0");
 

@@ -175,6 +175,16 @@ def test_stat_refused_at_load(make: Make, kdamond: Kdamond, shared_workload: Wor
 # ---- damon_reclaim ----
 
 
+@pytest.mark.chatty
+def test_switches_without_value(make: Make) -> None:
+    """A switch that is named when the module is loaded is on. A number must have a value."""
+    with make("reclaim", "skip_anon", "enabled") as reclaim:
+        assert reclaim.read("skip_anon") == "Y" and reclaim.read("enabled") == "Y" and reclaim.pid > 0
+    with pytest.raises(subprocess.CalledProcessError):
+        with make("reclaim", "min_age"):
+            pass
+
+
 def test_reclaim_files(make: Make) -> None:
     """Names, defaults and modes are those of the in-tree one."""
     with make("reclaim") as reclaim:
