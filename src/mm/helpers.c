@@ -43,6 +43,22 @@ struct folio *damon_rs_helper_folio_alloc_like(struct folio *src, int nid)
 			     __GFP_THISNODE | __GFP_NOMEMALLOC | __GFP_NOWARN, folio_order(src), nid, NULL);
 }
 
+/* Returns the mm of a thread, or of another one of its process, with a reference. Under RCU. */
+struct mm_struct *damon_rs_helper_get_process_mm(struct task_struct *task)
+{
+	struct mm_struct *mm = get_task_mm(task);
+	struct task_struct *thread;
+
+	if (mm)
+		return mm;
+	for_each_thread(task, thread) {
+		mm = get_task_mm(thread);
+		if (mm)
+			break;
+	}
+	return mm;
+}
+
 bool damon_rs_helper_fatal_signal_pending(void)
 {
 	return fatal_signal_pending(current);

@@ -148,6 +148,9 @@ bool damon_rs_helper_need_resched(void);
 void damon_rs_helper_memalloc_noreclaim_restore(unsigned int flags);
 unsigned int damon_rs_helper_memalloc_noreclaim_save(void);
 
+/* linux/sched/mm.h, linux/sched/signal.h */
+struct mm_struct *damon_rs_helper_get_process_mm(struct task_struct *task);
+
 /* linux/spinlock.h */
 bool damon_rs_helper_spin_is_contended(spinlock_t *lock);
 

@@ -55,8 +55,8 @@ impl Pid {
         unsafe { bindings::damon_rs_helper_pid_has_task(self.0.as_ptr()) }
     }
 
-    /// Returns the address space of this process. `None` if the process has ended, and for a kernel
-    /// thread.
+    /// Returns the address space of this process, also if its main thread has ended and others run.
+    /// `None` if all have ended, and for a kernel thread.
     ///
     /// Dropping the result may be what frees the address space, and may sleep.
     pub fn mm(&self) -> Option<ARef<MmWithUser>> {
@@ -65,9 +65,9 @@ impl Pid {
         let task = NonNull::new(unsafe { c::pid_task(self.0.as_ptr(), c::pid_type_PIDTYPE_PID) })?;
         // SAFETY: The task was attached to the pid under `rcu`, so it is not freed while `rcu` is
         // held.
-        let mm = NonNull::new(unsafe { c::get_task_mm(task.as_ptr()) });
+        let mm = NonNull::new(unsafe { bindings::damon_rs_helper_get_process_mm(task.as_ptr()) });
         drop(rcu);
-        // SAFETY: `get_task_mm()` returns a reference that counts in `mm_users`, as
+        // SAFETY: The helper returns a reference that counts in `mm_users`, as
         // `ARef<MmWithUser>` owns one. `MmWithUser` is a transparent wrapper of `struct mm_struct`.
         mm.map(|mm| unsafe { ARef::from_raw(mm.cast()) })
     }

@@ -6,12 +6,13 @@
  *
  *   process  only one task, named twice
  *   thread   a thread of the process
+ *   leader   a process whose main thread has ended, while another one runs
  *   vm       a child with the same address space (CLONE_VM)
  *   vfork    the same, while vfork() lasts
  *   hugetlb  a child that shares page tables of hugetlbfs
  *   written  a child that maps the same FILE, which is accessed by write() alone
  *
- * With "+thp" behind it, the memory of the first four is transparent huge pages.
+ * With "+thp" behind it, the memory of the first five is transparent huge pages.
  *
  * The output is one JSON object: {"pids":[…],"start":…,"size":…}, where "size"
  * is the number of bytes of all that is accessed.
@@ -101,9 +102,15 @@ static int wait_for_ever(void *arg)
 		pause();
 }
 
-static pid_t start_task(int flags)
+static int run_on(void *arg)
 {
-	pid_t task = clone(wait_for_ever, stack + sizeof(stack), flags, NULL);
+	rounds();
+	return 0;
+}
+
+static pid_t start_task(int (*function)(void *), int flags)
+{
+	pid_t task = clone(function, stack + sizeof(stack), flags, NULL);
 
 	if (task < 0)
 		die("clone");
@@ -168,9 +175,13 @@ int main(int argc, char **argv)
 	if (!strcmp(kind, "process")) {
 		print(getpid(), getpid());
 	} else if (!strcmp(kind, "thread")) {
-		print(getpid(), start_task(CLONE_VM | CLONE_SIGHAND | CLONE_THREAD));
+		print(getpid(), start_task(wait_for_ever, CLONE_VM | CLONE_SIGHAND | CLONE_THREAD));
+	} else if (!strcmp(kind, "leader")) {
+		print(getpid(), getpid());
+		start_task(run_on, CLONE_VM | CLONE_SIGHAND | CLONE_THREAD | CLONE_FILES | CLONE_FS);
+		syscall(SYS_exit, 0);
 	} else if (!strcmp(kind, "vm")) {
-		print(getpid(), start_task(CLONE_VM | SIGCHLD));
+		print(getpid(), start_task(wait_for_ever, CLONE_VM | SIGCHLD));
 	} else if (!strcmp(kind, "vfork")) {
 		pid_t parent = getpid();
 

@@ -12,8 +12,13 @@ from sharer import sharer
 
 SAMPLES = round(AGGREGATION / SAMPLE)
 
-# The last one is accessed by write() alone, which shows in the idle flag of the page only.
-KINDS = ("process", "thread", "vm", "vfork", "process+thp", "vm+thp", "hugetlb", pytest.param("written", marks=pytest.mark.idle_flag))
+KINDS = (
+    "process", "thread", "vm", "vfork", "process+thp", "vm+thp", "hugetlb",
+    # In the in-tree DAMON a process without its main thread has no memory.
+    pytest.param("leader", marks=pytest.mark.ours),
+    # This is accessed by write() alone, which shows in the idle flag of a page only.
+    pytest.param("written", marks=pytest.mark.idle_flag),
+)  # fmt: skip
 
 
 def expect_all_hot(kdamond: Kdamond, nr_targets: int) -> None:
