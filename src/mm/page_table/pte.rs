@@ -378,9 +378,13 @@ impl<'cursor> Entry<'cursor> {
     }
 
     /// Returns the first address that this entry maps.
-    #[inline]
     pub(crate) fn start(&self) -> usize {
         self.leaf.start
+    }
+
+    /// Returns the size of what this entry maps, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        self.leaf.size()
     }
 
     /// Returns the identity of this entry.

@@ -276,7 +276,8 @@ impl<'a> Places<'a> {
                 lists,
                 total,
             } => {
-                let nr = number(entry.start(), entry.attributes().size(), origin);
+                let size = entry.attributes().size();
+                let nr = number(entry.start(), size, entry.size() == size, origin);
                 let slot = nr.checked_rem(*total).unwrap_or(0);
                 lists.get_mut(choose(dests, slot)).and_then(Option::as_mut)
             }
@@ -309,12 +310,20 @@ impl<'a> Places<'a> {
 }
 
 /// Returns the index of a folio of `size` bytes in the file or anonymous mapping of a VMA, in units
-/// of its size. It is the same for each page of the folio, and in each VMA that maps it.
-fn number(addr: usize, size: usize, origin: Origin) -> u64 {
+/// of its size. `addr` is an address at which a part of the folio is mapped.
+///
+/// If one entry maps the `whole` folio, the index is that which `__get_vma_policy()` has computed
+/// when it was allocated. Otherwise the VMA may have been split within the folio since. The index
+/// is then the same for each page of the folio, and in each VMA that maps it.
+fn number(addr: usize, size: usize, whole: bool, origin: Origin) -> u64 {
     let order = (size / PAGE_SIZE).checked_ilog2().unwrap_or(0);
-    let shift = |n: usize, by| n.checked_shr(by).unwrap_or(0);
+    let shift = |n: usize| n.checked_shr(order).unwrap_or(0);
     let pages = addr.saturating_sub(origin.start) / PAGE_SIZE;
-    to_u64(shift(origin.page.saturating_add(pages), order))
+    to_u64(if whole {
+        shift(origin.page).saturating_add(shift(pages))
+    } else {
+        shift(origin.page.saturating_add(pages))
+    })
 }
 
 /// Returns the index of the destination that a slot belongs to. Each destination has as many
@@ -348,16 +357,19 @@ mod tests {
 
     #[test]
     fn numbers_of_folios_in_an_area() {
+        const HUGE: usize = 512 * PAGE_SIZE;
         let origin = Origin {
             start: 0x10_0000,
             page: 0x300,
         };
-        assert_eq!(number(0x10_0000, PAGE_SIZE, origin), 0x300);
-        assert_eq!(number(0x10_3000, PAGE_SIZE, origin), 0x303);
+        assert_eq!(number(0x10_0000, PAGE_SIZE, true, origin), 0x300);
+        assert_eq!(number(0x10_3000, PAGE_SIZE, true, origin), 0x303);
+        // An address below the VMA counts as its start.
+        assert_eq!(number(0, PAGE_SIZE, true, origin), 0x300);
         // Folios of two pages.
-        assert_eq!(number(0x10_6000, 2 * PAGE_SIZE, origin), 0x183);
+        assert_eq!(number(0x10_6000, 2 * PAGE_SIZE, false, origin), 0x183);
         // A huge page of 2 MiB.
-        assert_eq!(number(0x50_0000, 512 * PAGE_SIZE, origin), 3);
+        assert_eq!(number(0x50_0000, HUGE, true, origin), 3);
         // All pages of it have the same index, although the VMA begins in the middle of another
         // one.
         let middle = Origin {
@@ -365,10 +377,11 @@ mod tests {
             page: 0x302,
         };
         for addr in [0x20_0000, 0x2f_f000, 0x3f_f000] {
-            assert_eq!(number(addr, 512 * PAGE_SIZE, middle), 2);
+            assert_eq!(number(addr, HUGE, false, middle), 2);
         }
-        // An address below the VMA counts as its start.
-        assert_eq!(number(0, PAGE_SIZE, origin), 0x300);
+        // If it is mapped by one entry, offset and distance are rounded down separately.
+        assert_eq!(number(0x20_0000, HUGE, true, middle), 1);
+        assert_eq!(number(0x40_0000, HUGE, true, middle), 2);
     }
 
     #[test]
