@@ -116,6 +116,7 @@ pub use self::{
     },
     rand::Rng,
     regions::{
+        rate::LatestInterval,
         region::{
             AddrRange,
             ProbeHits,

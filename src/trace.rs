@@ -63,6 +63,7 @@ impl Events for TraceEvents {
         target: usize,
         nr_regions: usize,
         region: &Region,
+        nr_accesses: u32,
         hits: &ProbeHits,
     ) {
         tracepoints::before_apply(
@@ -71,8 +72,7 @@ impl Events for TraceEvents {
             &TraceRegion {
                 start: to_usize(region.start()),
                 end: to_usize(region.end()),
-                // The moving sum, as that is what schemes go by.
-                nr_accesses: region.nr_accesses_bp() / 10_000,
+                nr_accesses,
                 age: region.age(),
                 probe_hits: *hits,
             },

@@ -7,6 +7,7 @@ mod limits;
 use crate::{
     engine::{
         Attrs,
+        LatestInterval,
         Region,
         Scheme, //
     },
@@ -79,6 +80,7 @@ pub(super) fn context(text: &mut Text, context: &Context) -> fmt::Result {
         context.passed(),
     )?;
     attrs(text, context.attrs())?;
+    let latest = context.latest_interval();
     let nr_probes = context.probes().len();
     text.write_str(",\"targets\":")?;
     list(text, context.targets().iter(), |text, target| {
@@ -87,7 +89,7 @@ pub(super) fn context(text: &mut Text, context: &Context) -> fmt::Result {
             Space::Physical | Space::Custom(_) => text.write_str("{\"regions\":")?,
         }
         list(text, target.regions().iter(), |text, its| {
-            region(text, its, nr_probes)
+            region(text, its, &latest, nr_probes)
         })?;
         text.write_str("}")
     })?;
@@ -115,7 +117,12 @@ fn attrs(text: &mut Text, attrs: &Attrs) -> fmt::Result {
     )
 }
 
-fn region(text: &mut Text, region: &Region, nr_probes: usize) -> fmt::Result {
+fn region(
+    text: &mut Text,
+    region: &Region,
+    latest: &LatestInterval,
+    nr_probes: usize,
+) -> fmt::Result {
     write!(
         text,
         "{{\"start\":{},\"end\":{},\"nr_accesses\":{},\"nr_accesses_bp\":{},\
@@ -123,7 +130,7 @@ fn region(text: &mut Text, region: &Region, nr_probes: usize) -> fmt::Result {
         region.start(),
         region.end(),
         region.nr_accesses(),
-        region.nr_accesses_bp(),
+        region.recent_nr_accesses_bp(latest),
         region.last_nr_accesses(),
         region.age(),
     )?;

@@ -8,14 +8,10 @@ use super::{
         Settings, //
     },
     events::Events,
-    num::{
-        mul_div,
-        narrow, //
-    },
     operations::Operations,
     regions::{
         merge::MergeMetric,
-        rate::HIT,
+        rate::LatestInterval,
         split::Stride, //
     }, //
 };
@@ -23,12 +19,9 @@ use crate::panic_free::indexed;
 use kernel::prelude::*;
 
 impl<O: Operations> Context<O> {
-    /// Returns how much of the time of the latest aggregation interval lies in the last complete
-    /// window, in basis points: 10,000 when the current window begins, and 0 when it ends.
-    pub(crate) fn left_bp(&self) -> u32 {
-        let samples = self.settings.attrs.aggr_samples().max(1);
-        let left = samples.saturating_sub(self.progress.in_window);
-        narrow(mul_div(left, u64::from(HIT), samples))
+    /// Returns the latest aggregation interval, which ends with the last sample.
+    pub fn latest_interval(&self) -> LatestInterval {
+        LatestInterval::new(self.settings.attrs.window(), self.progress.in_window)
     }
 
     /// Counts the ages of the regions and merges adjacent regions with similar access rates.
@@ -316,14 +309,15 @@ mod tests {
         let mut context = Context::new(params(&[&[(0, 100)]], 1)?, 0)?;
         context.start();
         context.prepare();
-        assert_eq!(context.left_bp(), 10_000);
+        let left = |context: &Context<Fake>| context.latest_interval().count(0, 20);
+        assert_eq!(left(&context), 20);
         context.samples(15);
-        assert_eq!(context.left_bp(), 2_500);
+        assert_eq!(left(&context), 5);
         context.samples(6);
-        assert_eq!(context.left_bp(), 0);
+        assert_eq!(left(&context), 0);
         context.merge();
         context.start_window();
-        assert_eq!(context.left_bp(), 10_000);
+        assert_eq!(left(&context), 20);
         Ok(())
     }
 }

@@ -76,7 +76,7 @@ impl<O: Operations> Context<O> {
             };
         }
         let size_limit = self.max_region_size();
-        let left_bp = self.left_bp();
+        let latest = self.latest_interval();
         let Settings {
             ops,
             min_region_sz,
@@ -92,7 +92,7 @@ impl<O: Operations> Context<O> {
             events: &mut *events,
             metrics,
             walker,
-            left_bp,
+            latest,
             nr_probes: probes.len(),
         };
         for (index, target) in indexed(&mut self.targets) {

@@ -426,11 +426,12 @@ mod tests {
         context.merge();
         context.start_window();
         assert!(nr_accesses_are(&context, 1, 0));
+        let latest = context.latest_interval();
         let all_final = context
             .targets()
             .iter()
             .flat_map(|target| target.regions())
-            .all(|region| region.nr_accesses_bp() == region.last_nr_accesses() * 10_000);
+            .all(|region| region.recent_nr_accesses(&latest) == region.last_nr_accesses());
         assert!(all_final);
         Ok(())
     }

@@ -36,17 +36,19 @@ pub trait Events {
     /// Reports that a scheme's action is about to be tried on one of the `nr_regions` regions of a
     /// target. `scheme` and `target` are indices.
     ///
-    /// `hits` are the hits of each probe in the current aggregation window or, if a window has just
-    /// ended, in that window.
+    /// `nr_accesses` is the access rate that the scheme has selected the region by
+    /// ([`Region::recent_nr_accesses`]). `hits` are the hits of each probe in the current
+    /// aggregation window or, if a window has just ended, in that window.
     fn before_apply(
         &mut self,
         scheme: usize,
         target: usize,
         nr_regions: usize,
         region: &Region,
+        nr_accesses: u32,
         hits: &ProbeHits,
     ) {
-        let _ = (scheme, target, nr_regions, region, hits);
+        let _ = (scheme, target, nr_regions, region, nr_accesses, hits);
     }
 
     /// Reports the effective size quota of a scheme at the start of a charge window, in the unit of
@@ -70,6 +72,9 @@ pub struct Tried<'a> {
     pub scheme: usize,
     /// The region.
     pub region: &'a Region,
+    /// The access rate that the scheme has selected the region by: accesses in the latest
+    /// aggregation interval.
+    pub nr_accesses: u32,
     /// Hits of each of the context's probes in the time of the latest aggregation interval.
     pub probe_hits: &'a [u8],
     /// Size of the part that passed the filters of the operations layer, in the unit of addresses.

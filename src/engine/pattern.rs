@@ -110,12 +110,12 @@ impl AccessPattern {
         },
     };
 
-    /// Returns whether `region` has this access pattern. The access rate is the pseudo moving sum
-    /// ([`Region::nr_accesses_bp`]), as in `__damos_valid_target()`.
+    /// Returns whether `region` has this access pattern. `nr_accesses` is its access rate, usually
+    /// the pseudo moving sum ([`Region::recent_nr_accesses`]), as in `__damos_valid_target()`.
     #[inline]
-    pub fn matches(&self, region: &Region) -> bool {
+    pub fn matches(&self, region: &Region, nr_accesses: u32) -> bool {
         self.sz.contains(region.size())
-            && self.nr_accesses.contains(region.nr_accesses_bp() / 10_000)
+            && self.nr_accesses.contains(nr_accesses)
             && self.age.contains(region.age())
     }
 }
@@ -144,14 +144,14 @@ mod tests {
             nr_accesses: MinMax { min: 1, max: 3 },
             age: MinMax { min: 5, max: 6 },
         };
-        assert!(pattern.matches(&region(0, 10, 1, 0, 5)?));
-        assert!(pattern.matches(&region(0, 20, 3, 0, 6)?));
-        assert!(!pattern.matches(&region(0, 9, 1, 0, 5)?));
-        assert!(!pattern.matches(&region(0, 21, 1, 0, 5)?));
-        assert!(!pattern.matches(&region(0, 10, 0, 0, 5)?));
-        assert!(!pattern.matches(&region(0, 10, 4, 0, 5)?));
-        assert!(!pattern.matches(&region(0, 10, 1, 0, 4)?));
-        assert!(!pattern.matches(&region(0, 10, 1, 0, 7)?));
+        assert!(pattern.matches(&region(0, 10, 1, 0, 5)?, 1));
+        assert!(pattern.matches(&region(0, 20, 3, 0, 6)?, 3));
+        assert!(!pattern.matches(&region(0, 9, 1, 0, 5)?, 1));
+        assert!(!pattern.matches(&region(0, 21, 1, 0, 5)?, 1));
+        assert!(!pattern.matches(&region(0, 10, 0, 0, 5)?, 0));
+        assert!(!pattern.matches(&region(0, 10, 4, 0, 5)?, 4));
+        assert!(!pattern.matches(&region(0, 10, 1, 0, 4)?, 1));
+        assert!(!pattern.matches(&region(0, 10, 1, 0, 7)?, 1));
         Ok(())
     }
 }

@@ -283,15 +283,20 @@ impl Scheme {
     }
 
     /// Returns whether `region` matches the access pattern, and its score reaches the priority
-    /// threshold if there is a quota.
+    /// threshold if there is a quota. `nr_accesses` is its access rate.
     #[inline]
-    pub(crate) fn wants(&self, attrs: &Attrs, region: &Region) -> bool {
+    pub(crate) fn wants(&self, attrs: &Attrs, region: &Region, nr_accesses: u32) -> bool {
         let params = &self.params;
-        params.pattern.matches(region)
+        params.pattern.matches(region, nr_accesses)
             && (!self.state.round.limited
                 || self.state.quota.min_score == 0
-                || score(attrs, &params.quota.weights, params.action, region)
-                    >= self.state.quota.min_score)
+                || score(
+                    attrs,
+                    &params.quota.weights,
+                    params.action,
+                    nr_accesses,
+                    region.age(),
+                ) >= self.state.quota.min_score)
     }
 
     /// Schedules the next application, one apply interval after `passed` sampling intervals.

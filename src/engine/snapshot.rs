@@ -83,14 +83,17 @@ impl<O: Operations> Context<O> {
                 continue;
             }
             for region in Aggregated::new(target.regions(), self.progress.size_limit) {
+                let nr_accesses = region.nr_accesses();
                 for (scheme_index, scheme) in indexed(&self.schemes) {
-                    if scheme.is_resting() || !scheme.params().pattern.matches(&region) {
+                    if scheme.is_resting() || !scheme.params().pattern.matches(&region, nr_accesses)
+                    {
                         continue;
                     }
                     walker.visit(&Tried {
                         target: index,
                         scheme: scheme_index,
                         region: &region,
+                        nr_accesses,
                         probe_hits: region.probe_hits().get(..nr_probes).unwrap_or(&[]),
                         sz_filter_passed: 0,
                     });
@@ -165,7 +168,7 @@ mod tests {
                 tried.scheme,
                 region.start(),
                 region.end(),
-                region.nr_accesses_bp() / 10_000,
+                tried.nr_accesses,
                 region.age(),
             );
             let _ = self.0.push(shown, GFP_KERNEL);

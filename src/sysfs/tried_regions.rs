@@ -220,7 +220,7 @@ impl WalkRecorder {
             scheme: tried.scheme,
             start: region.start(),
             end: region.end(),
-            nr_accesses: region.nr_accesses_bp() / 10_000,
+            nr_accesses: tried.nr_accesses,
             age: region.age(),
             sz_filter_passed: tried.sz_filter_passed,
             nr_probes: tried.probe_hits.len(),

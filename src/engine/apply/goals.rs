@@ -14,7 +14,8 @@ use super::super::{
         Goal,
         GoalMetric,
         GoalState, //
-    }, //
+    },
+    regions::rate::LatestInterval, //
 };
 use kernel::prelude::*;
 
@@ -25,6 +26,7 @@ pub(crate) struct Gauge<'a, O: Operations> {
     pub(crate) ops: &'a mut O,
     pub(crate) targets: &'a [Target<O::Space>],
     pub(crate) pattern: &'a AccessPattern,
+    pub(crate) latest: LatestInterval,
 }
 
 impl<O: Operations> Gauge<'_, O> {
@@ -67,7 +69,8 @@ impl<O: Operations> Gauge<'_, O> {
         let (mut bytes, mut on_node): (u64, u64) = (0, 0);
         for target in self.targets {
             for region in target.regions() {
-                if self.pattern.matches(region) {
+                let nr_accesses = region.recent_nr_accesses(&self.latest);
+                if self.pattern.matches(region, nr_accesses) {
                     let eligible = self.ops.eligible(&target.space, region, nid);
                     bytes = bytes.saturating_add(eligible.bytes);
                     on_node = on_node.saturating_add(eligible.on_node);
@@ -122,6 +125,7 @@ mod tests {
             ops: &mut context.settings.ops,
             targets: &context.targets,
             pattern: &pattern,
+            latest: LatestInterval::new(context.settings.attrs.window(), 0),
         };
         Ok(gauge.score(&list, states))
     }

@@ -27,6 +27,7 @@ impl<O: Operations> Context<O> {
     /// recomputes the priority threshold of each due scheme.
     pub(crate) fn adjust_quotas(&mut self, events: &mut dyn Events, metrics: &dyn SystemMetrics) {
         let passed = self.progress.passed;
+        let latest = self.latest_interval();
         for index in 0..self.schemes.len() {
             let Some(scheme) = self.schemes.get_mut(index) else {
                 break;
@@ -48,6 +49,7 @@ impl<O: Operations> Context<O> {
                 ops,
                 targets: &self.targets,
                 pattern: &params.pattern,
+                latest,
             };
             let advanced = state.quota.advance(
                 &params.quota,
@@ -68,6 +70,7 @@ impl<O: Operations> Context<O> {
     /// Computes the priority threshold of a scheme: the score that a region must reach to have the
     /// action applied.
     fn prioritize(&mut self, index: usize) {
+        let latest = self.latest_interval();
         let Settings {
             ops,
             min_region_sz,
@@ -90,7 +93,8 @@ impl<O: Operations> Context<O> {
             }
             let mut verdicts = VerdictCache::default();
             for region in target.regions() {
-                if !params.pattern.matches(region) {
+                let nr_accesses = region.recent_nr_accesses(&latest);
+                if !params.pattern.matches(region, nr_accesses) {
                     continue;
                 }
                 let (start, end) = (region.start(), region.end());
@@ -99,7 +103,7 @@ impl<O: Operations> Context<O> {
                 } else {
                     verdicts.size_passed(&params.filters, index, start, end, *min_region_sz)
                 };
-                histogram.add(scorer.score(region), size);
+                histogram.add(scorer.score(nr_accesses, region.age()), size);
             }
         }
         state.quota.min_score = histogram.min_score(state.quota.effective());

@@ -21,7 +21,11 @@ use super::super::{
         Applied, //
     },
     quota::Resume,
-    regions::Regions,
+    regions::{
+        rate::LatestInterval,
+        region::Region,
+        Regions, //
+    },
     scheme::Scheme, //
 };
 use crate::panic_free::indexed;
@@ -45,7 +49,7 @@ pub(super) struct Round<'a, 'w, O: Operations> {
     pub(super) traced: bool,
     pub(super) metrics: &'a dyn SystemMetrics,
     pub(super) walker: Option<&'w mut dyn Walker>,
-    pub(super) left_bp: u32,
+    pub(super) latest: LatestInterval,
     pub(super) nr_probes: usize,
 }
 
@@ -99,7 +103,11 @@ impl<O: Operations> Round<'_, '_, O> {
             return;
         }
         let region = regions.as_slice().get(place.at);
-        if let Some(region) = region.filter(|region| scheme.wants(self.attrs, region)) {
+        let wants = |region: &&Region| {
+            let nr_accesses = region.recent_nr_accesses(&self.latest);
+            scheme.wants(self.attrs, region, nr_accesses)
+        };
+        if let Some(region) = region.filter(wants) {
             if round.counts && scheme.state.verdicts.passes(region.end()) {
                 scheme.state.stat.count(region.size(), Applied::default())
             } else {
@@ -170,10 +178,17 @@ impl<O: Operations> Round<'_, '_, O> {
         let Some(region) = regions.as_mut_slice().get_mut(place.at) else {
             return;
         };
+        let nr_accesses = region.recent_nr_accesses(&self.latest);
         if self.traced {
-            let hits = region.counted_probe_hits(self.left_bp);
-            self.events
-                .before_apply(place.scheme, place.target, nr_regions, region, hits);
+            let hits = region.counted_probe_hits(&self.latest);
+            self.events.before_apply(
+                place.scheme,
+                place.target,
+                nr_regions,
+                region,
+                nr_accesses,
+                hits,
+            );
         }
         let begun = if round.limited {
             self.metrics.now_ns()
@@ -192,11 +207,12 @@ impl<O: Operations> Round<'_, '_, O> {
         };
         if round.shown {
             if let Some(walker) = self.walker.as_deref_mut() {
-                let hits = region.recent_probe_hits(self.left_bp);
+                let hits = region.recent_probe_hits(&self.latest);
                 walker.visit(&Tried {
                     target: place.target,
                     scheme: place.scheme,
                     region,
+                    nr_accesses,
                     probe_hits: hits.get(..self.nr_probes).unwrap_or(&[]),
                     sz_filter_passed: applied.filter_passed,
                 });

@@ -11,8 +11,7 @@ use super::{
     super::{
         attrs::Attrs,
         num::mul_div,
-        pattern::Action,
-        regions::region::Region, //
+        pattern::Action, //
     },
     Weights, //
 };
@@ -30,13 +29,21 @@ const MAX_PART: u64 = 100;
 /// Limit of the logarithm of an age: no age counts more than 2^32 seconds.
 const MAX_AGE_LOG: u64 = 32;
 
-/// Returns the priority of an action on a region, from 0 to [`MAX_SCORE`]. Corresponds to
+/// Returns the priority of an action on a region with this access rate and age, from 0 to
+/// [`MAX_SCORE`]. Corresponds to
 /// `get_scheme_score` of the operations in `mm/damon/`.
-pub(crate) fn score(attrs: &Attrs, weights: &Weights, action: Action, region: &Region) -> u32 {
+pub(crate) fn score(
+    attrs: &Attrs,
+    weights: &Weights,
+    action: Action,
+    nr_accesses: u32,
+    age: u32,
+) -> u32 {
+    let hotness = || hotness(attrs, weights, nr_accesses, age);
     match action {
-        Action::LruPrio | Action::MigrateHot => hotness(attrs, weights, region),
+        Action::LruPrio | Action::MigrateHot => hotness(),
         Action::Pageout | Action::LruDeprio | Action::MigrateCold => {
-            MAX_SCORE.saturating_sub(hotness(attrs, weights, region))
+            MAX_SCORE.saturating_sub(hotness())
         }
         Action::Willneed
         | Action::Cold
@@ -68,12 +75,12 @@ impl<'a> Scorer<'a> {
 
     /// Returns [`score`]. The result is cached, because many adjacent regions are idle and of the
     /// same age.
-    pub(crate) fn score(&mut self, region: &Region) -> u32 {
-        let heat = (region.nr_accesses_bp(), region.age());
+    pub(crate) fn score(&mut self, nr_accesses: u32, age: u32) -> u32 {
+        let heat = (nr_accesses, age);
         match self.last {
             Some((last, score)) if last == heat => score,
             _ => {
-                let score = score(self.attrs, self.weights, self.action, region);
+                let score = score(self.attrs, self.weights, self.action, nr_accesses, age);
                 self.last = Some((heat, score));
                 score
             }
@@ -83,12 +90,11 @@ impl<'a> Scorer<'a> {
 
 /// Returns how hot a region is: the more often and the longer it has been accessed, the hotter; the
 /// longer it has been idle, the colder. Corresponds to `damon_hot_score()`.
-fn hotness(attrs: &Attrs, weights: &Weights, region: &Region) -> u32 {
-    let accesses = u64::from(region.nr_accesses_bp() / 10_000);
+fn hotness(attrs: &Attrs, weights: &Weights, nr_accesses: u32, age: u32) -> u32 {
     let max = u64::from(attrs.max_nr_accesses()).max(1);
-    let frequency = mul_div(accesses, MAX_PART, max).min(MAX_PART);
+    let frequency = mul_div(u64::from(nr_accesses), MAX_PART, max).min(MAX_PART);
 
-    let seconds = mul_div(u64::from(region.age()), attrs.aggr().0, 1_000_000);
+    let seconds = mul_div(u64::from(age), attrs.aggr().0, 1_000_000);
     let log = seconds
         .checked_ilog2()
         .map_or(0, |log| u64::from(log).saturating_add(1))
@@ -148,8 +154,7 @@ impl Histogram {
 mod tests {
     use super::{
         super::super::{
-            attrs::AttrsParams,
-            regions::region::tests::region, //
+            attrs::AttrsParams, //
         },
         *, //
     };
@@ -162,8 +167,7 @@ mod tests {
 
     fn both(weights: &Weights, nr_accesses: u32, age: u32) -> Result<(u32, u32)> {
         let attrs = Attrs::try_from(AttrsParams::default())?;
-        let region = region(0, 10, nr_accesses, 0, age)?;
-        let score = |action| score(&attrs, weights, action, &region);
+        let score = |action| score(&attrs, weights, action, nr_accesses, age);
         assert_eq!(score(Action::Stat), MAX_SCORE);
         assert_eq!(score(Action::MigrateHot), score(Action::LruPrio));
         assert_eq!(score(Action::MigrateCold), score(Action::Pageout));

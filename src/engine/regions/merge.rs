@@ -61,11 +61,11 @@ impl Regions {
         regions.map(|region| metric.now(region)).max().unwrap_or(0)
     }
 
-    /// Ends the aggregation window of the regions, see [`Region::finalize`], and merges regions
+    /// Ends the aggregation window of the regions, see [`Region::count_age`], and merges regions
     /// like [`Self::merge`].
     pub(crate) fn finalize(&mut self, metric: MergeMetric<'_>, threshold: u32, size_limit: u64) {
         self.visit_and_merge(metric, threshold, size_limit, |region| {
-            region.finalize(metric.now(region), metric.last(region), threshold);
+            region.count_age(metric.now(region), metric.last(region), threshold);
         });
     }
 
@@ -181,7 +181,7 @@ mod tests {
         for region in list {
             let mut region = *region;
             let (now, last) = (region.nr_accesses(), region.last_nr_accesses());
-            region.finalize(now, last, threshold);
+            region.count_age(now, last, threshold);
             match merged.last_mut() {
                 Some(left)
                     if left.end() == region.start()

@@ -1,82 +1,85 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The access rate of a region as a pseudo moving sum, as in `damon_moving_sum()`.
+//! The access rate of a region as a pseudo moving sum, as in `damon_mvsum()` of Linux 7.3.
 //!
 //! The accesses of a region are counted over an aggregation window and start from zero in the next.
 //! A real moving sum would need every sample of the last window of each region. Instead, the
-//! accesses of the last window are assumed to be evenly distributed: when one of its samples leaves
-//! the moving window, the sum of the last window divided by its number of samples is subtracted.
+//! accesses of the last window are assumed to be evenly distributed: the part of that window that
+//! the latest aggregation interval reaches into counts by its share.
 //!
-//! For example, a window has 10 samples, and 5 samples of the last window found an access. In basis
-//! points, where an access counts 10,000, each sample that leaves subtracts 5,000. After an access
-//! the sum is 50,000 - 5,000 + 10,000 = 55,000, and after a sample without one it is 50,000 again.
-//! After ten samples the sum is exactly what the new window has counted.
+//! For example, a window has 10 samples, and 5 samples of the last window found an access. When the
+//! current window has had one sample, which found an access, the sum is 1 + 5 * 9 / 10 = 5.5. After
+//! ten samples the sum is what the new window has counted.
 
-use super::super::num::{
-    mul_high,
-    narrow, //
-};
 use kernel::prelude::*;
 
-/// Value of one access, in basis points.
-pub(crate) const HIT: u32 = 10_000;
-
-/// Converts a count of accesses to basis points.
-///
-/// Saturates at 429,496 accesses.
-#[inline]
-pub(crate) const fn to_bp(accesses: u32) -> u32 {
-    accesses.saturating_mul(HIT)
-}
-
-/// The number of samples in an aggregation window, prepared for the computation of moving sums.
+/// The number of samples in an aggregation window, at least one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct SampleWindow {
-    /// Number of samples, at least one.
-    samples: u32,
-    /// 2^64 / `samples`, rounded up. The upper half of its product with a 32-bit number is the
-    /// exact quotient of that number and `samples` (Lemire, Kaser and Kurz, "Faster remainder by
-    /// direct computation", 2019). This avoids a division for each region and sample. Not used for
-    /// one sample.
-    reciprocal: u64,
-    /// The sum of a window in which each sample found an access, in basis points.
-    full: u32,
-}
+pub(crate) struct SampleWindow(u32);
 
 impl SampleWindow {
     /// Creates a window of `samples`, or of one if that is zero.
     pub(crate) fn new(samples: u32) -> Self {
-        let samples = samples.max(1);
-        let quotient = u64::MAX.checked_div(u64::from(samples)).unwrap_or(u64::MAX);
-        Self {
-            samples,
-            reciprocal: quotient.wrapping_add(1),
-            full: to_bp(samples),
-        }
+        Self(samples.max(1))
     }
 
     /// Returns the number of samples.
     #[inline]
     pub(crate) fn samples(&self) -> u32 {
-        self.samples
+        self.0
     }
+}
 
-    #[inline]
-    fn divide(&self, n: u32) -> u32 {
-        if self.samples == 1 {
-            return n;
+/// The latest aggregation interval: the current aggregation window so far, and the end of the last
+/// complete one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LatestInterval {
+    /// Number of samples in a window, at least one.
+    samples: u32,
+    /// Number of samples of the last complete window that are in the interval, at most `samples`.
+    left: u32,
+}
+
+impl LatestInterval {
+    /// Creates the interval that ends after `passed` samples of the current window.
+    pub(crate) fn new(window: SampleWindow, passed: u64) -> Self {
+        let samples = window.samples();
+        let passed = u32::try_from(passed).unwrap_or(u32::MAX);
+        Self {
+            samples,
+            left: samples.saturating_sub(passed),
         }
-        narrow(mul_high(self.reciprocal, u64::from(n)))
     }
 
-    /// Moves `sum` by one sample. `last` is the sum of the last complete window. All are in basis
-    /// points.
+    /// Returns whether the interval is the last complete window: the current one has no sample yet.
+    pub(crate) fn is_last_window(&self) -> bool {
+        self.left == self.samples
+    }
+
+    /// Returns the count in the interval in ten-thousandths, from the count in the current window
+    /// and that in the last complete one.
+    pub(crate) fn count_bp(&self, now: u32, last: u32) -> u64 {
+        let rest = u64::from(last).saturating_mul(u64::from(self.left));
+        // Exact unless both numbers are nearly as large as they can be.
+        let rest = rest
+            .saturating_mul(10_000)
+            .checked_div(u64::from(self.samples));
+        u64::from(now)
+            .saturating_mul(10_000)
+            .saturating_add(rest.unwrap_or(0))
+    }
+
+    /// Returns the count in the interval, rounded down, from the count in the current window and
+    /// that in the last complete one.
     #[inline]
-    pub(crate) fn slide(&self, sum: u32, last: u32, hit: bool) -> u32 {
-        let new = if hit { HIT } else { 0 };
-        sum.saturating_sub(self.divide(last))
-            .saturating_add(new)
-            .min(self.full)
+    pub(crate) fn count(&self, now: u32, last: u32) -> u32 {
+        if last == 0 {
+            return now;
+        }
+        let rest = u64::from(last).saturating_mul(u64::from(self.left));
+        let rest = rest.checked_div(u64::from(self.samples)).unwrap_or(0);
+        // The quotient is at most `last`.
+        now.saturating_add(u32::try_from(rest).unwrap_or(u32::MAX))
     }
 }
 
@@ -84,38 +87,48 @@ impl SampleWindow {
 mod tests {
     use super::*;
 
+    fn after(samples: u32, passed: u64) -> LatestInterval {
+        LatestInterval::new(SampleWindow::new(samples), passed)
+    }
+
     #[test]
     fn slides_as_the_reference_does() {
-        let window = SampleWindow::new(10);
-        let hits = [
-            true, false, true, false, false, false, true, false, false, false,
-        ];
+        let hits = [1, 0, 1, 0, 0, 0, 1, 0, 0, 0];
         let sums = [
             55_000, 50_000, 55_000, 50_000, 45_000, 40_000, 45_000, 40_000, 35_000, 30_000,
         ];
-        let mut sum = 50_000;
-        for (hit, expected) in hits.into_iter().zip(sums) {
-            sum = window.slide(sum, 50_000, hit);
-            assert_eq!(sum, expected);
+        let mut now = 0;
+        for (passed, (hit, sum)) in (1..).zip(hits.into_iter().zip(sums)) {
+            now += hit;
+            assert_eq!(after(10, passed).count_bp(now, 5), sum);
+            assert_eq!(u64::from(after(10, passed).count(now, 5)), sum / 10_000);
         }
     }
 
     #[test]
-    fn divides_exactly() {
-        for samples in [1, 2, 3, 7, 20, 10_000, u32::MAX - 1, u32::MAX] {
-            let window = SampleWindow::new(samples);
-            for n in [0, 1, 2, 9_999, 10_000, u32::MAX - 1, u32::MAX] {
-                assert_eq!(Some(window.divide(n)), n.checked_div(samples));
-            }
-        }
+    fn the_rest_of_the_last_window_counts_by_its_share() {
+        assert_eq!(after(10, 0).count(0, 5), 5);
+        assert_eq!(after(10, 6).count(3, 5), 5);
+        assert_eq!(after(10, 10).count(3, 5), 3);
+        // A window that is longer than it should be has all samples of the interval.
+        assert_eq!(after(10, u64::MAX).count(3, 5), 3);
     }
 
     #[test]
-    fn never_leaves_the_window() {
-        let window = SampleWindow::new(1);
-        assert_eq!(window.slide(0, u32::MAX, false), 0);
-        assert_eq!(window.slide(10_000, 0, true), 10_000);
-        let window = SampleWindow::new(u32::MAX);
-        assert_eq!(window.slide(u32::MAX, 0, true), u32::MAX);
+    fn windows() {
+        assert!(after(10, 0).is_last_window());
+        assert!(!after(10, 1).is_last_window());
+        assert_eq!(SampleWindow::new(0), SampleWindow::new(1));
+    }
+
+    #[test]
+    fn all_counts_that_a_window_can_have() {
+        for samples in [1, 20, 429_496, 600_000, u32::MAX - 1, u32::MAX] {
+            let half = u64::from(samples / 2);
+            assert_eq!(after(samples, 0).count(0, samples), samples);
+            assert_eq!(after(samples, half).count(samples / 2, samples), samples);
+            assert_eq!(after(samples, u64::MAX).count(samples, samples), samples);
+        }
+        assert_eq!(after(600_000, 0).count_bp(0, 600_000), 6_000_000_000);
     }
 }

@@ -8,9 +8,8 @@ mod rescale;
 use super::{
     super::num::average,
     rate::{
-        to_bp,
-        SampleWindow,
-        HIT, //
+        LatestInterval,
+        SampleWindow, //
     }, //
 };
 use kernel::prelude::*;
@@ -46,7 +45,6 @@ pub struct Region {
     end: u64,
     sampling_addr: u64,
     nr_accesses: u32,
-    nr_accesses_bp: u32,
     last_nr_accesses: u32,
     age: u32,
     probe_hits: ProbeHits,
@@ -66,7 +64,6 @@ impl Region {
             end,
             sampling_addr: NO_SAMPLE,
             nr_accesses: 0,
-            nr_accesses_bp: 0,
             last_nr_accesses: 0,
             age: 0,
             probe_hits: [0; MAX_PROBES],
@@ -99,11 +96,17 @@ impl Region {
         self.nr_accesses
     }
 
-    /// Returns the access rate as a pseudo moving sum: accesses in the time of the latest
-    /// aggregation interval, times 10,000.
+    /// Returns the access rate as a pseudo moving sum: the number of samples in the latest
+    /// aggregation interval that found an access, rounded down. Schemes select regions by it. For
+    /// the interval see [`Context::latest_interval`](super::super::context::Context).
     #[inline]
-    pub fn nr_accesses_bp(&self) -> u32 {
-        self.nr_accesses_bp
+    pub fn recent_nr_accesses(&self, latest: &LatestInterval) -> u32 {
+        latest.count(self.nr_accesses, self.last_nr_accesses)
+    }
+
+    /// Returns [`Self::recent_nr_accesses`] times 10,000, not rounded.
+    pub fn recent_nr_accesses_bp(&self, latest: &LatestInterval) -> u64 {
+        latest.count_bp(self.nr_accesses, self.last_nr_accesses)
     }
 
     /// Returns the number of samples that found an access in the last complete aggregation window.
@@ -131,23 +134,21 @@ impl Region {
         &self.last_probe_hits
     }
 
-    /// Returns the hits of each probe in the time of the latest aggregation interval. `left_bp` is
-    /// the part of that time, in basis points, that lies in the last complete window.
-    ///
-    /// As for the access rate, the hits of the last window are assumed to be evenly distributed.
-    pub(crate) fn recent_probe_hits(&self, left_bp: u32) -> ProbeHits {
+    /// Returns the hits of each probe in the latest aggregation interval. As for the access rate,
+    /// the hits of the last window are assumed to be evenly distributed.
+    pub(crate) fn recent_probe_hits(&self, latest: &LatestInterval) -> ProbeHits {
         let mut hits = self.probe_hits;
         for (hits, last) in hits.iter_mut().zip(self.last_probe_hits) {
-            let rest = u32::from(last).saturating_mul(left_bp.min(HIT)) / HIT;
-            *hits = hits.saturating_add(u8::try_from(rest).unwrap_or(u8::MAX));
+            let count = latest.count(u32::from(*hits), u32::from(last));
+            *hits = u8::try_from(count).unwrap_or(u8::MAX);
         }
         hits
     }
 
-    /// Returns the hits of each probe in the current aggregation window or, if `left_bp` shows that
-    /// the window has no sample yet, in the last complete one. See [`Self::recent_probe_hits`].
-    pub(crate) fn counted_probe_hits(&self, left_bp: u32) -> &ProbeHits {
-        if left_bp == HIT {
+    /// Returns the hits of each probe in the current aggregation window or, if that has no sample
+    /// yet, in the last complete one.
+    pub(crate) fn counted_probe_hits(&self, latest: &LatestInterval) -> &ProbeHits {
+        if latest.is_last_window() {
             &self.last_probe_hits
         } else {
             &self.probe_hits
@@ -181,12 +182,6 @@ impl Region {
     #[inline]
     fn count(&mut self, window: &SampleWindow, accessed: bool) {
         self.sampling_addr = NO_SAMPLE;
-        // Most memory is idle, and its counts remain zero.
-        if !accessed && self.nr_accesses_bp == 0 {
-            return;
-        }
-        self.nr_accesses_bp =
-            window.slide(self.nr_accesses_bp, to_bp(self.last_nr_accesses), accessed);
         if accessed && self.nr_accesses < window.samples() {
             self.nr_accesses = self.nr_accesses.wrapping_add(1);
         }
@@ -264,7 +259,6 @@ impl Region {
         let (left_size, right_size) = (self.size(), right.size());
         let mean = |left, right| average(left, left_size, right, right_size);
         self.nr_accesses = mean(self.nr_accesses, right.nr_accesses);
-        self.nr_accesses_bp = to_bp(self.nr_accesses);
         self.age = mean(self.age, right.age);
         for (left, right) in self.probe_hits.iter_mut().zip(right.probe_hits) {
             // The average of two 8-bit numbers fits in 8 bits.
@@ -300,23 +294,6 @@ impl Region {
             && self.probe_hits == other.probe_hits
     }
 
-    /// Sets the pseudo moving sum to the exact sum at the end of an aggregation window.
-    ///
-    /// The two only differ if a sample of the window was not taken, or if the division of the last
-    /// window's sum had a remainder.
-    #[inline]
-    pub(crate) fn finalize_rate(&mut self) {
-        self.nr_accesses_bp = to_bp(self.nr_accesses);
-    }
-
-    /// Ends an aggregation window: makes the pseudo moving sum exact and updates the age, see
-    /// [`Self::count_age`].
-    #[inline]
-    pub(crate) fn finalize(&mut self, now: u32, last: u32, threshold: u32) {
-        self.finalize_rate();
-        self.count_age(now, last, threshold);
-    }
-
     /// Increments the age, or resets it to zero if the value that regions are compared by has
     /// changed. It was `last` in the window before and is `now`. It has changed if the difference
     /// is larger than `threshold`, or if one of the two is zero and the other is not. As in
@@ -341,13 +318,12 @@ impl Region {
     /// complete one.
     #[inline]
     pub(crate) fn aggregate(&mut self) {
-        let counts = self.nr_accesses | self.last_nr_accesses | self.nr_accesses_bp;
+        let counts = self.nr_accesses | self.last_nr_accesses;
         let hits = [self.probe_hits, self.last_probe_hits].map(u32::from_ne_bytes);
         // Most memory is idle, and its counts remain zero.
         if counts == 0 && hits == [0; 2] {
             return;
         }
-        self.finalize_rate();
         self.last_nr_accesses = self.nr_accesses;
         self.nr_accesses = 0;
         self.last_probe_hits = self.probe_hits;
@@ -358,7 +334,6 @@ impl Region {
     pub(crate) fn as_aggregated(&self) -> Self {
         Self {
             nr_accesses: self.last_nr_accesses,
-            nr_accesses_bp: to_bp(self.last_nr_accesses),
             probe_hits: self.last_probe_hits,
             ..*self
         }
@@ -379,7 +354,6 @@ pub(crate) mod tests {
     ) -> Result<Region> {
         let mut region = Region::new(start, end).ok_or(EINVAL)?;
         region.nr_accesses = nr_accesses;
-        region.nr_accesses_bp = to_bp(nr_accesses);
         region.last_nr_accesses = last_nr_accesses;
         region.age = age;
         Ok(region)
@@ -418,9 +392,7 @@ pub(crate) mod tests {
         let right = left.split_off(25).ok_or(EINVAL)?;
         assert_eq!((left.start(), left.end()), (0, 25));
         assert_eq!((right.start(), right.end()), (25, 100));
-        assert_eq!(right.nr_accesses_bp(), 420_000);
-        assert_eq!(left.nr_accesses_bp(), right.nr_accesses_bp());
-        assert_eq!(left.nr_accesses(), right.nr_accesses());
+        assert_eq!((left.nr_accesses(), right.nr_accesses()), (42, 42));
         assert_eq!(left.last_nr_accesses(), right.last_nr_accesses());
         assert_eq!(left.age(), right.age());
         assert_eq!(left.split_off(0), None);
@@ -456,7 +428,6 @@ pub(crate) mod tests {
         left.merge(&region(100, 300, 20, 0, 21)?);
         assert_eq!((left.start(), left.end()), (0, 300));
         assert_eq!(left.nr_accesses(), 16);
-        assert_eq!(left.nr_accesses_bp(), 160_000);
         assert_eq!(left.age(), 17);
         Ok(())
     }
@@ -497,25 +468,25 @@ pub(crate) mod tests {
         region.prepare(7);
         region.record(&window, true);
         assert_eq!(region.nr_accesses(), 1);
-        assert_eq!(region.nr_accesses_bp(), 10_000);
         region.record(&window, true);
         assert_eq!(region.nr_accesses(), 1);
         Ok(())
     }
 
     #[test]
-    fn aggregation_makes_the_rate_exact() -> Result {
+    fn the_rate_is_that_of_the_latest_interval() -> Result {
         let window = SampleWindow::new(3);
-        let mut region = region(0, 100, 0, 1, 0)?;
-        region.nr_accesses_bp = 10_000;
-        for hit in [true, false, true] {
+        let mut region = region(0, 100, 0, 3, 0)?;
+        // All samples of the last window have found an access.
+        for (passed, hit, rate) in [(1, true, 3), (2, false, 2), (3, true, 2)] {
             region.prepare(1);
             region.record(&window, hit);
+            let latest = LatestInterval::new(window, passed);
+            assert_eq!(region.recent_nr_accesses(&latest), rate);
         }
-        // A third of 10,000 has a remainder.
-        assert_eq!(region.nr_accesses_bp(), 20_001);
         region.aggregate();
-        assert_eq!(region.nr_accesses_bp(), 20_000);
+        let latest = LatestInterval::new(window, 0);
+        assert_eq!(region.recent_nr_accesses(&latest), 2);
         assert_eq!(region.last_nr_accesses(), 2);
         assert_eq!(region.nr_accesses(), 0);
         Ok(())
@@ -546,9 +517,10 @@ pub(crate) mod tests {
     #[test]
     fn hits_of_the_last_interval_count_in_part() -> Result {
         let region = with_hits(region(0, 1, 0, 0, 0)?, [1, 0, 200, 0], [20, 3, 200, 255]);
-        assert_eq!(region.recent_probe_hits(0), [1, 0, 200, 0]);
-        assert_eq!(region.recent_probe_hits(5000), [11, 1, 255, 127]);
-        assert_eq!(region.recent_probe_hits(u32::MAX), [21, 3, 255, 255]);
+        let after = |passed| LatestInterval::new(SampleWindow::new(20), passed);
+        assert_eq!(region.recent_probe_hits(&after(20)), [1, 0, 200, 0]);
+        assert_eq!(region.recent_probe_hits(&after(10)), [11, 1, 255, 127]);
+        assert_eq!(region.recent_probe_hits(&after(0)), [21, 3, 255, 255]);
         Ok(())
     }
 
@@ -562,7 +534,6 @@ pub(crate) mod tests {
             region.as_aggregated().nr_accesses(),
             aggregated.nr_accesses()
         );
-        assert_eq!(region.as_aggregated().nr_accesses_bp(), 120_000);
         assert_eq!(region.as_aggregated().probe_hits(), aggregated.probe_hits());
         Ok(())
     }

@@ -12,10 +12,7 @@ use super::{
                 narrow, //
             }, //
         },
-        rate::{
-            to_bp,
-            SampleWindow, //
-        }, //
+        rate::SampleWindow, //
     },
     ProbeHits,
     Region,
@@ -33,7 +30,6 @@ impl Region {
             |hits: ProbeHits| hits.map(|n| u8::try_from(convert(n.into())).unwrap_or(u8::MAX));
         self.last_nr_accesses = convert(self.last_nr_accesses);
         self.last_probe_hits = convert_hits(self.last_probe_hits);
-        self.nr_accesses_bp = to_bp(self.last_nr_accesses);
         self.nr_accesses = 0;
         self.probe_hits = [0; MAX_PROBES];
         self.age = narrow(mul_div(u64::from(self.age), old.aggr().0, new.aggr().0));
@@ -44,7 +40,6 @@ impl Region {
         let max = window.samples();
         self.nr_accesses = self.nr_accesses.min(max);
         self.last_nr_accesses = self.last_nr_accesses.min(max);
-        self.nr_accesses_bp = self.nr_accesses_bp.min(to_bp(max));
         let max_hits = u8::try_from(max).unwrap_or(u8::MAX);
         self.probe_hits = self.probe_hits.map(|hits| hits.min(max_hits));
         self.last_probe_hits = self.last_probe_hits.map(|hits| hits.min(max_hits));
@@ -84,7 +79,6 @@ mod tests {
         assert_eq!(region.age(), 2);
         region.rescale(&old, &intervals(1, 100)?);
         assert_eq!(region.last_nr_accesses(), 150);
-        assert_eq!(region.nr_accesses_bp(), 1_500_000);
         assert_eq!(region.age(), 20);
         Ok(())
     }
@@ -95,7 +89,6 @@ mod tests {
         region.rescale(&intervals(10, 1000)?, &intervals(100, 1000)?);
         assert_eq!(region.nr_accesses(), 0);
         assert_eq!(region.last_nr_accesses(), 5);
-        assert_eq!(region.nr_accesses_bp(), 50_000);
         assert_eq!(region.age(), 20);
         Ok(())
     }

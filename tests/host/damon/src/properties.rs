@@ -107,6 +107,7 @@ fn check_invariants(context: &Context<Memory>) {
         let weighted = context.probes().are_weighted();
         assert!(weighted || sampled || target.regions.need_samples());
     }
+    let latest = context.latest_interval();
     for region in regions(context) {
         assert!(region.start() < region.end(), "{region:?} is empty");
         assert!(
@@ -116,7 +117,7 @@ fn check_invariants(context: &Context<Memory>) {
         assert!(region.nr_accesses() <= max, "{region:?} above {max}");
         assert!(region.last_nr_accesses() <= max, "{region:?} above {max}");
         assert!(
-            region.nr_accesses_bp() <= max.saturating_mul(10_000),
+            region.recent_nr_accesses(&latest) <= max,
             "{region:?} above {max}"
         );
         let hits = region.probe_hits().iter().chain(region.last_probe_hits());

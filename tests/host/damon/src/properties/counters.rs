@@ -170,7 +170,10 @@ proptest! {
         interval(&mut context, 1);
         context.commit(params(1, u64::from(samples), 0).unwrap()).unwrap();
         let last = |context: &Context<Memory>| regions(context).map(|region| region.last_nr_accesses()).max();
-        let rate = |context: &Context<Memory>| regions(context).map(|region| region.nr_accesses_bp()).max();
+        let rate = |context: &Context<Memory>| {
+            let latest = context.latest_interval();
+            regions(context).map(|region| region.recent_nr_accesses(&latest)).max()
+        };
         let (hot, full) = (last(&context), rate(&context));
         prop_assert_eq!(hot, Some(samples));
         for _ in 0..NEAR {

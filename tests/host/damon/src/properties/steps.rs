@@ -71,9 +71,10 @@ fn check_window_start(context: &Context<super::Memory>) {
     for region in regions(context) {
         assert_eq!(region.nr_accesses(), 0);
         assert_eq!(*region.probe_hits(), [0; 4]);
+        let latest = context.latest_interval();
         assert_eq!(
-            region.nr_accesses_bp(),
-            region.last_nr_accesses().saturating_mul(10_000)
+            region.recent_nr_accesses(&latest),
+            region.last_nr_accesses()
         );
     }
 }
