@@ -89,7 +89,7 @@ help:
 	@echo ''
 	@echo 'Tests, on such a machine with two processors:'
 	@echo '  question                                          command         time'
-	@echo '  does this tree work?                              make test       9 minutes, the first time 21'
+	@echo '  does this tree work?                              make test      11 minutes, the first time 21'
 	@echo '  does it on every kernel, and under every trial?   make test-all   47 minutes, 10 of them for a KASAN kernel'
 	@echo '  does it break under load for hours?               make stress     hours'
 	@echo '  which of 49 faults made by hand do tests find?    make mutations  hours'
