@@ -11,6 +11,10 @@
 //! current window has had one sample, which found an access, the sum is 1 + 5 * 9 / 10 = 5.5. After
 //! ten samples the sum is what the new window has counted.
 
+use super::super::num::{
+    mul_div,
+    narrow, //
+};
 use kernel::prelude::*;
 
 /// The number of samples in an aggregation window, at least one.
@@ -59,14 +63,8 @@ impl LatestInterval {
     /// Returns the count in the interval in ten-thousandths, from the count in the current window
     /// and that in the last complete one.
     pub(crate) fn count_bp(&self, now: u32, last: u32) -> u64 {
-        let rest = u64::from(last).saturating_mul(u64::from(self.left));
-        // Exact unless both numbers are nearly as large as they can be.
-        let rest = rest
-            .saturating_mul(10_000)
-            .checked_div(u64::from(self.samples));
-        u64::from(now)
-            .saturating_mul(10_000)
-            .saturating_add(rest.unwrap_or(0))
+        let [now, last] = [now, last].map(|count| u64::from(count).saturating_mul(10_000));
+        now.saturating_add(self.rest(last))
     }
 
     /// Returns the count in the interval, rounded down, from the count in the current window and
@@ -76,10 +74,12 @@ impl LatestInterval {
         if last == 0 {
             return now;
         }
-        let rest = u64::from(last).saturating_mul(u64::from(self.left));
-        let rest = rest.checked_div(u64::from(self.samples)).unwrap_or(0);
-        // The quotient is at most `last`.
-        now.saturating_add(u32::try_from(rest).unwrap_or(u32::MAX))
+        now.saturating_add(narrow(self.rest(u64::from(last))))
+    }
+
+    /// Returns the part of a count in the last complete window that is in the interval.
+    fn rest(&self, last: u64) -> u64 {
+        mul_div(last, u64::from(self.left), u64::from(self.samples))
     }
 }
 
