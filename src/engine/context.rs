@@ -156,7 +156,7 @@ impl<O: Operations> Context<O> {
         let schedule = Schedule::new(&attrs, 0);
         let places = Places::with_capacity(targets.len())?;
 
-        let mut context = Self {
+        Ok(Self {
             settings: Settings {
                 ops,
                 min_region_sz,
@@ -179,9 +179,7 @@ impl<O: Operations> Context<O> {
                 pauses: Pauses::default(),
             },
             places,
-        };
-        context.find_shared();
-        Ok(context)
+        })
     }
 
     /// Returns the monitoring attributes.
