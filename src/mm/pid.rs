@@ -71,9 +71,7 @@ impl Pid {
         // `ARef<MmWithUser>` owns one. `MmWithUser` is a transparent wrapper of `struct mm_struct`.
         mm.map(|mm| unsafe { ARef::from_raw(mm.cast()) })
     }
-}
 
-impl Pid {
     /// Returns the address of the `mm_struct` of this process, which only serves to compare the
     /// address spaces of processes. `None` if it has none.
     pub fn mm_addr(&self) -> Option<usize> {

@@ -5,12 +5,11 @@ from __future__ import annotations
 
 import pytest
 
-from damon_tree import AGGREGATION, SAMPLE, Kdamond
+from damon_tree import AGGREGATION, Kdamond
 from guest_time import advance
+from hot_area import SAMPLES
 from regions import by_target
 from sharer import sharer
-
-SAMPLES = round(AGGREGATION / SAMPLE)
 
 KINDS = (
     "process", "thread", "vm", "vfork", "process+thp", "vm+thp", "hugetlb",
