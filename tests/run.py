@@ -3,11 +3,12 @@
 """Runs the tests: `make test`, and with --set those of `make test-all` or `make stress`.
 
 Steps that do not need each other run at the same time. Each ends with one line; a failed one is followed by its output. What failed
-is not tried again. The end of the report names the slowest steps and tests; its last line is `N passed, N failed`.
+is not tried again. The end of the report names the slowest steps and tests, then what failed; its last line is `N passed, N failed`.
 """
 
 import argparse
 import contextlib
+import re
 import sys
 import time
 from collections import deque
@@ -27,6 +28,10 @@ from results import Counts  # noqa: E402
 from steps import Test  # noqa: E402
 
 SLOWEST = 10
+
+# What the end of the report repeats of a failed step: it may be all that is kept of a run elsewhere.
+REPEATED = 6
+NAMES_A_FAILURE = re.compile(r"\b(FAILED|ERROR|not ok|error)\b")
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,11 @@ def report(done: list[Done], seconds: float) -> None:
     table("slowest steps:", {its.name: its.seconds for its in done})
     table("slowest tests in a guest:", {f"{test} ({its.name})": time for its in done for test, time in its.counts.times.items()})
     print(f"{seconds / 60:.1f} minutes, {sum(its.seconds for its in done) / 60:.1f} of them in steps one after the other")
+    for its in done:
+        if its.counts.failed:
+            details = "\n".join(its.counts.details).splitlines()
+            shown = [line for line in details if NAMES_A_FAILURE.search(line)] or details
+            print(f"failed: {its.name}", *(f"  {line.strip()[:160]}" for line in shown[-REPEATED:]), sep="\n")
 
 
 def main() -> int:
