@@ -34,6 +34,7 @@ use crate::{
 };
 
 mod custom;
+mod exchange;
 mod hidden;
 mod paddr;
 mod page_filters;

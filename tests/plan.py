@@ -22,7 +22,7 @@ GROUPS = {
     ),
     "monitoring": (
         "test_monitoring.py", "test_regions.py", "test_fvaddr.py", "test_paddr.py", "test_page_flags.py", "test_hugetlb.py", "test_probes.py",
-        "test_several.py", "test_sharing.py", "test_tuning.py",
+        "test_several.py", "test_sharing.py", "test_tuning.py", "test_two_kdamonds.py",
     ),
     "files and commands": (
         "test_abi.py", "test_tree.py", "test_bad_input.py", "test_reasons.py", "test_lifecycle.py", "test_signals.py", "test_status.py", "test_commit.py",

@@ -145,8 +145,8 @@ impl Kdamond {
     }
 
     /// Starts the thread like [`Self::start`], and fails with `EBUSY` if any other kdamond runs, of
-    /// any module. No other kdamond is started until this one has ended. Two kdamonds that monitor
-    /// the same memory clear the accessed bits of each other's samples.
+    /// any module. No other kdamond is started until this one has ended. This is the behaviour of
+    /// the in-tree modules.
     pub fn start_alone(&self, params: Params) -> Result {
         self.start_beside(params, true)
     }

@@ -44,6 +44,7 @@ use super::{
         Memory,
         ScanResult, //
     },
+    record_id::RecordId,
     symbols, //
 };
 use crate::bindings;
@@ -117,11 +118,19 @@ impl Mappings<'_> {
     /// Sets the *young* flag for reclaim if an accessed bit was cleared. The TLB is not flushed, as
     /// in [`Entry::mkold`](super::page_table::Entry::mkold).
     ///
+    /// Calls `cleared` with each place in which accesses were cleared: an entry, while its page
+    /// table is locked, or the folio with its idle flag. `cleared` must not sleep.
+    ///
     /// Sleeps while another thread holds the rmap lock of the folio for writing.
-    pub(crate) fn mkold(&mut self, folio: &Folio) -> Option<bool> {
+    pub(crate) fn mkold(
+        &mut self,
+        folio: &Folio,
+        mut cleared: impl FnMut(RecordId),
+    ) -> Option<bool> {
         if !folio.is_mapped() {
             let idle = folio.flags().idle();
             if !idle {
+                cleared(folio.id().into());
                 // SAFETY: `folio` owns a reference, so the folio is neither freed nor split.
                 unsafe { set_idle(folio.as_ptr()) };
             }
@@ -131,11 +140,14 @@ impl Mappings<'_> {
         let mut clearing = Clearing {
             found: false,
             any: false,
+            cleared: &mut cleared,
         };
         let complete = self.walk(&locked, &mut clearing);
-        let mut accessed = clearing.found;
-        if clearing.any && !folio.flags().idle() {
+        let Clearing { found, any, .. } = clearing;
+        let mut accessed = found;
+        if any && !folio.flags().idle() {
             accessed = true;
+            cleared(folio.id().into());
             // SAFETY: `folio` owns a reference, so the folio is neither freed nor split.
             unsafe { set_idle(folio.as_ptr()) };
         }
@@ -229,17 +241,22 @@ impl Visitor for Search {
 }
 
 /// Clears the accesses of all mappings.
-struct Clearing {
+struct Clearing<'a, F> {
     /// Whether there was an access.
     found: bool,
     /// Whether there was a mapping.
     any: bool,
+    /// Called with each entry in which accesses were cleared.
+    cleared: &'a mut F,
 }
 
-impl Visitor for Clearing {
+impl<F: FnMut(RecordId)> Visitor for Clearing<'_, F> {
     #[inline]
     fn visit(&mut self, mapping: &Mapping<'_>) -> bool {
-        self.found |= mapping.mkold();
+        if mapping.mkold() {
+            self.found = true;
+            (self.cleared)(mapping.entry.id());
+        }
         self.any = true;
         true
     }

@@ -16,6 +16,10 @@ use kernel::{
 
 mod actions;
 
+use super::exchange::{
+    Observer,
+    Place, //
+};
 use crate::{
     cast::{
         to_usize,
@@ -51,6 +55,7 @@ pub struct Paddr {
     /// The size of the address unit in bytes, not zero.
     addr_unit: u64,
     last: LastFolio,
+    others: Observer,
 }
 
 impl Paddr {
@@ -64,6 +69,7 @@ impl Paddr {
             map: ReverseMap::get().ok_or(EINVAL)?,
             addr_unit,
             last: LastFolio::none(),
+            others: Observer::new(),
         })
     }
 
@@ -78,6 +84,7 @@ impl Paddr {
             map,
             addr_unit,
             last,
+            others,
         } = self;
         let mut folios = Folios::new();
         let mut mappings = map.mappings();
@@ -89,14 +96,15 @@ impl Paddr {
                         pass.probe(region, folio.as_ref().map(Folio::attributes).as_ref());
                     }
                     if pass.checks() {
-                        let accessed = folio.is_some_and(|f| accessed(&f, &mut mappings, last));
+                        let accessed =
+                            folio.is_some_and(|f| accessed(&f, &mut mappings, last, others));
                         pass.record(region, accessed);
                     }
                 }
                 if pass.prepares() && region.sample().is_none() {
                     let addr = pass.pick(region);
                     let folio = folio_at(&mut folios, addr, *addr_unit);
-                    if folio.is_some_and(|f| !prepare(&f, &mut mappings, last)) {
+                    if folio.is_some_and(|f| !prepare(&f, &mut mappings, last, others)) {
                         pass.defer(region);
                     }
                 }
@@ -116,14 +124,44 @@ fn folio_at(folios: &mut Folios, addr: u64, addr_unit: u64) -> Option<Folio> {
 }
 
 /// Returns whether there was an access since the sample was prepared.
-fn accessed(folio: &Folio, mappings: &mut Mappings<'_>, last: &mut LastFolio) -> bool {
-    last.accessed(folio.id(), || mappings.young(folio))
+fn accessed(
+    folio: &Folio,
+    mappings: &mut Mappings<'_>,
+    last: &mut LastFolio,
+    others: &Observer,
+) -> bool {
+    last.accessed(folio.id(), || {
+        let id = folio.id().into();
+        let found = || others.any_other() && others.found([Place::Whole(id), Place::PartOf(id)]);
+        match mappings.young(folio) {
+            Some(true) => Some(true),
+            its => found().then_some(true).or(its),
+        }
+    })
 }
 
-/// Clears past accesses, and keeps the result for regions that are checked later in this pass.
-/// Returns `false` if they may not all have been cleared. A check of the sample would tell nothing.
-fn prepare(folio: &Folio, mappings: &mut Mappings<'_>, last: &mut LastFolio) -> bool {
-    last.prepare(folio.id(), || mappings.mkold(folio))
+/// Clears past accesses, and keeps the result for regions that are checked later in this pass, and
+/// for other kdamonds. Returns `false` if they may not all have been cleared. A check of the sample
+/// would tell nothing.
+fn prepare(
+    folio: &Folio,
+    mappings: &mut Mappings<'_>,
+    last: &mut LastFolio,
+    others: &Observer,
+) -> bool {
+    last.prepare(folio.id(), || {
+        let mut any = false;
+        let accessed = mappings.mkold(folio, |place| {
+            if others.any_other() {
+                others.cleared(Place::Whole(place));
+                any = true;
+            }
+        });
+        if any {
+            others.cleared(Place::PartOf(folio.id().into()));
+        }
+        accessed
+    })
 }
 
 /// Returns the PFN of an address in units, `None` if the address in bytes does not fit into 64
@@ -157,9 +195,11 @@ impl Operations for Paddr {
 
     fn begin_pass(&mut self) {
         self.last = LastFolio::none();
+        self.others.begin_pass();
     }
 
     fn sample(&mut self, (): &(), regions: &mut [Region], pass: &mut Pass<'_>) {
+        self.others.begin_target(pass.prepares());
         // Few contexts have probes. The constant saves the others a check for each region.
         if pass.probes() {
             self.sample_all::<true>(regions, pass);

@@ -14,6 +14,10 @@ use kernel::{
 mod actions;
 
 use super::{
+    exchange::{
+        Observer,
+        Place, //
+    },
     hidden::Hidden,
     three_regions::three_regions, //
 };
@@ -53,7 +57,15 @@ const _: () = assert!(usize::BITS == u64::BITS);
 /// Monitoring operations for virtual address spaces of processes.
 pub struct Vaddr {
     ranges: Ranges,
+    cleared: Cleared,
+}
+
+/// Accesses that were cleared before they were checked.
+struct Cleared {
+    /// In this pass.
     hidden: Hidden,
+    /// By other kdamonds.
+    others: Observer,
 }
 
 /// The source of the monitored ranges.
@@ -70,7 +82,10 @@ impl Vaddr {
     pub(super) fn new(ranges: Ranges) -> Result<Self> {
         Ok(Self {
             ranges,
-            hidden: Hidden::new()?,
+            cleared: Cleared {
+                hidden: Hidden::new()?,
+                others: Observer::new(),
+            },
         })
     }
 
@@ -111,17 +126,23 @@ impl Operations for Vaddr {
     }
 
     fn begin_pass(&mut self) {
-        self.hidden.begin_pass();
+        self.cleared.hidden.begin_pass();
+        self.cleared.others.begin_pass();
     }
 
     fn sample(&mut self, pid: &Pid, regions: &mut [Region], pass: &mut Pass<'_>) {
-        // Few contexts have probes. The constant saves the others a check for each region.
-        self.hidden.begin_target(pass.checks());
-        let hidden = &mut self.hidden;
-        match (pid.mm(), pass.probes()) {
-            (Some(mm), false) => sample_all::<false>(&mm, hidden, regions, pass),
-            (Some(mm), true) => sample_all::<true>(&mm, hidden, regions, pass),
-            (None, _) => sample_missing(regions, pass),
+        let cleared = &mut self.cleared;
+        cleared.hidden.begin_target(pass.checks());
+        cleared.others.begin_target(pass.prepares());
+        let Some(mm) = pid.mm() else {
+            return sample_missing(regions, pass);
+        };
+        // Few contexts have probes, and few are beside others. The constants save the rest some
+        // checks for each region.
+        match (pass.probes(), cleared.others.any_other()) {
+            (false, false) => sample_all::<false, false>(&mm, cleared, regions, pass),
+            (false, true) => sample_all::<false, true>(&mm, cleared, regions, pass),
+            (true, _) => sample_all::<true, true>(&mm, cleared, regions, pass),
         }
     }
 
@@ -146,10 +167,11 @@ impl Operations for Vaddr {
     }
 }
 
-/// Runs a pass over an address space. `PROBES` must be equal to [`Pass::probes`].
-fn sample_all<const PROBES: bool>(
+/// Runs a pass over an address space. `PROBES` must be equal to [`Pass::probes`]. `OTHERS` must be
+/// `true` if there are other kdamonds.
+fn sample_all<const PROBES: bool, const OTHERS: bool>(
     mm: &MmWithUser,
-    hidden: &mut Hidden,
+    cleared: &mut Cleared,
     regions: &mut [Region],
     pass: &mut Pass<'_>,
 ) {
@@ -163,12 +185,12 @@ fn sample_all<const PROBES: bool>(
             }
             pass.check(region, |addr| {
                 let entry = cursor.at(to_usize(addr));
-                entry.is_some_and(|entry| accessed(&entry, hidden))
+                entry.is_some_and(|entry| accessed::<OTHERS>(&entry, cleared))
             });
             if pass.prepares() && region.sample().is_none() {
                 let addr = to_usize(pass.pick(region));
                 let entry = cursor.at(addr);
-                if entry.is_some_and(|entry| !prepare(&entry, hidden)) {
+                if entry.is_some_and(|entry| !prepare::<OTHERS>(&entry, cleared)) {
                     pass.defer(region);
                 }
             }
@@ -193,18 +215,35 @@ fn sample_missing(regions: &mut [Region], pass: &mut Pass<'_>) {
 
 /// Returns whether there was an access since the sample was prepared.
 #[inline]
-fn accessed(entry: &Entry<'_>, hidden: &Hidden) -> bool {
-    entry.young() || hidden.young(entry.id(), || entry.folio_id().into())
+fn accessed<const OTHERS: bool>(entry: &Entry<'_>, cleared: &Cleared) -> bool {
+    let Cleared { hidden, others } = cleared;
+    let folio = || entry.folio_id().into();
+    entry.young()
+        || hidden.young(entry.id(), folio)
+        || OTHERS && others.found([Place::Whole(entry.id()), Place::Whole(folio())])
 }
 
-/// Clears past accesses, and remembers them for regions that are checked later in this pass.
-/// Returns `false` if it has cleared nothing because they could not be remembered.
+/// Clears past accesses, and remembers them for regions that are checked later in this pass, and
+/// for other kdamonds. Returns `false` if it has cleared nothing because they could not be
+/// remembered.
 #[inline(always)]
-fn prepare(entry: &Entry<'_>, hidden: &mut Hidden) -> bool {
-    match entry.mkold(|place| hidden.hide(place)) {
+fn prepare<const OTHERS: bool>(entry: &Entry<'_>, cleared: &mut Cleared) -> bool {
+    let Cleared { hidden, others } = cleared;
+    let hide = |place| {
+        let hides = hidden.hide(place);
+        if OTHERS && hides {
+            others.cleared(Place::Whole(place));
+        }
+        hides
+    };
+    match entry.mkold(hide) {
         Aged::Unchanged => true,
         Aged::Cleared => {
             hidden.cleared(entry.id());
+            if OTHERS {
+                others.cleared(Place::Whole(entry.id()));
+                others.cleared(Place::PartOf(entry.folio_id().into()));
+            }
             true
         }
         Aged::Refused => false,

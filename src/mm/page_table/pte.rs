@@ -109,6 +109,12 @@ impl EntryWord<'_> {
         }
     }
 
+    /// Returns the identity of this entry.
+    #[inline]
+    pub(in crate::mm) fn id(&self) -> RecordId {
+        RecordId::from_addr(self.entry.addr())
+    }
+
     /// Returns the value that was read.
     #[inline]
     pub(super) fn value(&self) -> usize {
@@ -390,7 +396,7 @@ impl<'cursor> Entry<'cursor> {
     /// Returns the identity of this entry.
     #[inline]
     pub(crate) fn id(&self) -> RecordId {
-        RecordId::from_addr(self.leaf.entry.addr())
+        self.word.id()
     }
 
     /// Returns the address after those that this entry maps, `None` if they end at the last

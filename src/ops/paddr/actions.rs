@@ -11,6 +11,10 @@ use kernel::{
 };
 
 use super::{
+    super::exchange::{
+        cleared_by_filter,
+        Place, //
+    },
     super::page_filters::{
         Filtered,
         PageFilters, //
@@ -82,7 +86,8 @@ impl Filtered for Mapped<'_> {
         let mut mappings = self.1.mappings();
         let young = mappings.young(self.0).unwrap_or(false);
         if young {
-            mappings.mkold(self.0);
+            mappings.mkold(self.0, |place| cleared_by_filter(Place::Whole(place)));
+            cleared_by_filter(Place::PartOf(self.0.id().into()));
         }
         young
     }

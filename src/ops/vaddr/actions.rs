@@ -11,9 +11,15 @@ use kernel::{
     prelude::*, //
 };
 
-use super::super::page_filters::{
-    Filtered,
-    PageFilters, //
+use super::super::{
+    exchange::{
+        cleared_by_filter,
+        Place, //
+    },
+    page_filters::{
+        Filtered,
+        PageFilters, //
+    }, //
 };
 use crate::{
     cast::{
@@ -168,8 +174,13 @@ impl Filtered for Entry<'_> {
     fn take_accesses(&self) -> bool {
         let young = self.young();
         if young {
-            // No sample is outstanding while schemes are applied.
-            let _ = self.mkold(|_| true);
+            // This kdamond has no samples that are prepared while schemes are applied.
+            let _ = self.mkold(|place| {
+                cleared_by_filter(Place::Whole(place));
+                true
+            });
+            cleared_by_filter(Place::Whole(self.id()));
+            cleared_by_filter(Place::PartOf(self.folio_id().into()));
         }
         young
     }
