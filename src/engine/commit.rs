@@ -60,8 +60,10 @@ impl<O: Operations> Context<O> {
     /// Replaces the parameters, and keeps the learned state that is valid under the new ones. May
     /// sleep.
     ///
-    /// Targets and schemes are matched by index. A target without ranges keeps its regions; a
-    /// target with ranges keeps the regions in them. Counts and ages are converted to the new
+    /// Targets and schemes are matched by index. A target without ranges keeps its regions, unless
+    /// its memory is another one: then it gets the ranges that the operations give
+    /// ([`Operations::ranges`]). A target with ranges keeps the regions in them. A scheme is due
+    /// one apply interval from now at the latest. Counts and ages are converted to the new
     /// intervals. A region that is added has no sample. A region that is moved loses its sample if
     /// the sample is outside of the new range.
     ///
@@ -70,12 +72,12 @@ impl<O: Operations> Context<O> {
     /// ranges of a target are invalid, the attributes do not allow for the weights of the probes,
     /// an obsolete target matches no running one, or a goal needs [`Operations::eligible`] and the
     /// operations do not implement it. After a failure nothing has changed.
-    pub fn commit(&mut self, params: Params<O>) -> Result<Committed> {
-        let plan = self.plan(&params)?;
+    pub fn commit(&mut self, mut params: Params<O>) -> Result<Committed> {
+        let plan = self.plan(&mut params)?;
         Ok(self.carry_out(plan, params))
     }
 
-    fn plan(&self, params: &Params<O>) -> Result<Plan<O::Space>> {
+    fn plan(&self, params: &mut Params<O>) -> Result<Plan<O::Space>> {
         let min_region_sz = MinRegionSize::try_from(params.ops.min_region_sz())?;
         params.probes.check(&params.attrs)?;
         if params.has_foreign_targets() || params.has_unsupported_goal() {
@@ -106,6 +108,17 @@ impl<O: Operations> Context<O> {
             if !wanted.regions.is_empty() {
                 // Ranges that touch are joined, so that a region across their boundary is kept.
                 regions.set_ranges(&joined(&wanted.regions, min_region_sz)?, min_region_sz)?;
+            } else if !current.is_some_and(|target| {
+                let (ops, old_ops) = (&params.ops, &self.settings.ops);
+                ops.same_space(&wanted.space, old_ops, &target.space)
+            }) {
+                // Without this, a new process would not be monitored before the next update.
+                match params.ops.ranges(&wanted.space) {
+                    Ok(Some(ranges)) => regions.set_ranges(&ranges, min_region_sz)?,
+                    Err(ENOMEM) => return Err(ENOMEM),
+                    // The process has ended, or the user's ranges remain valid.
+                    _ => {}
+                }
             }
             all_regions.push_within_capacity(regions)?;
         }
@@ -214,6 +227,11 @@ impl<O: Operations> Context<O> {
         let attrs_changed = old_attrs != attrs;
         if attrs_changed {
             self.adapt(&old_attrs);
+        } else {
+            // A shorter apply interval is in effect at once.
+            for scheme in &mut self.schemes {
+                scheme.bring_forward(&self.settings.attrs, self.progress.passed);
+            }
         }
         Committed { attrs_changed }
     }
@@ -235,7 +253,10 @@ pub(super) mod tests {
                 MinMax, //
             },
             probe,
-            regions::tests::are_at,
+            regions::{
+                region::AddrRange,
+                tests::are_at, //
+            },
             scheme::SchemeParams, //
         },
         *, //
@@ -433,6 +454,45 @@ pub(super) mod tests {
         // Weights are rejected if their sum may overflow.
         assert_eq!(context.commit(with(&[u32::MAX])?), Err(EINVAL));
         assert!(context.probes().are_weighted());
+        Ok(())
+    }
+
+    #[test]
+    fn a_commit_of_a_new_target_asks_for_its_ranges() -> Result {
+        let covering = |targets: &[&[(u64, u64)]], end| -> Result<Params<Fake>> {
+            let mut params = params(targets, 1)?;
+            params.ops.covers = Some(AddrRange { start: 0, end });
+            Ok(params)
+        };
+        let mut context = Context::new(covering(&[&[]], 40)?, 0)?;
+        context.start();
+        context.commit(covering(&[&[], &[], &[(7, 9)]], 60)?)?;
+        let sizes = |context: &Context<Fake>| {
+            [0, 1, 2].map(|index| context.targets().get(index).map(|its| its.regions.size()))
+        };
+        // The target that is kept waits for the next update.
+        assert_eq!(sizes(&context), [Some(40), Some(60), Some(2)]);
+        Ok(())
+    }
+
+    #[test]
+    fn a_commit_of_a_shorter_apply_interval_counts_from_now() -> Result {
+        let every = |micros| -> Result<Params<Fake>> {
+            let scheme = SchemeParams {
+                apply_interval: Micros(micros),
+                ..SchemeParams::new(AccessPattern::ANY, Action::Stat)
+            };
+            with_scheme(params(&[], 1)?, scheme)
+        };
+        let mut context = Context::new(every(3_600_000_000)?, 0)?;
+        let due =
+            |context: &Context<Fake>| context.schemes().first().map(|its| its.state.next_apply);
+        assert_eq!(due(&context), Some(720_000));
+        context.commit(every(50_000)?)?;
+        assert_eq!(due(&context), Some(10));
+        // A longer one does not put off what is due.
+        context.commit(every(3_600_000_000)?)?;
+        assert_eq!(due(&context), Some(10));
         Ok(())
     }
 

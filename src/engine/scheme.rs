@@ -309,6 +309,14 @@ impl Scheme {
         self.state.next_apply = passed.saturating_add(interval.in_units_of(attrs.sample()));
     }
 
+    /// Brings the next application forward to one apply interval after `passed` sampling intervals,
+    /// unless it is earlier.
+    pub(crate) fn bring_forward(&mut self, attrs: &Attrs, passed: u64) {
+        let planned = self.state.next_apply;
+        self.schedule(attrs, passed);
+        self.state.next_apply = self.state.next_apply.min(planned);
+    }
+
     /// Keeps the time at which the scheme is due when the sampling interval changes from that of
     /// `old`, after `passed` sampling intervals. If the apply interval is the aggregation interval,
     /// the scheme is scheduled anew.

@@ -146,6 +146,21 @@ def test_target_replaced(monitoring: Kdamond, shared_workload: Workload) -> None
         wait_until(lambda: not monitoring.running, "the kdamond ends with its new target")
 
 
+@pytest.mark.ours
+def test_new_process_is_monitored_at_once(monitoring: Kdamond, shared_workload: Workload) -> None:
+    """Its first regions do not wait for the next update, which is a minute away by default."""
+    with Workload("--size", "16M", "--hot", "4M") as other:
+        monitoring.add_targets(shared_workload.pid, other.pid)
+        monitoring.commit()
+        advance(2 * AGGREGATION)
+        assert sizes(monitoring) == [size(shared_workload), size(other)]
+        # Another process in the place of one is a new one as well.
+        monitoring.add_targets(other.pid, shared_workload.pid)
+        monitoring.commit()
+        advance(2 * AGGREGATION)
+        assert sizes(monitoring) == [size(other), size(shared_workload)]
+
+
 def test_kept_target_keeps_its_regions(monitoring: Kdamond, shared_workload: Workload) -> None:
     wait_until(lambda: monitoring.oldest() >= 10, "regions get old", every=AGGREGATION)
     with Workload("--size", "16M", "--hot", "4M") as other:
@@ -187,6 +202,20 @@ def test_apply_interval_changed(monitoring: Kdamond) -> None:
     monitoring.schemes[0].write("apply_interval_us", 3600 * 10**6)
     monitoring.commit()
     monitoring.schemes[0].write("apply_interval_us", 10000)
+    monitoring.commit()
+    before = monitoring.nr_snapshots()
+    wait_until(lambda: monitoring.nr_snapshots() > before + 5, "the scheme is applied at its new interval")
+
+
+@pytest.mark.ours
+def test_shorter_apply_interval(monitoring: Kdamond) -> None:
+    """The first interval of the new length begins at the commit, and not at the end of the old one."""
+    scheme = monitoring.schemes[0]
+    scheme.write("apply_interval_us", 3600 * 10**6)
+    monitoring.commit()
+    before = monitoring.nr_snapshots()
+    wait_until(lambda: monitoring.nr_snapshots() > before, "the scheme is applied, and the next time is an hour away")
+    scheme.write("apply_interval_us", 10000)
     monitoring.commit()
     before = monitoring.nr_snapshots()
     wait_until(lambda: monitoring.nr_snapshots() > before + 5, "the scheme is applied at its new interval")
