@@ -194,6 +194,12 @@ fn params() -> Result<Params> {
         )?)
 }
 
+/// Returns half of a time quota, in whole milliseconds. At least 1 if there is a quota, because 0
+/// means no limit.
+fn half_ms(quota: u64) -> u64 {
+    (quota / 2).max(quota.min(1))
+}
+
 /// Returns a scheme that is applied at each aggregation, with half of the time quota.
 fn scheme(
     pattern: AccessPattern,
@@ -204,7 +210,7 @@ fn scheme(
     Ok(SchemeParams {
         filters: Filters::new(&list([filter])?)?,
         quota: QuotaParams {
-            ms: QUOTA_MS.get() / 2,
+            ms: half_ms(QUOTA_MS.get()),
             reset_interval: Micros::from_millis(QUOTA_RESET_MS.get()),
             goals: list([goal])?,
             weights: Weights {

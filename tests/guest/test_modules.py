@@ -264,9 +264,12 @@ def test_lru_sort_sorts(make: Make) -> None:
 
 
 def test_lru_sort_shares_its_quota(make: Make, damon: Damon) -> None:
-    """Each of the two schemes has half of the time."""
-    with make("lru_sort", "quota_ms=30", "enabled=Y"):
-        assert [scheme["quota"]["ms"] for scheme in context(damon)["schemes"]] == [15, 15]  # type: ignore[attr-defined]
+    """Each of the two schemes has half of the time, in whole milliseconds. A limit never becomes 0, which is no limit."""
+    with make("lru_sort", "enabled=Y") as sort:
+        for quota, half in ((30, 15), (3, 1), (1, 1), (0, 0)):
+            sort.write("quota_ms", quota)
+            sort.write("commit_inputs", "Y")
+            assert [scheme["quota"]["ms"] for scheme in context(damon)["schemes"]] == [half, half], quota  # type: ignore[attr-defined]
 
 
 # ---- all of them ----
