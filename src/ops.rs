@@ -126,6 +126,15 @@ impl AnyOps {
             Self::Custom(_) => OpsId::Custom,
         }
     }
+
+    /// Returns the size in bytes of the unit in which addresses are counted.
+    pub fn addr_unit(&self) -> u64 {
+        match self {
+            Self::Vaddr(_) => 1,
+            Self::Paddr(paddr) => paddr.addr_unit(),
+            Self::Custom(custom) => custom.addr_unit(),
+        }
+    }
 }
 
 impl PageAttributes for FolioAttributes<'_> {

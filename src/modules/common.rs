@@ -5,15 +5,20 @@
 
 use damon::{
     engine::{
+        AccessPattern,
         AddrRange,
         AttrsParams,
         IntervalsGoal,
         Micros,
+        MinMax,
         Stat,
         WatermarkMetric,
         Watermarks, //
     },
-    kdamond::Params,
+    kdamond::{
+        Params,
+        ANY_PAGES, //
+    },
     mm::system_ram,
     ops::{
         OpsId,
@@ -107,6 +112,23 @@ impl Monitoring {
             end: self.end.get(),
         };
         params.target(Space::Physical, &[range])
+    }
+
+    /// Converts a size from bytes to units, rounded down, but not to zero.
+    pub(crate) fn units(&self, bytes: u64) -> u64 {
+        let units = bytes.checked_div(self.addr_unit.0.get());
+        units.unwrap_or(bytes).max(bytes.min(1))
+    }
+
+    /// Returns the access pattern of all regions of at least a page.
+    pub(crate) fn any_pages(&self) -> AccessPattern {
+        AccessPattern {
+            sz: MinMax {
+                min: self.units(ANY_PAGES.sz.min),
+                max: u64::MAX,
+            },
+            ..AccessPattern::ANY
+        }
     }
 
     /// Returns the number of aggregation intervals in `micros` microseconds. Saturates. Returns

@@ -34,8 +34,7 @@ use damon::{
     kdamond::{
         self,
         Kdamond,
-        Params,
-        ANY_PAGES, //
+        Params, //
     },
     service::{
         CommitInputs,
@@ -165,7 +164,7 @@ fn params() -> Result<Params> {
             min: u32::try_from(hot).unwrap_or(u32::MAX),
             max: u32::MAX,
         },
-        ..ANY_PAGES
+        ..MONITORING.any_pages()
     };
     let cold = AccessPattern {
         nr_accesses: MinMax { min: 0, max: 0 },
@@ -173,7 +172,7 @@ fn params() -> Result<Params> {
             min: MONITORING.aggregations(COLD_MIN_AGE.get()),
             max: u32::MAX,
         },
-        ..ANY_PAGES
+        ..MONITORING.any_pages()
     };
     // The two goals conflict by 2 bp, which is 0.02 %, as in the in-tree module. This keeps the
     // number of pages small that are moved back and forth.

@@ -33,8 +33,7 @@ use damon::{
     kdamond::{
         self,
         Kdamond,
-        Params,
-        ANY_PAGES, //
+        Params, //
     },
     service::{
         CommitInputs,
@@ -138,7 +137,7 @@ fn scheme() -> Result<SchemeParams> {
             min: MONITORING.aggregations(MIN_AGE.get()),
             max: u32::MAX,
         },
-        ..ANY_PAGES
+        ..MONITORING.any_pages()
     };
     let goal = |metric, target_value| Goal {
         metric,
@@ -155,7 +154,7 @@ fn scheme() -> Result<SchemeParams> {
         filters: Filters::new(&list([SKIP_ANON.get().then_some(anon)])?)?,
         quota: QuotaParams {
             ms: QUOTA_MS.get(),
-            bytes: QUOTA_SZ.get(),
+            bytes: MONITORING.units(QUOTA_SZ.get()),
             reset_interval: Micros::from_millis(QUOTA_RESET_MS.get()),
             goals: list([
                 pressure.map(|wanted| goal(GoalMetric::SomeMemPsiUs, wanted)),

@@ -110,6 +110,11 @@ impl Custom {
         }
         Ok(Self { addr_unit })
     }
+
+    /// Returns the size of the address unit in bytes.
+    pub(super) fn addr_unit(&self) -> u64 {
+        self.addr_unit
+    }
 }
 
 impl Operations for Custom {

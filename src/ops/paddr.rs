@@ -73,6 +73,11 @@ impl Paddr {
         })
     }
 
+    /// Returns the size of the address unit in bytes.
+    pub(super) fn addr_unit(&self) -> u64 {
+        self.addr_unit
+    }
+
     /// Returns whether the kernel's rmap functions were found.
     pub(super) fn is_available() -> bool {
         ReverseMap::get().is_some()

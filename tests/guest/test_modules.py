@@ -272,6 +272,21 @@ def test_lru_sort_shares_its_quota(make: Make, damon: Damon) -> None:
             assert [scheme["quota"]["ms"] for scheme in context(damon)["schemes"]] == [half, half], quota  # type: ignore[attr-defined]
 
 
+# ---- both ----
+
+@pytest.mark.parametrize("name", ["reclaim", "lru_sort"])
+def test_sizes_are_in_bytes(make: Make, damon: Damon, name: str) -> None:
+    """The smallest region and the quota are the same in bytes with any unit of addresses, and never less than a unit."""
+    with make(name, "enabled=Y") as its:
+        for unit in (1, 512, 4096, 8192):
+            for parameter, value in (("addr_unit", unit), ("monitor_region_start", 0), ("monitor_region_end", 0), ("commit_inputs", "Y")):
+                its.write(parameter, value)
+            for scheme in context(damon)["schemes"]:  # type: ignore[attr-defined]
+                assert scheme["access_pattern"]["sz"] == [max(4096 // unit, 1), 2**64 - 1], unit
+                if name == "reclaim":
+                    assert scheme["quota"]["bytes"] == (128 << 20) // unit
+
+
 # ---- all of them ----
 
 # What is another on purpose: the in-tree DAMON_STAT can be on from the start.
