@@ -159,13 +159,14 @@ impl<O: Operations> Context<O> {
         // The plan has allocated the capacity for each push below.
         let mut running = core::mem::take(&mut self.schemes).into_iter();
         for (params, quota) in wanted_schemes.into_iter().zip(quotas) {
-            let scheme = match running.next() {
+            let mut scheme = match running.next() {
                 Some(scheme) => scheme.with_params(params, quota),
                 None => {
                     let attrs = &self.settings.attrs;
                     Scheme::with_quota(params, quota, attrs, self.progress.passed)
                 }
             };
+            scheme.follow_age(&attrs);
             let _ = schemes.push_within_capacity(scheme);
         }
 

@@ -11,6 +11,7 @@ use super::{
         verdict::VerdictCache,
         Filters, //
     },
+    num::narrow,
     pattern::{
         AccessPattern,
         Action,
@@ -62,6 +63,10 @@ impl Dests {
 pub struct SchemeParams {
     /// The access pattern of the memory that the scheme is for.
     pub pattern: AccessPattern,
+    /// Least age of the memory as a time: `age.min` of the pattern becomes this time in aggregation
+    /// intervals, rounded down, also when the intervals are tuned. Zero keeps the limit of the
+    /// pattern.
+    pub min_age: Micros,
     /// The action to be applied to the memory.
     pub action: Action,
     /// Time between two applications of the action. Zero stands for the aggregation interval.
@@ -87,6 +92,7 @@ impl SchemeParams {
     pub fn new(pattern: AccessPattern, action: Action) -> Self {
         Self {
             pattern,
+            min_age: Micros(0),
             action,
             apply_interval: Micros(0),
             max_nr_snapshots: 0,
@@ -108,6 +114,7 @@ impl SchemeParams {
         // All fields are listed, so that a new field fails to compile until it is handled here.
         let Self {
             pattern: _,
+            min_age: _,
             action,
             apply_interval: _,
             max_nr_snapshots: _,
@@ -236,6 +243,7 @@ impl Scheme {
             last_entity: None,
         };
         let mut scheme = Self { params, state };
+        scheme.follow_age(attrs);
         scheme.schedule(attrs, passed);
         scheme
     }
@@ -326,6 +334,16 @@ impl Scheme {
         }
         let left = self.state.next_apply.saturating_sub(passed);
         self.state.next_apply = passed.saturating_add(attrs.convert_samples(left, old));
+    }
+
+    /// Converts the least age that is given as a time to intervals of `attrs`.
+    pub(crate) fn follow_age(&mut self, attrs: &Attrs) {
+        let SchemeParams {
+            min_age, pattern, ..
+        } = &mut self.params;
+        if *min_age != Micros(0) {
+            pattern.age.min = narrow(min_age.in_units_of(attrs.aggr()));
+        }
     }
 
     /// Returns whether the apply interval of the scheme ends after `passed` sampling intervals.

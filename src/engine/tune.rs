@@ -97,6 +97,7 @@ impl<O: Operations> Context<O> {
         self.progress.schedule.tuned(passed, attrs, old);
         for scheme in &mut self.schemes {
             scheme.reschedule(attrs, old, passed);
+            scheme.follow_age(attrs);
         }
     }
 }
@@ -116,6 +117,7 @@ mod tests {
                 FakeMetrics,
                 NoEvents, //
             },
+            params::Params,
             pattern::{
                 AccessPattern,
                 Action, //
@@ -176,9 +178,9 @@ mod tests {
         }
     }
 
-    /// Returns a context with an idle and a hot target at the end of an aggregation window. The
-    /// goal is an access in `access_bp` of the checks.
-    fn merged(access_bp: u64) -> Result<Context<Fake>> {
+    /// Returns parameters with an idle and a hot target. The goal is an access in `access_bp` of
+    /// the checks.
+    fn tunable(access_bp: u64) -> Result<Params<Fake>> {
         let mut params = params(&[&[(0, 100)], &[(0, 100)]], 1)?;
         params.attrs = Attrs::try_from(AttrsParams {
             goal: IntervalsGoal {
@@ -189,6 +191,22 @@ mod tests {
             },
             ..AttrsParams::default()
         })?;
+        Ok(params)
+    }
+
+    /// Passes the first aggregation window.
+    fn window(context: &mut Context<Fake>) {
+        context.start();
+        context.prepare();
+        context.samples(20);
+        context.merge();
+        context.start_window();
+        context.apply_schemes(&mut NoEvents, &FakeMetrics::default(), None);
+    }
+
+    /// Returns a context with these parameters and two schemes at the end of an aggregation window.
+    fn merged(access_bp: u64) -> Result<Context<Fake>> {
+        let mut params = tunable(access_bp)?;
         for apply_interval in [Micros(0), Micros::from_secs(1)] {
             let scheme = SchemeParams {
                 apply_interval,
@@ -197,12 +215,7 @@ mod tests {
             params = with_scheme(params, scheme)?;
         }
         let mut context = Context::new(params, 0)?;
-        context.start();
-        context.prepare();
-        context.samples(20);
-        context.merge();
-        context.start_window();
-        context.apply_schemes(&mut NoEvents, &FakeMetrics::default(), None);
+        window(&mut context);
         Ok(context)
     }
 
@@ -235,6 +248,29 @@ mod tests {
         context.tune(&mut tuned);
         assert_eq!(tuned.0, None);
         assert_eq!(context.attrs().sample(), Micros(5000));
+        Ok(())
+    }
+
+    #[test]
+    fn a_least_age_stays_the_same_time() -> Result {
+        let seconds = |n| SchemeParams {
+            min_age: Micros::from_secs(n),
+            ..SchemeParams::new(AccessPattern::ANY, Action::Stat)
+        };
+        let min = |context: &Context<Fake>, index: usize| {
+            let scheme = context.schemes().get(index);
+            scheme.map(|scheme| scheme.params().pattern.age.min)
+        };
+        let with = |params, least| with_scheme(with_scheme(params, seconds(0))?, seconds(least));
+        let mut context = Context::new(with(tunable(6_250)?, 120)?, 0)?;
+        assert_eq!((min(&context, 0), min(&context, 1)), (Some(0), Some(1_200)));
+        window(&mut context);
+        context.tune(&mut NoEvents);
+        assert_eq!(context.attrs().aggr(), Micros(120_000));
+        assert_eq!((min(&context, 0), min(&context, 1)), (Some(0), Some(1_000)));
+        // A commit starts from its own intervals.
+        context.commit(with(tunable(6_250)?, 60)?)?;
+        assert_eq!((min(&context, 0), min(&context, 1)), (Some(0), Some(600)));
         Ok(())
     }
 

@@ -130,13 +130,6 @@ impl Monitoring {
             ..AccessPattern::ANY
         }
     }
-
-    /// Returns the number of aggregation intervals in `micros` microseconds. Saturates. Returns
-    /// zero if the aggregation interval is zero.
-    pub(crate) fn aggregations(&self, micros: u64) -> u32 {
-        let aggr = self.attrs().aggr.0;
-        u32::try_from(micros.checked_div(aggr).unwrap_or(0)).unwrap_or(u32::MAX)
-    }
 }
 
 /// The parameter `addr_unit`: bytes per unit of addresses. A store of zero fails with `EINVAL`.

@@ -168,10 +168,6 @@ fn params() -> Result<Params> {
     };
     let cold = AccessPattern {
         nr_accesses: MinMax { min: 0, max: 0 },
-        age: MinMax {
-            min: MONITORING.aggregations(COLD_MIN_AGE.get()),
-            max: u32::MAX,
-        },
         ..MONITORING.any_pages()
     };
     // The two goals conflict by 2 bp, which is 0.02 %, as in the in-tree module. This keeps the
@@ -185,12 +181,15 @@ fn params() -> Result<Params> {
             goal(GoalMetric::ActiveMemBp, active),
             young(false),
         )?)?
-        .scheme(scheme(
-            cold,
-            Action::LruDeprio,
-            goal(GoalMetric::InactiveMemBp, inactive),
-            young(true),
-        )?)
+        .scheme(SchemeParams {
+            min_age: Micros(COLD_MIN_AGE.get()),
+            ..scheme(
+                cold,
+                Action::LruDeprio,
+                goal(GoalMetric::InactiveMemBp, inactive),
+                young(true),
+            )?
+        })
 }
 
 /// Returns half of a time quota, in whole milliseconds. At least 1 if there is a quota, because 0

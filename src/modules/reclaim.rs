@@ -133,10 +133,6 @@ fn params() -> Result<Params> {
 fn scheme() -> Result<SchemeParams> {
     let pattern = AccessPattern {
         nr_accesses: MinMax { min: 0, max: 0 },
-        age: MinMax {
-            min: MONITORING.aggregations(MIN_AGE.get()),
-            max: u32::MAX,
-        },
         ..MONITORING.any_pages()
     };
     let goal = |metric, target_value| Goal {
@@ -168,6 +164,7 @@ fn scheme() -> Result<SchemeParams> {
             ..QuotaParams::default()
         },
         watermarks: MARKS.watermarks(),
+        min_age: Micros(MIN_AGE.get()),
         ..SchemeParams::new(pattern, Action::Pageout)
     })
 }

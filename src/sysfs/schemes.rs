@@ -196,6 +196,7 @@ impl SchemeDir {
         let target_nid = self.target_nid.get();
         Ok(SchemeParams {
             pattern: self.access_pattern.params(),
+            min_age: Micros(0),
             action: self.action.get()?,
             apply_interval: Micros(self.apply_interval_us.get()),
             max_nr_snapshots: self.stats.max_nr_snapshots.get(),

@@ -274,6 +274,24 @@ def test_lru_sort_shares_its_quota(make: Make, damon: Damon) -> None:
 
 # ---- both ----
 
+# Free memory never makes these schemes rest.
+ALWAYS = ("wmarks_high=1000", "wmarks_mid=999", "wmarks_low=0")
+
+
+@pytest.mark.parametrize(("name", "least"), [("reclaim", "min_age"), ("lru_sort", "cold_min_age")])
+def test_least_age_is_a_time(make: Make, damon: Damon, name: str, least: str) -> None:
+    """While the aggregation interval is tuned, the least age stays the same number of microseconds."""
+
+    def now() -> tuple[int, int]:
+        its = context(damon)
+        return its["attrs"]["aggr_us"], its["schemes"][-1]["access_pattern"]["age"][0]  # type: ignore[index]
+
+    with make(name, f"{least}=30000000", "autotune_monitoring_intervals=Y", *ALWAYS, "enabled=Y"):
+        wait_until(lambda: now()[0] != 100_000, "the intervals are tuned")
+        aggr, age = now()
+        assert age == 30_000_000 // aggr, (aggr, age)
+
+
 @pytest.mark.parametrize("name", ["reclaim", "lru_sort"])
 def test_sizes_are_in_bytes(make: Make, damon: Damon, name: str) -> None:
     """The smallest region and the quota are the same in bytes with any unit of addresses, and never less than a unit."""
