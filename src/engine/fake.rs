@@ -167,8 +167,8 @@ pub(crate) struct FakeMetrics {
     /// `None` if the metric is not available.
     pub(crate) free_mem_permil: Cell<Option<u32>>,
     pub(crate) some_mem_psi_us: Cell<Option<u64>>,
-    /// The value of all other metrics.
-    pub(crate) metric: Cell<u64>,
+    /// The value of all other metrics. `None` if they are not available.
+    pub(crate) metric: Cell<Option<u64>>,
 }
 
 impl SystemMetrics for FakeMetrics {
@@ -184,27 +184,27 @@ impl SystemMetrics for FakeMetrics {
         self.some_mem_psi_us.get().ok_or(ENODEV)
     }
 
-    fn node_mem_used_bp(&self, _nid: i32) -> u64 {
+    fn node_mem_used_bp(&self, _nid: i32) -> Option<u64> {
         self.metric.get()
     }
 
-    fn node_mem_free_bp(&self, _nid: i32) -> u64 {
+    fn node_mem_free_bp(&self, _nid: i32) -> Option<u64> {
         self.metric.get()
     }
 
-    fn node_memcg_used_bp(&self, _nid: i32, _memcg: u64) -> u64 {
+    fn node_memcg_used_bp(&self, _nid: i32, _memcg: u64) -> Option<u64> {
         self.metric.get()
     }
 
-    fn node_memcg_free_bp(&self, _nid: i32, _memcg: u64) -> u64 {
+    fn node_memcg_free_bp(&self, _nid: i32, _memcg: u64) -> Option<u64> {
         self.metric.get()
     }
 
-    fn active_mem_bp(&self) -> u64 {
+    fn active_mem_bp(&self) -> Option<u64> {
         self.metric.get()
     }
 
-    fn inactive_mem_bp(&self) -> u64 {
+    fn inactive_mem_bp(&self) -> Option<u64> {
         self.metric.get()
     }
 }

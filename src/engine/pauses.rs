@@ -8,14 +8,15 @@ use super::metrics::SystemMetrics;
 #[derive(Clone, Copy)]
 struct Reading {
     ns: u64,
-    psi_us: u64,
+    /// `None` if the kernel does not account the pressure.
+    psi_us: Option<u64>,
 }
 
 impl Reading {
     fn of(metrics: &dyn SystemMetrics) -> Self {
         Self {
             ns: metrics.now_ns(),
-            psi_us: metrics.some_mem_psi_us().unwrap_or(0),
+            psi_us: metrics.some_mem_psi_us().ok(),
         }
     }
 }
@@ -45,7 +46,9 @@ impl Pauses {
                 *sum = sum.saturating_add(now.saturating_sub(then));
             };
             add(&mut self.ns, now.ns, since.ns);
-            add(&mut self.psi_us, now.psi_us, since.psi_us);
+            if let (Some(now), Some(since)) = (now.psi_us, since.psi_us) {
+                add(&mut self.psi_us, now, since);
+            }
         }
     }
 
@@ -55,9 +58,9 @@ impl Pauses {
     }
 
     /// Returns the total time in which at least one task was stalled on memory in microseconds,
-    /// without all completed pauses.
-    pub(crate) fn psi_us(&self, metrics: &dyn SystemMetrics) -> u64 {
-        let all = metrics.some_mem_psi_us().unwrap_or(0);
-        all.saturating_sub(self.psi_us)
+    /// without all completed pauses. `None` if the kernel does not account it.
+    pub(crate) fn psi_us(&self, metrics: &dyn SystemMetrics) -> Option<u64> {
+        let all = metrics.some_mem_psi_us().ok()?;
+        Some(all.saturating_sub(self.psi_us))
     }
 }

@@ -25,27 +25,27 @@ impl SystemMetrics for KernelMetrics {
         metrics::some_mem_psi_us()
     }
 
-    fn node_mem_used_bp(&self, nid: i32) -> u64 {
+    fn node_mem_used_bp(&self, nid: i32) -> Option<u64> {
         metrics::node_mem_used_bp(nid)
     }
 
-    fn node_mem_free_bp(&self, nid: i32) -> u64 {
+    fn node_mem_free_bp(&self, nid: i32) -> Option<u64> {
         metrics::node_mem_free_bp(nid)
     }
 
-    fn node_memcg_used_bp(&self, nid: i32, memcg: u64) -> u64 {
+    fn node_memcg_used_bp(&self, nid: i32, memcg: u64) -> Option<u64> {
         metrics::node_memcg_used_bp(nid, memcg)
     }
 
-    fn node_memcg_free_bp(&self, nid: i32, memcg: u64) -> u64 {
+    fn node_memcg_free_bp(&self, nid: i32, memcg: u64) -> Option<u64> {
         metrics::node_memcg_free_bp(nid, memcg)
     }
 
-    fn active_mem_bp(&self) -> u64 {
+    fn active_mem_bp(&self) -> Option<u64> {
         metrics::active_mem_bp()
     }
 
-    fn inactive_mem_bp(&self) -> u64 {
+    fn inactive_mem_bp(&self) -> Option<u64> {
         metrics::inactive_mem_bp()
     }
 }

@@ -402,6 +402,12 @@ bool damon_rs_helper_pid_has_task(struct pid *pid)
 }
 
 #ifdef CONFIG_PSI
+/* False if PSI was disabled at boot: psi_init() then leaves the group as it is. */
+bool damon_rs_helper_psi_is_enabled(struct psi_group *group)
+{
+	return READ_ONCE(group->enabled);
+}
+
 u64 damon_rs_helper_psi_some_mem(struct psi_group *group)
 {
 	return READ_ONCE(group->total[PSI_AVGS][PSI_MEM_SOME]);

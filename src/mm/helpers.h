@@ -125,6 +125,7 @@ bool damon_rs_helper_pid_has_task(struct pid *pid);
 
 /* linux/psi.h */
 #ifdef CONFIG_PSI
+bool damon_rs_helper_psi_is_enabled(struct psi_group *group);
 u64 damon_rs_helper_psi_some_mem(struct psi_group *group);
 #endif
 

@@ -33,15 +33,25 @@ pub(crate) fn free_mem_permil() -> u32 {
 }
 
 /// Returns the total time, in microseconds since boot, in which some task was stalled on memory
-/// (PSI). It stays 0 if PSI was disabled at boot. Fails with `ENODEV` if the kernel has no PSI, or
-/// if `psi_system` was not found.
+/// (PSI). Fails with `ENODEV` if the kernel has no PSI, if PSI is disabled, or if `psi_system` was
+/// not found.
 #[cfg(CONFIG_PSI)]
 pub(crate) fn some_mem_psi_us() -> Result<u64> {
     let pressure = symbols::pressure().ok_or(ENODEV)?;
+    let group = pressure.psi_system.as_ptr();
     // SAFETY: `psi_system` is the variable of this name, which exists as long as the kernel runs.
-    // The helper reads one counter, which may change concurrently.
-    let ns = unsafe { bindings::damon_rs_helper_psi_some_mem(pressure.psi_system.as_ptr()) };
-    Ok(ns / 1000)
+    // The helpers read a flag and a counter, which may change concurrently.
+    let (enabled, ns) = unsafe {
+        (
+            bindings::damon_rs_helper_psi_is_enabled(group),
+            bindings::damon_rs_helper_psi_some_mem(group),
+        )
+    };
+    if enabled {
+        Ok(ns / 1000)
+    } else {
+        Err(ENODEV)
+    }
 }
 
 #[cfg(not(CONFIG_PSI))]
@@ -76,30 +86,30 @@ fn node_memory(nid: i32) -> Option<NodeMemory> {
     Some(memory)
 }
 
-/// Returns the used memory of a node in basis points of its total, 0 if there is no such node.
-pub(crate) fn node_mem_used_bp(nid: i32) -> u64 {
-    node_memory(nid).map_or(0, |memory| {
-        basis_points(memory.all.saturating_sub(memory.free), memory.all)
-    })
+/// Returns the used memory of a node in basis points of its total. `None` if there is no such node.
+pub(crate) fn node_mem_used_bp(nid: i32) -> Option<u64> {
+    let memory = node_memory(nid)?;
+    basis_points(memory.all.saturating_sub(memory.free), memory.all)
 }
 
-/// Returns the free memory of a node in basis points of its total, 10,000 if there is no such node.
-pub(crate) fn node_mem_free_bp(nid: i32) -> u64 {
-    node_memory(nid).map_or(10_000, |memory| basis_points(memory.free, memory.all))
+/// Returns the free memory of a node in basis points of its total. `None` if there is no such node.
+pub(crate) fn node_mem_free_bp(nid: i32) -> Option<u64> {
+    let memory = node_memory(nid)?;
+    basis_points(memory.free, memory.all)
 }
 
 /// Returns the memory of a node that a memcg and its descendants use, in basis points of the total
-/// of the node. 0 if there is no such node or memcg. Sleeps.
-pub(crate) fn node_memcg_used_bp(nid: i32, memcg: u64) -> u64 {
-    node_memcg(nid, memcg).map_or(0, |(used, all)| basis_points(used, all))
+/// of the node. `None` if there is no such node or memcg. Sleeps.
+pub(crate) fn node_memcg_used_bp(nid: i32, memcg: u64) -> Option<u64> {
+    let (used, all) = node_memcg(nid, memcg)?;
+    basis_points(used, all)
 }
 
 /// Returns the memory of a node that a memcg and its descendants do not use, in basis points of the
-/// total of the node. 10,000 if there is no such node or memcg. Sleeps.
-pub(crate) fn node_memcg_free_bp(nid: i32, memcg: u64) -> u64 {
-    node_memcg(nid, memcg).map_or(10_000, |(used, all)| {
-        basis_points(all.saturating_sub(used), all)
-    })
+/// total of the node. `None` if there is no such node or memcg. Sleeps.
+pub(crate) fn node_memcg_free_bp(nid: i32, memcg: u64) -> Option<u64> {
+    let (used, all) = node_memcg(nid, memcg)?;
+    basis_points(all.saturating_sub(used), all)
 }
 
 /// The LRU lists that count as memory usage of a memcg.
@@ -145,32 +155,29 @@ fn node_memcg(_: i32, _: u64) -> Option<(usize, usize)> {
 }
 
 /// Returns the memory on active LRU lists in basis points of that on all active and inactive ones.
-pub(crate) fn active_mem_bp() -> u64 {
+/// `None` if these are all empty.
+pub(crate) fn active_mem_bp() -> Option<u64> {
     lru_share_bp(true)
 }
 
 /// Returns the memory on inactive LRU lists in basis points of that on all active and inactive
-/// ones.
-pub(crate) fn inactive_mem_bp() -> u64 {
+/// ones. `None` if these are all empty.
+pub(crate) fn inactive_mem_bp() -> Option<u64> {
     lru_share_bp(false)
 }
 
-fn lru_share_bp(active: bool) -> u64 {
+fn lru_share_bp(active: bool) -> Option<u64> {
     // SAFETY: The helper only reads counters.
     let pages = |active| unsafe { bindings::damon_rs_helper_global_lru_pages(active) };
     basis_points(pages(active), pages(true).saturating_add(pages(false)))
 }
 
-/// Returns `part` in basis points of `whole`, 0 if `whole` is 0.
-fn basis_points(part: usize, whole: usize) -> u64 {
+/// Returns `part` in basis points of `whole`, `None` if `whole` is 0.
+fn basis_points(part: usize, whole: usize) -> Option<u64> {
     let (part, whole) = (to_u64(part), to_u64(whole));
-    let Some(share) = part.checked_div(whole) else {
-        return 0;
-    };
-    let rest = part.checked_rem(whole).unwrap_or(0);
-    share
-        .saturating_mul(10_000)
-        .saturating_add(rest.saturating_mul(10_000) / whole.max(1))
+    let share = part.checked_div(whole)?.saturating_mul(10_000);
+    let rest = part.checked_rem(whole)?.saturating_mul(10_000);
+    Some(share.saturating_add(rest.checked_div(whole)?))
 }
 
 #[kunit_tests(damon_rs_mm_metrics)]
@@ -179,35 +186,37 @@ mod tests {
 
     #[test]
     fn basis_points_of_anything() {
-        assert_eq!(basis_points(0, 0), 0);
-        assert_eq!(basis_points(1, 0), 0);
-        assert_eq!(basis_points(1, 3), 3333);
-        assert_eq!(basis_points(3, 3), 10_000);
-        assert_eq!(basis_points(7, 2), 35_000);
+        assert_eq!(basis_points(0, 0), None);
+        assert_eq!(basis_points(1, 0), None);
+        assert_eq!(basis_points(1, 3), Some(3333));
+        assert_eq!(basis_points(3, 3), Some(10_000));
+        assert_eq!(basis_points(7, 2), Some(35_000));
         // Rounded down once, not in two steps.
-        assert_eq!(basis_points(19_999, 10_000), 19_999);
+        assert_eq!(basis_points(19_999, 10_000), Some(19_999));
     }
 
     #[test]
-    fn what_is_not_there_is_free() {
+    fn what_is_not_there_has_no_value() {
         for nid in [-1, i32::MIN, i32::MAX] {
-            assert_eq!(node_mem_used_bp(nid), 0);
-            assert_eq!(node_mem_free_bp(nid), 10_000);
-            assert_eq!(node_memcg_used_bp(nid, 1), 0);
-            assert_eq!(node_memcg_free_bp(nid, 1), 10_000);
+            assert_eq!(node_mem_used_bp(nid), None);
+            assert_eq!(node_mem_free_bp(nid), None);
+            assert_eq!(node_memcg_used_bp(nid, 1), None);
+            assert_eq!(node_memcg_free_bp(nid, 1), None);
         }
         // 0 is not the ID of any memcg.
-        assert_eq!(node_memcg_used_bp(0, 0), 0);
-        assert_eq!(node_memcg_free_bp(0, 0), 10_000);
+        assert_eq!(node_memcg_used_bp(0, 0), None);
+        assert_eq!(node_memcg_free_bp(0, 0), None);
     }
 
     #[test]
-    fn shares_add_up() {
-        let near = |sum: u64| (9_900..=10_100).contains(&sum);
-        assert!(near(
-            node_mem_used_bp(0).saturating_add(node_mem_free_bp(0))
-        ));
-        assert!(near(active_mem_bp().saturating_add(inactive_mem_bp())));
+    fn shares_add_up() -> Result {
+        let near = |one: Option<u64>, other: Option<u64>| {
+            let sum = one.zip(other).map(|(one, other)| one.saturating_add(other));
+            sum.is_some_and(|sum| (9_900..=10_100).contains(&sum))
+        };
+        assert!(near(node_mem_used_bp(0), node_mem_free_bp(0)));
+        assert!(near(active_mem_bp(), inactive_mem_bp()));
         assert!((1..1000).contains(&free_mem_permil()));
+        Ok(())
     }
 }

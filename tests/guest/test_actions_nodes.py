@@ -295,8 +295,8 @@ def allocating_on(node: int) -> Iterator[None]:
 
 @pytest.mark.ours
 def test_eligible_memory(damon: Damon, kdamond: Kdamond) -> None:
-    """How much of what a scheme is for is on a node, page by page, in basis points; nothing is on a node that there is not."""
-    expected = {0: 2500, 1: 7500, 2: 0, -1: 0}
+    """How much of what a scheme is for is on a node, page by page, in basis points; a node that there is not has no value."""
+    expected = {0: 2500, 1: 7500, 2: None, -1: None}
     with Holder("anon", SIZE) as near:
         with allocating_on(1):
             far = Holder("anon", 3 * SIZE)

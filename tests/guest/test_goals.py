@@ -112,7 +112,7 @@ def test_values_of_lists(damon: Damon, kdamond: Kdamond, classic: None) -> None:
 
 
 def test_value_of_a_group_that_is_gone(damon: Damon, kdamond: Kdamond, cgroup: Path) -> None:
-    """It has no memory."""
+    """There is none, and so the quota stays as it is."""
     group = cgroup / "to-be-removed"
     (cgroup / "cgroup.subtree_control").write_text("+memory\n")
     group.mkdir()
@@ -123,15 +123,18 @@ def test_value_of_a_group_that_is_gone(damon: Damon, kdamond: Kdamond, cgroup: P
             drain()
             add_scheme(kdamond, "stat")
             set_quota(kdamond, reset_interval_ms=50)
-            set_goal(kdamond, target_metric="node_memcg_used_bp", target_value=5000, nid=0, path=f"/{cgroup.name}/{group.name}")
-            start(kdamond, small)
             expected = share(SIZE, node_memory()[1])
+            # So near that the quota does not reach its largest value before the group is gone.
+            set_goal(kdamond, target_metric="node_memcg_used_bp", target_value=expected + 1, nid=0, path=f"/{cgroup.name}/{group.name}")
+            start(kdamond, small)
             wait_until(lambda: (value(damon) or 0) >= expected, "the group has memory")
             for pid in (group / "cgroup.procs").read_text().split():
                 (CGROUPS / "cgroup.procs").write_text(f"{pid}\n")
             group.rmdir()
-            wait_until(lambda: value(damon) == 0, "the group is gone")
-            assert kdamond.running
+            wait_until(lambda: value(damon) is None, "the group is gone")
+            before = effective(kdamond)
+            advance(0.5)
+            assert (value(damon), effective(kdamond)) == (None, before)
 
 
 def test_pressure(damon: Damon, kdamond: Kdamond, swap: None, cgroup: Path) -> None:
@@ -167,6 +170,28 @@ def test_pressure(damon: Damon, kdamond: Kdamond, swap: None, cgroup: Path) -> N
             wait_until(lambda: look() is not None and effective(kdamond) < most, "less is done")
         wait_until(lambda: look() is not None and 2 * sum(seen) >= total() - before, "all of it is counted")
         assert sum(seen) <= total() - before
+
+
+def test_pressure_that_is_not_measured(damon: Damon, kdamond: Kdamond, cgroup: Path) -> None:
+    """While the kernel does not measure pressure, a goal of it has no value, and the quota stays as it is."""
+    if not PRESSURE.exists():
+        pytest.skip("this kernel does not measure pressure")
+    switch = CGROUPS / "cgroup.pressure"
+    with Holder("anon", MIB) as small:
+        add_scheme(kdamond, "stat")
+        set_quota(kdamond, reset_interval_ms=50)
+        set_goal(kdamond, target_metric="some_mem_psi_us", target_value=10**6)
+        start(kdamond, small)
+        wait_until(lambda: value(damon) is not None, "pressure is measured")
+        switch.write_text("0\n")
+        try:
+            wait_until(lambda: value(damon) is None, "pressure is not measured")
+            before = effective(kdamond)
+            advance(0.5)
+            assert (value(damon), effective(kdamond)) == (None, before)
+        finally:
+            switch.write_text("1\n")
+        wait_until(lambda: value(damon) is not None and effective(kdamond) > before, "it is measured again")
 
 
 def test_free_memory_is_kept(kdamond: Kdamond, swap: None, free_at_once: None) -> None:

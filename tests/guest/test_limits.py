@@ -265,6 +265,25 @@ def test_eligible_memory_is_for_physical_addresses(fixed: Kdamond) -> None:
     assert fixed.running
 
 
+NODE_METRICS = ("node_mem_used_bp", "node_mem_free_bp", "node_memcg_used_bp", "node_memcg_free_bp")
+
+
+@pytest.mark.parametrize("tuner", ["consist", "temporal"])
+def test_goals_of_no_node(damon: Damon, fixed: Kdamond, tuner: str) -> None:
+    """They have no value. Alone they allow nothing; beside another goal they are left out."""
+    goals: list[dict[str, object]] = [{"target_metric": metric, "target_value": 1, "nid": 1000, "path": "/"} for metric in NODE_METRICS]
+    set_quota(fixed, reset_interval_ms=WINDOW_MS, goal_tuner=tuner)
+    set_goals(fixed, *goals)
+    fixed.on()
+    advance(10 * WINDOW_MS / 1000)
+    assert values(damon) == [None] * len(goals)
+    assert (effective(fixed), state(damon)["stats"]["sz_tried"]) == (0, 0)
+    set_goals(fixed, *goals, {"target_metric": "user_input", "target_value": 100, "current_value": 0})
+    fixed.state("commit_schemes_quota_goals")
+    wait_until(lambda: effective(fixed) > 16, "the quota follows the goal that is measured")
+    assert values(damon) == [None] * len(goals) + [0]
+
+
 def test_goal_of_no_group(fixed: Kdamond) -> None:
     fixed.on()
     set_goal(fixed, target_metric="node_memcg_used_bp", target_value=5000, path="/there is no such group")

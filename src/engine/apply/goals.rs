@@ -17,6 +17,7 @@ use super::super::{
     },
     regions::rate::LatestInterval, //
 };
+use core::mem;
 use kernel::prelude::*;
 
 /// The inputs of the measurement.
@@ -31,7 +32,8 @@ pub(crate) struct Gauge<'a, O: Operations> {
 
 impl<O: Operations> Gauge<'_, O> {
     /// Measures the goals. Returns the highest of their scores in basis points, which leads to the
-    /// smallest quota, like `damos_quota_score()`. Returns `None` if no goal has a value.
+    /// smallest quota, like `damos_quota_score()`. A goal without a value is left out. Returns
+    /// `None` if no goal has a value.
     pub(crate) fn score(&mut self, goals: &[Goal], states: &mut [GoalState]) -> Option<u64> {
         let mut highest = None;
         for (goal, state) in goals.iter().zip(states) {
@@ -46,12 +48,12 @@ impl<O: Operations> Gauge<'_, O> {
 
     fn measure(&mut self, metric: GoalMetric, state: &mut GoalState) -> Option<u64> {
         let metrics = self.metrics;
-        Some(match metric {
-            GoalMetric::UserInput(value) => value,
+        match metric {
+            GoalMetric::UserInput(value) => Some(value),
             GoalMetric::SomeMemPsiUs => {
                 let now = self.pauses.psi_us(metrics);
-                let last = state.last_psi_us.replace(now)?;
-                now.saturating_sub(last)
+                let last = mem::replace(&mut state.last_psi_us, now)?;
+                now.map(|now| now.saturating_sub(last))
             }
             GoalMetric::NodeMemUsedBp(nid) => metrics.node_mem_used_bp(nid),
             GoalMetric::NodeMemFreeBp(nid) => metrics.node_mem_free_bp(nid),
@@ -59,8 +61,11 @@ impl<O: Operations> Gauge<'_, O> {
             GoalMetric::NodeMemcgFreeBp(nid, memcg) => metrics.node_memcg_free_bp(nid, memcg),
             GoalMetric::ActiveMemBp => metrics.active_mem_bp(),
             GoalMetric::InactiveMemBp => metrics.inactive_mem_bp(),
-            GoalMetric::NodeEligibleMemBp(nid) => self.eligible_bp(nid),
-        })
+            // A node without memory can have no part of it.
+            GoalMetric::NodeEligibleMemBp(nid) => {
+                metrics.node_mem_free_bp(nid).map(|_| self.eligible_bp(nid))
+            }
+        }
     }
 
     /// Returns the part of the memory matching the access pattern that is on a node, in basis
@@ -133,7 +138,7 @@ mod tests {
     #[test]
     fn the_highest_score_counts() -> Result {
         let (metrics, pauses) = (FakeMetrics::default(), Pauses::default());
-        metrics.metric.set(3_000);
+        metrics.metric.set(Some(3_000));
         let score = |goals: &[(GoalMetric, u64)]| {
             score(goals, &metrics, &pauses, &mut [GoalState::default(); 4])
         };
@@ -144,7 +149,7 @@ mod tests {
         assert_eq!(score(&[input, free])?, Some(10_000));
         let huge = (GoalMetric::UserInput(u64::MAX), 1);
         assert_eq!(score(&[huge])?, Some(u64::MAX));
-        // Half of the fake memory is on node 1; no other node exists.
+        // Half of the fake memory is on node 1, and nothing on other nodes.
         assert_eq!(
             score(&[(GoalMetric::NodeEligibleMemBp(1), 10_000)])?,
             Some(5_000)
@@ -157,23 +162,54 @@ mod tests {
     }
 
     #[test]
+    fn a_goal_that_cannot_be_measured_is_left_out() -> Result {
+        let (metrics, pauses) = (FakeMetrics::default(), Pauses::default());
+        let input = (GoalMetric::UserInput(500), 1_000);
+        for metric in [
+            GoalMetric::SomeMemPsiUs,
+            GoalMetric::NodeMemUsedBp(7),
+            GoalMetric::NodeMemFreeBp(7),
+            GoalMetric::NodeMemcgUsedBp(7, 1),
+            GoalMetric::NodeMemcgFreeBp(7, 1),
+            GoalMetric::ActiveMemBp,
+            GoalMetric::InactiveMemBp,
+            GoalMetric::NodeEligibleMemBp(7),
+        ] {
+            let mut states = [GoalState::default(); 2];
+            for _ in 0..2 {
+                let score = |goals: &[(GoalMetric, u64)], states: &mut [GoalState]| {
+                    score(goals, &metrics, &pauses, states)
+                };
+                assert_eq!(score(&[(metric, 1)], &mut states)?, None);
+                assert_eq!(states[0].value(), None);
+                assert_eq!(score(&[(metric, 1), input], &mut states)?, Some(5_000));
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
     fn pressure_is_the_increase_since_the_last_reading() -> Result {
         let (metrics, mut pauses) = (FakeMetrics::default(), Pauses::default());
         let mut states = [GoalState::default()];
-        let mut look = |psi, pauses: &Pauses| {
-            metrics.some_mem_psi_us.set(Some(psi));
+        let mut look = |psi: Option<u64>, pauses: &Pauses| {
+            metrics.some_mem_psi_us.set(psi);
             let goal = (GoalMetric::SomeMemPsiUs, 100);
             score(&[goal], &metrics, pauses, &mut states)
         };
-        assert_eq!(look(70_000, &pauses)?, None);
-        assert_eq!(look(70_050, &pauses)?, Some(5_000));
-        assert_eq!(look(70_050, &pauses)?, Some(0));
+        assert_eq!(look(Some(70_000), &pauses)?, None);
+        assert_eq!(look(Some(70_050), &pauses)?, Some(5_000));
+        assert_eq!(look(Some(70_050), &pauses)?, Some(0));
         // The pressure during a pause does not count.
         metrics.some_mem_psi_us.set(Some(70_060));
         pauses.begin(&metrics);
         metrics.some_mem_psi_us.set(Some(99_000));
         pauses.end(&metrics);
-        assert_eq!(look(99_040, &pauses)?, Some(5_000));
+        assert_eq!(look(Some(99_040), &pauses)?, Some(5_000));
+        // After a time without accounting, the next value needs two readings again.
+        assert_eq!(look(None, &pauses)?, None);
+        assert_eq!(look(Some(99_090), &pauses)?, None);
+        assert_eq!(look(Some(99_090), &pauses)?, Some(0));
         Ok(())
     }
 }

@@ -18,7 +18,8 @@ const SMALLEST: u64 = 10_000;
 /// The state of a goal of a running scheme.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct GoalState {
-    /// Total pressure at the last measurement, in microseconds.
+    /// Total pressure at the last measurement, in microseconds. `None` before the first one, and
+    /// after one at which the kernel did not account it.
     pub(crate) last_psi_us: Option<u64>,
     /// The last measured value, in the unit of the metric: basis points, microseconds or the unit
     /// of the user.
@@ -35,8 +36,8 @@ impl GoalState {
         Ok(list)
     }
 
-    /// Returns the last measured value. `None` before the first measurement, and after the first
-    /// one if the value is the difference of two measurements.
+    /// Returns the last measured value. `None` before the first measurement, after the first one if
+    /// the value is the difference of two measurements, and if the metric is not available.
     pub(crate) fn value(&self) -> Option<u64> {
         self.value
     }

@@ -255,6 +255,7 @@ impl QuotaState {
             bytes => bytes,
         };
         if !params.goals.is_empty() {
+            // Without a score there is no reason to change the quota. It is 0 before the first one.
             if let Some(score) = score(&mut self.goals) {
                 self.tuned_bp = tuned(params, self.tuned_bp, score);
             }

@@ -48,27 +48,27 @@ impl SystemMetrics for FakeMetrics {
         Ok(self.0.some_mem_psi_us.load(Relaxed))
     }
 
-    fn node_mem_used_bp(&self, _: i32) -> u64 {
-        self.0.metric.load(Relaxed)
+    fn node_mem_used_bp(&self, _: i32) -> Option<u64> {
+        Some(self.0.metric.load(Relaxed))
     }
 
-    fn node_mem_free_bp(&self, _: i32) -> u64 {
-        self.0.metric.load(Relaxed)
+    fn node_mem_free_bp(&self, _: i32) -> Option<u64> {
+        Some(self.0.metric.load(Relaxed))
     }
 
-    fn node_memcg_used_bp(&self, _: i32, _: u64) -> u64 {
-        self.0.metric.load(Relaxed)
+    fn node_memcg_used_bp(&self, _: i32, _: u64) -> Option<u64> {
+        Some(self.0.metric.load(Relaxed))
     }
 
-    fn node_memcg_free_bp(&self, _: i32, _: u64) -> u64 {
-        self.0.metric.load(Relaxed)
+    fn node_memcg_free_bp(&self, _: i32, _: u64) -> Option<u64> {
+        Some(self.0.metric.load(Relaxed))
     }
 
-    fn active_mem_bp(&self) -> u64 {
-        self.0.metric.load(Relaxed)
+    fn active_mem_bp(&self) -> Option<u64> {
+        Some(self.0.metric.load(Relaxed))
     }
 
-    fn inactive_mem_bp(&self) -> u64 {
-        self.0.metric.load(Relaxed)
+    fn inactive_mem_bp(&self) -> Option<u64> {
+        Some(self.0.metric.load(Relaxed))
     }
 }

@@ -90,28 +90,28 @@ impl SystemMetrics for KernelMetrics {
         Err(ENODEV)
     }
 
-    fn node_mem_used_bp(&self, _: i32) -> u64 {
-        0
+    fn node_mem_used_bp(&self, _: i32) -> Option<u64> {
+        Some(0)
     }
 
-    fn node_mem_free_bp(&self, _: i32) -> u64 {
-        0
+    fn node_mem_free_bp(&self, _: i32) -> Option<u64> {
+        Some(0)
     }
 
-    fn node_memcg_used_bp(&self, _: i32, _: u64) -> u64 {
-        0
+    fn node_memcg_used_bp(&self, _: i32, _: u64) -> Option<u64> {
+        Some(0)
     }
 
-    fn node_memcg_free_bp(&self, _: i32, _: u64) -> u64 {
-        0
+    fn node_memcg_free_bp(&self, _: i32, _: u64) -> Option<u64> {
+        Some(0)
     }
 
-    fn active_mem_bp(&self) -> u64 {
-        0
+    fn active_mem_bp(&self) -> Option<u64> {
+        Some(0)
     }
 
-    fn inactive_mem_bp(&self) -> u64 {
-        0
+    fn inactive_mem_bp(&self) -> Option<u64> {
+        Some(0)
     }
 }
 
