@@ -216,33 +216,82 @@ macro_rules! common_parameters {
 }
 pub(crate) use common_parameters;
 
-/// Read-only parameters with the statistics of a scheme.
+/// A statistic since the module was loaded, over all kdamonds.
+pub(crate) struct Counter {
+    /// The read-only parameter.
+    pub(crate) total: Number<u64>,
+    /// The part of the total that the scheme of the running kdamond has counted, in its own unit.
+    counted: Number<u64>,
+}
+
+impl Counter {
+    const fn new() -> Self {
+        Self {
+            total: Number::new(0),
+            counted: Number::new(0),
+        }
+    }
+
+    /// Adds what the scheme has counted since the last call. `unit` is the value of one.
+    fn update(&self, counted: u64, unit: u64) {
+        let more = counted.saturating_sub(self.counted.get());
+        let total = self.total.get();
+        self.total
+            .set(total.saturating_add(more.saturating_mul(unit)));
+        self.counted.set(counted);
+    }
+}
+
+/// The statistics of a scheme. Sizes are in bytes.
 pub(crate) struct Done {
-    pub(crate) nr_tried: Number<u64>,
-    pub(crate) sz_tried: Number<u64>,
-    pub(crate) nr_applied: Number<u64>,
-    pub(crate) sz_applied: Number<u64>,
-    pub(crate) qt_exceeds: Number<u64>,
+    pub(crate) nr_tried: Counter,
+    pub(crate) sz_tried: Counter,
+    pub(crate) nr_applied: Counter,
+    pub(crate) sz_applied: Counter,
+    pub(crate) qt_exceeds: Counter,
+    /// Bytes per unit of the sizes that are to be added next.
+    unit: Number<u64>,
 }
 
 impl Done {
     pub(crate) const fn new() -> Self {
         Self {
-            nr_tried: Number::new(0),
-            sz_tried: Number::new(0),
-            nr_applied: Number::new(0),
-            sz_applied: Number::new(0),
-            qt_exceeds: Number::new(0),
+            nr_tried: Counter::new(),
+            sz_tried: Counter::new(),
+            nr_applied: Counter::new(),
+            sz_applied: Counter::new(),
+            qt_exceeds: Counter::new(),
+            unit: Number::new(1),
         }
     }
 
-    /// Stores the statistics in the parameters. Acquires no lock.
-    pub(crate) fn update(&self, stat: &Stat) {
-        self.nr_tried.set(stat.nr_tried);
-        self.sz_tried.set(stat.sz_tried);
-        self.nr_applied.set(stat.nr_applied);
-        self.sz_applied.set(stat.sz_applied);
-        self.qt_exceeds.set(stat.qt_exceeds);
+    /// Prepares for the statistics of a new scheme, which begin at zero. No kdamond may run.
+    pub(crate) fn begin(&self, monitoring: &Monitoring) {
+        self.unit.set(monitoring.addr_unit.0.get());
+        for counter in [
+            &self.nr_tried,
+            &self.sz_tried,
+            &self.nr_applied,
+            &self.sz_applied,
+            &self.qt_exceeds,
+        ] {
+            counter.counted.set(0);
+        }
+    }
+
+    /// Adds what the scheme has done since the last call. To be called on the kdamond only, at
+    /// least before each sampling tick. Acquires no lock.
+    ///
+    /// `unit` is the current `addr_unit`. A commit may have changed it since the last call, but the
+    /// scheme was not applied since then, so the sizes are still in the unit of the last call.
+    pub(crate) fn update(&self, stat: &Stat, unit: u64) {
+        let before = self.unit.get();
+        self.nr_tried.update(stat.nr_tried, 1);
+        self.sz_tried.update(stat.sz_tried, before);
+        self.nr_applied.update(stat.nr_applied, 1);
+        self.sz_applied.update(stat.sz_applied, before);
+        self.qt_exceeds.update(stat.qt_exceeds, 1);
+        self.unit.set(unit);
     }
 }
 

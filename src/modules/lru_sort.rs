@@ -33,6 +33,7 @@ use damon::{
     },
     kdamond::{
         self,
+        Context,
         Kdamond,
         Params, //
     },
@@ -85,21 +86,21 @@ damon::parameters! {
     0o600 quota_reset_interval_ms: Number<u64> = &QUOTA_RESET_MS,
         "Quota reset interval in milliseconds";
     0o400 kdamond_pid: KdamondPid<LruSort> = &KdamondPid(&SWITCH), "PID of the kdamond, or -1";
-    0o400 nr_lru_sort_tried_hot_regions: Number<u64> = &HOT_DONE.nr_tried,
+    0o400 nr_lru_sort_tried_hot_regions: Number<u64> = &HOT_DONE.nr_tried.total,
         "Hot regions that prioritizing was tried on";
-    0o400 bytes_lru_sort_tried_hot_regions: Number<u64> = &HOT_DONE.sz_tried, "Bytes of them";
-    0o400 nr_lru_sorted_hot_regions: Number<u64> = &HOT_DONE.nr_applied,
+    0o400 bytes_lru_sort_tried_hot_regions: Number<u64> = &HOT_DONE.sz_tried.total, "Bytes of them";
+    0o400 nr_lru_sorted_hot_regions: Number<u64> = &HOT_DONE.nr_applied.total,
         "Prioritized hot regions";
-    0o400 bytes_lru_sorted_hot_regions: Number<u64> = &HOT_DONE.sz_applied, "Bytes of them";
-    0o400 nr_hot_quota_exceeds: Number<u64> = &HOT_DONE.qt_exceeds,
+    0o400 bytes_lru_sorted_hot_regions: Number<u64> = &HOT_DONE.sz_applied.total, "Bytes of them";
+    0o400 nr_hot_quota_exceeds: Number<u64> = &HOT_DONE.qt_exceeds.total,
         "Number of times the quota for hot memory was exceeded";
-    0o400 nr_lru_sort_tried_cold_regions: Number<u64> = &COLD_DONE.nr_tried,
+    0o400 nr_lru_sort_tried_cold_regions: Number<u64> = &COLD_DONE.nr_tried.total,
         "Cold regions that deprioritizing was tried on";
-    0o400 bytes_lru_sort_tried_cold_regions: Number<u64> = &COLD_DONE.sz_tried, "Bytes of them";
-    0o400 nr_lru_sorted_cold_regions: Number<u64> = &COLD_DONE.nr_applied,
+    0o400 bytes_lru_sort_tried_cold_regions: Number<u64> = &COLD_DONE.sz_tried.total, "Bytes of them";
+    0o400 nr_lru_sorted_cold_regions: Number<u64> = &COLD_DONE.nr_applied.total,
         "Deprioritized cold regions";
-    0o400 bytes_lru_sorted_cold_regions: Number<u64> = &COLD_DONE.sz_applied, "Bytes of them";
-    0o400 nr_cold_quota_exceeds: Number<u64> = &COLD_DONE.qt_exceeds,
+    0o400 bytes_lru_sorted_cold_regions: Number<u64> = &COLD_DONE.sz_applied.total, "Bytes of them";
+    0o400 nr_cold_quota_exceeds: Number<u64> = &COLD_DONE.qt_exceeds.total,
         "Number of times the quota for cold memory was exceeded";
 }
 
@@ -110,16 +111,10 @@ struct LruSort(Arc<Kdamond>);
 impl Service for LruSort {
     fn start() -> Result<Self> {
         let kdamond = kdamond::new()?;
+        HOT_DONE.begin(&MONITORING);
+        COLD_DONE.begin(&MONITORING);
         kdamond.start_alone(params()?)?;
-        kdamond.call_repeatedly(|context| {
-            for scheme in context.schemes() {
-                let done = match scheme.params().action {
-                    Action::LruPrio => &HOT_DONE,
-                    _ => &COLD_DONE,
-                };
-                done.update(scheme.stat());
-            }
-        })?;
+        kdamond.call_repeatedly(count)?;
         Ok(Self(kdamond))
     }
 
@@ -129,6 +124,25 @@ impl Service for LruSort {
 
     fn kdamond(&self) -> &Kdamond {
         &self.0
+    }
+}
+
+impl Drop for LruSort {
+    fn drop(&mut self) {
+        // Counts the last application of the schemes. Fails if the kdamond has ended by itself, or
+        // if the thread is being killed.
+        let _ = self.0.call(count);
+    }
+}
+
+/// Updates the statistics. For the kdamond.
+fn count(context: &mut Context) {
+    for scheme in context.schemes() {
+        let done = match scheme.params().action {
+            Action::LruPrio => &HOT_DONE,
+            _ => &COLD_DONE,
+        };
+        done.update(scheme.stat(), context.ops().addr_unit());
     }
 }
 

@@ -32,6 +32,7 @@ use damon::{
     },
     kdamond::{
         self,
+        Context,
         Kdamond,
         Params, //
     },
@@ -85,12 +86,12 @@ damon::parameters! {
         "User feedback for quota auto-tuning, target 10000, 0 to disable";
     0o600 skip_anon: Flag = &SKIP_ANON, "Do not reclaim anonymous pages";
     0o400 kdamond_pid: KdamondPid<Reclaim> = &KdamondPid(&SWITCH), "PID of the kdamond, or -1";
-    0o400 nr_reclaim_tried_regions: Number<u64> = &DONE.nr_tried,
+    0o400 nr_reclaim_tried_regions: Number<u64> = &DONE.nr_tried.total,
         "Regions that reclaim was tried on";
-    0o400 bytes_reclaim_tried_regions: Number<u64> = &DONE.sz_tried, "Bytes of them";
-    0o400 nr_reclaimed_regions: Number<u64> = &DONE.nr_applied, "Reclaimed regions";
-    0o400 bytes_reclaimed_regions: Number<u64> = &DONE.sz_applied, "Bytes of them";
-    0o400 nr_quota_exceeds: Number<u64> = &DONE.qt_exceeds,
+    0o400 bytes_reclaim_tried_regions: Number<u64> = &DONE.sz_tried.total, "Bytes of them";
+    0o400 nr_reclaimed_regions: Number<u64> = &DONE.nr_applied.total, "Reclaimed regions";
+    0o400 bytes_reclaimed_regions: Number<u64> = &DONE.sz_applied.total, "Bytes of them";
+    0o400 nr_quota_exceeds: Number<u64> = &DONE.qt_exceeds.total,
         "Number of times the quota was exceeded";
 }
 
@@ -101,12 +102,9 @@ struct Reclaim(Arc<Kdamond>);
 impl Service for Reclaim {
     fn start() -> Result<Self> {
         let kdamond = kdamond::new()?;
+        DONE.begin(&MONITORING);
         kdamond.start_alone(params()?)?;
-        kdamond.call_repeatedly(|context| {
-            if let Some(scheme) = context.schemes().first() {
-                DONE.update(scheme.stat());
-            }
-        })?;
+        kdamond.call_repeatedly(count)?;
         Ok(Self(kdamond))
     }
 
@@ -116,6 +114,21 @@ impl Service for Reclaim {
 
     fn kdamond(&self) -> &Kdamond {
         &self.0
+    }
+}
+
+impl Drop for Reclaim {
+    fn drop(&mut self) {
+        // Counts the last application of the scheme. Fails if the kdamond has ended by itself, or
+        // if the thread is being killed.
+        let _ = self.0.call(count);
+    }
+}
+
+/// Updates the statistics. For the kdamond.
+fn count(context: &mut Context) {
+    if let Some(scheme) = context.schemes().first() {
+        DONE.update(scheme.stat(), context.ops().addr_unit());
     }
 }
 

@@ -305,6 +305,35 @@ def test_sizes_are_in_bytes(make: Make, damon: Damon, name: str) -> None:
                     assert scheme["quota"]["bytes"] == (128 << 20) // unit
 
 
+COUNTED = {
+    "reclaim": ("nr_reclaim_tried_regions", "bytes_reclaim_tried_regions", "nr_reclaimed_regions", "bytes_reclaimed_regions"),
+    "lru_sort": (
+        *("nr_lru_sort_tried_cold_regions", "bytes_lru_sort_tried_cold_regions"),
+        *("nr_lru_sorted_cold_regions", "bytes_lru_sorted_cold_regions"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("name", "least", "unit"), [("reclaim", "min_age", 4096), ("lru_sort", "cold_min_age", 1)])
+def test_statistics_go_on(make: Make, damon: Damon, name: str, least: str, unit: int) -> None:
+    """Sizes are in bytes. What was counted stays when it is turned off and on, up to the last application before it is turned off."""
+    # One application of 1 to 4 MiB, about half a second before the next sample.
+    once = ("sample_interval=500000", "aggr_interval=1000000", "quota_ms=1", "quota_reset_interval_ms=3600000", f"{least}=0")
+    with make(name, *ALWAYS, *once, f"addr_unit={unit}", *(["quota_sz=1048576"] if name == "reclaim" else [])) as its:
+        expected = [0, 0, 0, 0]
+        for _ in range(3):
+            its.write("enabled", "Y")
+
+            def done() -> list[int]:
+                stats = context(damon)["schemes"][-1]["stats"]  # type: ignore[index]
+                return [stats["nr_tried"], stats["sz_tried"] * unit, stats["nr_applied"], stats["sz_applied"] * unit]
+
+            wait_until(lambda: done()[0] > 0, "the scheme is applied", every=0.05)
+            expected = [before + more for before, more in zip(expected, done(), strict=True)]
+            its.write("enabled", "N")
+            assert [int(its.read(counted)) for counted in COUNTED[name]] == expected
+
+
 # ---- all of them ----
 
 # What is another on purpose: the in-tree DAMON_STAT can be on from the start.
