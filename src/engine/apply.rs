@@ -68,7 +68,8 @@ impl<O: Operations> Context<O> {
             let shown = walking && !scheme.state.walked;
             let changes_nothing = !acts && params.action == Action::Stat;
             scheme.state.round = RoundState {
-                takes_part: scheme.takes_part(passed),
+                takes_part: scheme.takes_part(passed) && !scheme.is_resting(),
+                tried: false,
                 limited,
                 acts,
                 shown,
@@ -118,6 +119,9 @@ impl<O: Operations> Context<O> {
         for (index, scheme) in indexed(&mut self.schemes) {
             if scheme.is_due(passed) {
                 scheme.state.walked |= walking;
+                if scheme.state.round.tried {
+                    scheme.state.stat.count_snapshot();
+                }
                 scheme.state.last_entity = None;
                 scheme.schedule(&self.settings.attrs, passed);
                 events.after_interval(index, &scheme.state.stat);
@@ -226,10 +230,10 @@ mod tests {
         let all = stats(0).ok_or(EINVAL)?;
         assert_eq!((all.nr_tried, all.sz_tried), (4, 60));
         assert_eq!((all.nr_applied, all.sz_applied), (0, 0));
-        assert_eq!(all.nr_snapshots, 2);
+        assert_eq!(all.nr_snapshots, 1);
         let large = stats(1).ok_or(EINVAL)?;
         assert_eq!((large.nr_tried, large.sz_tried), (2, 40));
-        assert_eq!(large.nr_snapshots, 2);
+        assert_eq!(large.nr_snapshots, 1);
         Ok(())
     }
 
@@ -278,10 +282,10 @@ mod tests {
             context.apply_schemes(&mut NoEvents, &FakeMetrics::default(), None);
         }
         let stat = context.schemes().first().map(|scheme| *scheme.stat());
-        // Only the regions of one target were tried: the end of a target ends a snapshot.
+        // The regions of all targets were tried once.
         assert_eq!(
             stat.map(|stat| (stat.nr_tried, stat.nr_snapshots)),
-            Some((3, 1))
+            Some((4, 1))
         );
         Ok(())
     }

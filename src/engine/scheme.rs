@@ -173,9 +173,12 @@ impl Stat {
 /// The due state of a scheme, computed once before the schemes are applied to all regions.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct RoundState {
-    /// The scheme is due and active. Cleared when its quota is full, because the quota is not
-    /// refilled before the next application.
+    /// The scheme is due and active, and does not rest. Cleared when its quota is full, because the
+    /// quota is not refilled before the next application.
     pub(crate) takes_part: bool,
+    /// The scheme was tried on a region, whether it wants the region or not. Its quota was not full
+    /// at this time.
+    pub(crate) tried: bool,
     /// The scheme has a quota.
     pub(crate) limited: bool,
     /// The operations layer is called for the scheme, see

@@ -18,6 +18,7 @@ from holder import HUGE, MIB, PAGE, Holder, drain, memory
 from page_flags import KPF_ACTIVE, flagged
 from scheme_filters import ALLOW, add_filters, addr, filters, passed
 from scheme_limits import WINDOW_MS, set_marks, set_quota, state
+from workload import Workload
 
 __all__ = ["cgroup", "classic", "free_at_once", "swap"]
 
@@ -281,6 +282,24 @@ def test_snapshots(kdamond: Kdamond, swap: None) -> None:
         scheme.write("stats/max_nr_snapshots", 0)
         kdamond.commit()
         wait_until(lambda: holder.swapped() == SIZE, "everything is swapped out again")
+
+
+@pytest.mark.parametrize("limited", [False, True])
+def test_snapshot_of_several_targets(kdamond: Kdamond, shared_workload: Workload, limited: bool) -> None:
+    """A snapshot is one application to all targets, even if the quota does not reach to the end of the last one."""
+    start_at, _ = shared_workload.area
+    kdamond.set(ops="fvaddr", min_regions=3)
+    kdamond.add_targets(shared_workload.pid, shared_workload.pid)
+    for index in range(2):
+        kdamond.set_init_regions([(start_at + index * MIB, start_at + (index + 1) * MIB)], index)
+    add_scheme(kdamond, "stat", stats__max_nr_snapshots=1)
+    if limited:
+        set_quota(kdamond, bytes=3 * MIB // 2, reset_interval_ms=HOUR_MS)
+    kdamond.on()
+    wait_until(lambda: kdamond.stats()["nr_snapshots"] > 0, "a snapshot is counted")
+    advance(1)
+    stats = kdamond.stats()
+    assert (stats["nr_snapshots"], stats["sz_tried"]) == (1, 3 * MIB // 2 if limited else 2 * MIB)
 
 
 # ---- pause ----

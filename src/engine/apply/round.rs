@@ -64,6 +64,8 @@ impl<O: Operations> Round<'_, '_, O> {
     ) {
         for scheme in &mut *schemes {
             scheme.state.verdicts = VerdictCache::default();
+            let round = &mut scheme.state.round;
+            round.tried |= round.takes_part && !round.limited;
         }
         // A split inserts regions after the current one during this loop.
         let mut at: usize = 0;
@@ -95,12 +97,10 @@ impl<O: Operations> Round<'_, '_, O> {
                 scheme.state.round.takes_part = false;
                 return;
             }
+            scheme.state.round.tried = true;
             if self.skip_handled(place, regions, scheme) {
                 return;
             }
-        }
-        if scheme.is_resting() {
-            return;
         }
         let region = regions.as_slice().get(place.at);
         let wants = |region: &&Region| {
@@ -113,10 +113,6 @@ impl<O: Operations> Round<'_, '_, O> {
             } else {
                 self.try_on(place, regions, scheme)
             }
-        }
-        // The last region of a target ends a snapshot, whether it matches or not.
-        if is_last(place.at, regions) {
-            scheme.state.stat.count_snapshot();
         }
     }
 
