@@ -47,10 +47,7 @@ use kernel::{
 };
 
 use crate::{
-    cast::{
-        to_u64,
-        to_usize, //
-    },
+    cast::to_usize,
     mm::RecordId, //
 };
 
@@ -71,15 +68,12 @@ pub(super) enum Place {
 }
 
 impl Place {
-    /// Returns a number with high bits that depend on all bits of the place.
     fn hash(self) -> u64 {
-        // Entries and folios are aligned, so the lowest bit is free.
-        let number = match self {
-            Self::Whole(place) => place.addr(),
-            Self::PartOf(folio) => folio.addr() | 1,
-        };
-        // Fibonacci hashing, as in `hidden`.
-        to_u64(number).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        match self {
+            Self::Whole(place) => place.hash(),
+            // Folios are aligned, so that the lowest bit of their addresses is free.
+            Self::PartOf(folio) => RecordId::from_addr(folio.addr() | 1).hash(),
+        }
     }
 }
 

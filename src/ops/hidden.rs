@@ -44,7 +44,10 @@
 
 use kernel::prelude::*;
 
-use crate::mm::RecordId;
+use crate::{
+    cast::to_usize,
+    mm::RecordId, //
+};
 
 /// The number of slots of the set, a power of two. A slot has 16 bytes.
 const SLOTS: usize = 1 << SLOTS_SHIFT;
@@ -147,9 +150,7 @@ impl Hidden {
 
 /// Returns the index of the slot for a place.
 fn index(place: RecordId) -> usize {
-    // Fibonacci hashing (Knuth, The Art of Computer Programming, volume 3, section 6.4): 2^64
-    // divided by the golden ratio.
-    place.addr().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (usize::BITS - SLOTS_SHIFT)
+    to_usize(place.hash() >> (u64::BITS - SLOTS_SHIFT))
 }
 
 #[kunit_tests(damon_rs_ops_hidden)]
