@@ -128,8 +128,11 @@ impl Records {
         }
     }
 
-    /// Adds a record.
+    /// Adds a record, unless there is only one observer.
     fn add(&self, observer: u8, place: Place) {
+        if !self.are_shared() {
+            return;
+        }
         let hash = place.hash();
         let number = self.made.fetch_add(1, Relaxed).wrapping_add(1);
         if let Some(slot) = self.slot(hash) {
@@ -236,9 +239,7 @@ impl Observer {
 /// Records that a filter has cleared accesses in a place. The kdamond that applies the filter has
 /// no samples that are prepared and not yet checked, so that only others find the record.
 pub(super) fn cleared_by_filter(place: Place) {
-    if RECORDS.are_shared() {
-        RECORDS.add(0, place);
-    }
+    RECORDS.add(0, place);
 }
 
 impl Drop for Observer {

@@ -136,12 +136,12 @@ fn accessed(
     others: &Observer,
 ) -> bool {
     last.accessed(folio.id(), || {
+        let young = mappings.young(folio);
         let id = folio.id().into();
-        let found = || others.any_other() && others.found([Place::Whole(id), Place::PartOf(id)]);
-        match mappings.young(folio) {
-            Some(true) => Some(true),
-            its => found().then_some(true).or(its),
+        if young != Some(true) && others.found([Place::Whole(id), Place::PartOf(id)]) {
+            return Some(true);
         }
+        young
     })
 }
 
@@ -157,10 +157,8 @@ fn prepare(
     last.prepare(folio.id(), || {
         let mut any = false;
         let accessed = mappings.mkold(folio, |place| {
-            if others.any_other() {
-                others.cleared(Place::Whole(place));
-                any = true;
-            }
+            others.cleared(Place::Whole(place));
+            any = true;
         });
         if any {
             others.cleared(Place::PartOf(folio.id().into()));
